@@ -1,0 +1,1 @@
+//! The installer: plan(profile, facts) -> steps; apply, rollback, uninstall.

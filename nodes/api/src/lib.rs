@@ -1,0 +1,1 @@
+//! HTTP: routes, login, events, OpenAPI.

@@ -1,0 +1,1 @@
+//! The commands: talk HTTP to api; verify evidence offline; make demo calls.

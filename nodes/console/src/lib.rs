@@ -1,0 +1,1 @@
+//! The pages: customer, agent desk, console; built once, embedded.

@@ -1,0 +1,1 @@
+//! Evidence: package format, trees, proofs, and the offline verifier.

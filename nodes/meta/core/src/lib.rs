@@ -1,0 +1,1 @@
+//! The decisions of the cluster: apply(command) -> reply, events, changes. No I/O, no clock, no async.

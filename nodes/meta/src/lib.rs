@@ -1,0 +1,1 @@
+//! Cluster metadata: drives openraft, keeps the core's state, forwards to the leader.

@@ -1,0 +1,1 @@
+//! How nodes speak: QUIC endpoints, the mesh between nodes, the doors to browsers.

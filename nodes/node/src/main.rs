@@ -1,0 +1,2 @@
+//! The guitai binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Media relay, media tickets and the edge's guard.

@@ -1,0 +1,1 @@
+//! What a node keeps: raft log, snapshots, the sled view.

@@ -1,0 +1,217 @@
+//! What is written to the raft log. A command is never edited, only added to: a release reads every
+//! log of the release before. Time and chance are drawn by the proposer and travel inside.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Centre, City, ClusterId, Epoch, Hex, InstitutionId, Member, NodeName, QueueId, RequestId,
+    ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    problem::Problem,
+    record::{
+        Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
+    },
+};
+
+/// Version of [`Proposal`] written by this release.
+pub const PROPOSAL_VERSION: u16 = 1;
+
+/// One entry of the log: a command, with who, when and an id that makes a retry harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Format version, [`PROPOSAL_VERSION`].
+    pub v: u16,
+    /// Retrying with the same id returns the first answer.
+    pub request: RequestId,
+    /// Proposer's wall clock. The core takes it as now, never going backwards.
+    pub at: UnixMillis,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What may be asked of the metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Command {
+    /// First entry of a cluster. Refused when the cluster exists under another id.
+    Found {
+        /// Cluster id.
+        cluster: ClusterId,
+        /// Cities.
+        cities: Vec<City>,
+        /// Centres.
+        centres: Vec<Centre>,
+        /// Nodes.
+        members: Vec<Member>,
+        /// Institutions.
+        institutions: Vec<Institution>,
+        /// First staff accounts.
+        staff: Vec<Staff>,
+        /// Policy.
+        policy: Policy,
+    },
+    /// Adds or changes a node.
+    PutMember {
+        /// The node.
+        member: Member,
+    },
+    /// Adds or changes a staff account.
+    PutStaff {
+        /// The account.
+        staff: Box<Staff>,
+    },
+    /// Changes the policy.
+    PutPolicy {
+        /// The policy.
+        policy: Policy,
+    },
+    /// Raises the cluster epoch.
+    RaiseEpoch {
+        /// Must be greater than the present one.
+        epoch: Epoch,
+    },
+    /// A customer enters a queue.
+    OpenTicket {
+        /// Random id.
+        ticket: TicketId,
+        /// Institution.
+        institution: InstitutionId,
+        /// Queue.
+        queue: QueueId,
+        /// Edge.
+        edge: NodeName,
+        /// Display name.
+        customer: String,
+        /// Consent; without it no ticket is opened.
+        consent: Consent,
+        /// SM2 public key of the page.
+        media_key: Hex,
+    },
+    /// The customer's page is alive.
+    TouchTicket {
+        /// The ticket.
+        ticket: TicketId,
+    },
+    /// The customer leaves: out of the queue, or out of the call.
+    CloseTicket {
+        /// The ticket.
+        ticket: TicketId,
+        /// `CustomerLeft`, `CustomerHungUp` or `CustomerAway`.
+        reason: EndReason,
+    },
+    /// An agent's presence: `Offline`, `Break` or `Ready`.
+    SetPresence {
+        /// Who.
+        staff: StaffRef,
+        /// What.
+        presence: Presence,
+        /// SM2 public key of the agent's page; needed with `Ready`.
+        media_key: Hex,
+    },
+    /// An agent accepts: the reservation becomes a session.
+    Accept {
+        /// The reservation.
+        reservation: ReservationId,
+        /// Who accepts; must be the reserved agent.
+        staff: StaffRef,
+        /// Random id for the session.
+        session: SessionId,
+        /// Media key wrapped to customer, agent and every recorder of the cluster.
+        keys: Vec<WrappedKey>,
+    },
+    /// An agent rejects; the ticket keeps its place, the agent goes to `Break`.
+    Reject {
+        /// The reservation.
+        reservation: ReservationId,
+        /// Who rejects.
+        staff: StaffRef,
+    },
+    /// A business step or another event of a session. Refused while the recording does not run.
+    AddStep {
+        /// The session.
+        session: SessionId,
+        /// `customer`, `agent`, `operator:…`.
+        actor: String,
+        /// Step id.
+        step: String,
+        /// Details.
+        details: BTreeMap<String, String>,
+    },
+    /// Ends a session.
+    EndSession {
+        /// The session.
+        session: SessionId,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The agent has finished writing up and goes to `Ready`.
+    FinishWrapUp {
+        /// Who.
+        staff: StaffRef,
+    },
+    /// The customer rates an ended session.
+    Rate {
+        /// By ticket, since that is what the customer holds.
+        ticket: TicketId,
+        /// 1 to 5.
+        stars: u8,
+        /// Optional comment.
+        comment: String,
+    },
+    /// A recorder says how it goes.
+    ReportRecording {
+        /// The session.
+        session: SessionId,
+        /// Recorder.
+        node: NodeName,
+        /// What happened.
+        report: RecordingReport,
+    },
+    /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
+    /// Proposed by the leader when [`crate::view`] says that something is due.
+    Tick,
+}
+
+/// What a recorder reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum RecordingReport {
+    /// Every required track has a durable segment.
+    Running,
+    /// Cannot record.
+    Lost {
+        /// `disk-full`, `recorder-gone`, `no-media`, `io-error`.
+        cause: String,
+    },
+    /// Sealed.
+    Sealed {
+        /// For the index.
+        summary: RecordingSummary,
+    },
+}
+
+/// What the core answers to a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// A ticket was opened.
+    Ticket {
+        /// Its place in the order of arrival.
+        serial: u64,
+    },
+    /// A session was started.
+    Session {
+        /// Its id.
+        session: SessionId,
+    },
+    /// Refused; nothing changed.
+    Refused {
+        /// Why.
+        problem: Problem,
+    },
+}

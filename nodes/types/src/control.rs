@@ -1,0 +1,173 @@
+//! The control messages that cross between the DMZ and the inner zone: the whole list, typed,
+//! size-limited ([`crate::limits::CONTROL_BYTES_MAX`]) and versioned by the tunnel's ALPN
+//! `guitai-tunnel/1`. The guard decodes, checks and re-makes each; unknown types, unknown fields,
+//! oversize fields and wrong directions are refused and counted.
+//!
+//! On the wire a message is a big-endian `u32` length and that many bytes of JSON. The edge opens one
+//! bidirectional QUIC stream per [`Ask`]; the core answers with one [`Answer`], except to
+//! [`Ask::WatchTicket`], which is answered by a row of [`Answer::Ticket`] until the ticket ends.
+//! The core opens a unidirectional stream per [`Order`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Epoch, Hex, InstitutionId, QueueId, SessionId, TicketId, place::Text, problem::Problem,
+    record::Consent, view::TicketView,
+};
+
+/// Edge to core: what a customer may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ask", deny_unknown_fields)]
+pub enum Ask {
+    /// Which institutions and queues there are.
+    Catalogue,
+    /// Enter a queue.
+    OpenTicket(OpenTicket),
+    /// How is my ticket? (once)
+    Ticket {
+        /// Which.
+        ticket: TicketId,
+    },
+    /// Tell me whenever my ticket changes. Keeps the ticket alive while the stream is open.
+    WatchTicket {
+        /// Which.
+        ticket: TicketId,
+    },
+    /// Leave the queue or hang up.
+    CloseTicket {
+        /// Which.
+        ticket: TicketId,
+        /// `true` in a call, `false` in the queue.
+        hang_up: bool,
+    },
+    /// Rate the ended call.
+    Rate {
+        /// Which.
+        ticket: TicketId,
+        /// 1 to 5.
+        stars: u8,
+        /// Comment, [`crate::limits::NOTE_CHARS_MAX`] characters at most.
+        comment: String,
+    },
+    /// Confirm a business step shown on the customer's page.
+    Confirm {
+        /// Which.
+        ticket: TicketId,
+        /// Step id.
+        step: String,
+    },
+}
+
+impl Ask {
+    /// Name of the kind, for counters and logs; says nothing of the content.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Catalogue => "catalogue",
+            Self::OpenTicket(_) => "open-ticket",
+            Self::Ticket { .. } => "ticket",
+            Self::WatchTicket { .. } => "watch-ticket",
+            Self::CloseTicket { .. } => "close-ticket",
+            Self::Rate { .. } => "rate",
+            Self::Confirm { .. } => "confirm",
+        }
+    }
+}
+
+/// A customer's request to enter a queue; also the body of `POST /api/v1/tickets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenTicket {
+    /// Institution.
+    pub institution: InstitutionId,
+    /// Queue.
+    pub queue: QueueId,
+    /// Display name, [`crate::limits::NAME_CHARS_MAX`] characters at most.
+    pub customer: String,
+    /// Consent.
+    pub consent: Consent,
+    /// SM2 public key of the page, uncompressed point, 65 bytes.
+    pub media_key: Hex,
+}
+
+/// Core to edge: answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer", deny_unknown_fields)]
+pub enum Answer {
+    /// To [`Ask::Catalogue`].
+    Catalogue {
+        /// What there is.
+        catalogue: Catalogue,
+    },
+    /// To [`Ask::OpenTicket`].
+    Opened {
+        /// The new ticket.
+        ticket: TicketId,
+        /// Token for it.
+        token: String,
+        /// How it is.
+        view: Box<TicketView>,
+    },
+    /// To [`Ask::Ticket`] and [`Ask::WatchTicket`].
+    Ticket {
+        /// How it is.
+        view: Box<TicketView>,
+    },
+    /// Done.
+    Done,
+    /// Refused.
+    Refused {
+        /// Why; the outer text only.
+        problem: Problem,
+    },
+}
+
+/// Institutions and queues a customer may choose from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// Institutions.
+    pub institutions: Vec<CatalogueInstitution>,
+}
+
+/// One institution in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueInstitution {
+    /// Id.
+    pub id: InstitutionId,
+    /// Name.
+    pub name: Text,
+    /// Queues.
+    pub queues: Vec<CatalogueQueue>,
+}
+
+/// One queue in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueQueue {
+    /// Id.
+    pub id: QueueId,
+    /// Name.
+    pub name: Text,
+}
+
+/// Core to edge, unasked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "order", deny_unknown_fields)]
+pub enum Order {
+    /// First message on a tunnel: who speaks, and the epoch below which nothing is accepted.
+    Hello {
+        /// Present epoch.
+        epoch: Epoch,
+    },
+    /// The media tokens of a session are void; close its connections.
+    EndSession {
+        /// Which.
+        session: SessionId,
+    },
+    /// A ticket's tokens are void.
+    RevokeTicket {
+        /// Which.
+        ticket: TicketId,
+    },
+}

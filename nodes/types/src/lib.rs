@@ -1,0 +1,23 @@
+//! Pure data: ids, places, commands, records, events, control messages, limits and error codes.
+//!
+//! Everything that two crates, two nodes or two releases must agree on stands here; nothing here
+//! does anything. Formats are JSON, versioned, and only ever added to (see `docs/reference`).
+
+pub mod bytes;
+pub mod claims;
+pub mod command;
+pub mod control;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod place;
+pub mod problem;
+pub mod record;
+pub mod time;
+pub mod view;
+
+pub use bytes::Hex;
+pub use id::*;
+pub use place::{Centre, City, Member, Role, Voice, Zone};
+pub use problem::{Code, Problem};
+pub use time::UnixMillis;

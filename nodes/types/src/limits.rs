@@ -1,0 +1,55 @@
+//! Every limit has a name and a reason; the error that reports it quotes it.
+
+/// Longest id in bytes: fits a DNS label and a file name.
+pub const ID_BYTES_MAX: usize = 63;
+/// Longest control message that crosses the edge, in bytes: a ticket request is under 2 KiB.
+pub const CONTROL_BYTES_MAX: usize = 16 * 1024;
+/// Longest display name in characters.
+pub const NAME_CHARS_MAX: usize = 40;
+/// Longest free text (rating comment, step note) in characters.
+pub const NOTE_CHARS_MAX: usize = 500;
+/// Longest HTTP request body in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest raft or node-to-node RPC message in bytes; a snapshot travels in pieces of this.
+pub const RPC_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest command in the raft log in bytes.
+pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
+/// Tickets waiting in one queue; past it a customer is told to come back later.
+pub const QUEUE_TICKETS_MAX: usize = 10_000;
+/// Sessions running at once in a cluster (seed load 8,300 with head room).
+pub const SESSIONS_RUNNING_MAX: usize = 12_000;
+/// Ended sessions kept in memory; older ones stay in the recording index.
+pub const SESSIONS_ENDED_KEPT: usize = 20_000;
+/// Business events in one session.
+pub const SESSION_EVENTS_MAX: usize = 2_000;
+/// Numbered cluster events kept for replay.
+pub const EVENTS_KEPT: usize = 20_000;
+/// Request ids remembered for exactly-once retries.
+pub const REQUESTS_REMEMBERED: usize = 50_000;
+/// Nodes of one cluster.
+pub const MEMBERS_MAX: usize = 64;
+/// Staff accounts of one institution.
+pub const STAFF_MAX: usize = 50_000;
+/// How long a reservation rings before it times out, in milliseconds.
+pub const RING_MS: u64 = 20_000;
+/// How long a customer may be away (no event stream, no request) before the ticket is abandoned, in milliseconds.
+pub const AWAY_MS: u64 = 30_000;
+/// Life of a media or door token in milliseconds; renewed while the ticket lives.
+pub const TOKEN_LIFE_MS: u64 = 2 * 60 * 60 * 1000;
+/// Life of a staff login in milliseconds: one shift.
+pub const LOGIN_LIFE_MS: u64 = 10 * 60 * 60 * 1000;
+/// Longest segment of a recording in milliseconds (P6: gap at most 2 s).
+pub const SEGMENT_MS_MAX: u64 = 2_000;
+/// Largest media frame in bytes: a 1080p key frame is under 512 KiB.
+pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Concurrent streams of one media connection each way; a few hundred, or a connection costs 1.2 MB.
+pub const MEDIA_STREAMS_MAX: u32 = 256;
+/// Media sessions on one relay.
+pub const MEDIA_SESSIONS_MAX: usize = 4_000;
+/// Refusals on one connection after which it is closed.
+pub const REFUSALS_MAX: u32 = 8;
+/// Free disk below which a recorder stops taking frames, in bytes.
+pub const DISK_FREE_MIN: u64 = 64 * 1024 * 1024;
+
+const _: () = assert!(CONTROL_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(COMMAND_BYTES_MAX < RPC_BYTES_MAX);

@@ -1,0 +1,96 @@
+//! Errors that people see: a code with a page in `docs/reference/errors.md`, a cause and a next step,
+//! in both languages. Serialised as `application/problem+json` (RFC 9457) by `api`.
+
+use serde::{Deserialize, Serialize};
+
+/// A refusal or failure as its reader should see it. Holds nothing secret and no personal data.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, utoipa::ToSchema,
+)]
+#[error("{code}: {detail}")]
+#[serde(deny_unknown_fields)]
+pub struct Problem {
+    /// Stable code.
+    pub code: Code,
+    /// What exactly, for example the limit and the value; English, no personal data.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem with its detail.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $zh:literal, $en:literal, $next_zh:literal, $next_en:literal;)*) => {
+        /// Stable error codes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[non_exhaustive]
+        pub enum Code { $($(#[$doc])* #[serde(rename = $code)] $name,)* }
+
+        impl Code {
+            /// Every code, for the reference page and its test.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+            /// The code as written, for example `GT-0401`.
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$name => $code),* } }
+            /// HTTP status it is served with.
+            pub const fn status(self) -> u16 { match self { $(Self::$name => $status),* } }
+            /// Cause in Chinese and English.
+            pub const fn cause(self) -> (&'static str, &'static str) { match self { $(Self::$name => ($zh, $en)),* } }
+            /// Next step in Chinese and English.
+            pub const fn next(self) -> (&'static str, &'static str) { match self { $(Self::$name => ($next_zh, $next_en)),* } }
+        }
+    };
+}
+
+codes! {
+    /// The body or a field is not what the API says.
+    BadRequest = "GT-0400", 400, "请求内容不合规范", "The request does not follow the API", "对照 /api/v1/openapi.json 检查字段", "Check the fields against /api/v1/openapi.json";
+    /// No token, or one that does not verify.
+    BadToken = "GT-0401", 401, "凭证缺失、无效或已过期", "The token is missing, wrong or expired", "重新取号或重新登录", "Take a new ticket or log in again";
+    /// Wrong login.
+    BadLogin = "GT-0402", 401, "用户名或密码不正确", "Wrong name or password", "核对机构、用户名和密码", "Check institution, name and password";
+    /// Not allowed for this person.
+    Forbidden = "GT-0403", 403, "没有权限", "Not allowed", "请具备权限的人员操作", "Ask someone who has the right";
+    /// No such thing.
+    NotFound = "GT-0404", 404, "对象不存在", "There is no such thing", "核对编号", "Check the id";
+    /// The state does not allow it now.
+    WrongState = "GT-0409", 409, "当前状态不允许此操作", "Not possible in the present state", "刷新后重试", "Refresh and try again";
+    /// Larger than a named limit.
+    TooLarge = "GT-0413", 413, "超过大小上限", "Larger than the limit", "缩小内容后重试", "Make it smaller";
+    /// A message of a kind that may not cross.
+    GuardRefused = "GT-0422", 422, "报文不符合跨区规则,已拒绝", "The message may not cross the zones and was refused", "查看 guitai_guard_refused_total 指标", "See the metric guitai_guard_refused_total";
+    /// More than a named limit at once.
+    TooMany = "GT-0429", 429, "超过数量上限", "More than the limit at once", "稍后重试", "Try again later";
+    /// The flow stops because the recording does not run.
+    NotRecording = "GT-0451", 409, "录音录像未在进行,业务已暂停", "The recording is not running; the business flow has stopped", "等待录制恢复或结束会话", "Wait for the recording or end the call";
+    /// Consent is missing.
+    NoConsent = "GT-0452", 400, "客户未同意录音录像", "The customer has not agreed to being recorded", "请客户阅读并同意", "Let the customer read and agree";
+    /// Our own fault; the log has the chain of causes.
+    Internal = "GT-0500", 500, "内部错误", "Internal error", "查看节点日志", "Look at the node's log";
+    /// No leader or no quorum now.
+    NoLeader = "GT-0503", 503, "集群暂无主节点", "The cluster has no leader now", "稍候会自动恢复;可用 guitai status 查看", "It recovers by itself; see guitai status";
+    /// No inner node has dialled this edge.
+    NoTunnel = "GT-0504", 503, "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run";
+    /// Full disk.
+    DiskFull = "GT-0507", 507, "磁盘空间不足", "The disk is full", "清理或扩容磁盘", "Free or add disk space";
+    /// A profile that cannot be used.
+    BadProfile = "GT-0601", 400, "部署配置有误", "The profile is wrong", "按提示修改配置", "Correct the profile as told";
+    /// A port in use.
+    PortTaken = "GT-0602", 409, "地址或端口已被占用", "An address is already in use", "停止占用者或修改配置", "Stop whoever uses it or change the profile";
+    /// A data directory of another cluster or another release.
+    ForeignData = "GT-0603", 409, "数据目录属于另一个集群", "The data directory belongs to another cluster", "换一个 --data 目录", "Choose another --data directory";
+    /// Evidence that does not verify.
+    EvidenceBroken = "GT-0701", 422, "证据包校验不通过", "The evidence package does not verify", "以报告中列出的文件为准核查", "See the files named in the report";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

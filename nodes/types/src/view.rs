@@ -1,0 +1,293 @@
+//! What people see: the shapes the pages and the CLI read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, QueueId,
+    ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    place::{Centre, Text},
+    record::{
+        Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step, WrappedKey,
+    },
+};
+
+/// A ticket as its customer sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TicketView {
+    /// Which.
+    pub ticket: TicketId,
+    /// Institution.
+    pub institution: InstitutionId,
+    /// Queue.
+    pub queue: QueueId,
+    /// Number of the newest event seen; the id of the server-sent event.
+    pub number: u64,
+    /// Opened at.
+    pub opened_at: UnixMillis,
+    /// Where it is.
+    pub phase: TicketPhase,
+}
+
+/// Where a ticket is, with what the customer needs there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "phase", deny_unknown_fields)]
+pub enum TicketPhase {
+    /// In the queue.
+    Waiting {
+        /// 1 is next.
+        position: u64,
+        /// Agents of the queue that are logged in.
+        agents: u64,
+    },
+    /// An agent is being rung.
+    Ringing,
+    /// In a call.
+    InSession {
+        /// The call.
+        call: Box<CallView>,
+    },
+    /// Over.
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// The session, if it came to one: it may be rated.
+        session: Option<SessionId>,
+        /// Rating already given.
+        stars: Option<u8>,
+    },
+}
+
+/// A running call as one of its parties sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallView {
+    /// Session.
+    pub session: SessionId,
+    /// The other party's display name.
+    pub peer: String,
+    /// Everybody in the room, recorders included: they are shown.
+    pub participants: Vec<Participant>,
+    /// Recording.
+    pub recording: RecordingState,
+    /// Started at.
+    pub started_at: UnixMillis,
+    /// Business steps of the flow.
+    pub steps: Vec<Step>,
+    /// Ids of steps already done.
+    pub done: Vec<String>,
+    /// How to get the media.
+    pub media: MediaAccess,
+}
+
+/// How a party gets at the media of its call. Where to connect, the page asks its own door
+/// (`GET /api/v1/door`): an edge's address is nothing the core tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MediaAccess {
+    /// Path of the room: connect to `<door><room>?jwt=<token>`.
+    pub room: String,
+    /// Media token.
+    pub token: String,
+    /// Prefix to publish under: broadcasts are `<prefix>/<random>.hang`.
+    pub publish: String,
+    /// Prefix of the other party's broadcasts.
+    pub watch: String,
+    /// Frames are sealed end to end (SM4-GCM, see `docs/reference/media.md`).
+    pub sealed: bool,
+    /// The media key wrapped to this party.
+    pub key: WrappedKey,
+}
+
+/// Where a page connects for media, and whether to trust it; `GET /api/v1/door`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DoorView {
+    /// This node.
+    pub node: NodeName,
+    /// Its centre.
+    pub centre: CentreId,
+    /// `https://host:port` for WebTransport.
+    pub webtransport: String,
+    /// `ws://host:port` or `wss://…` for MoQ over WebSocket, same port number on TCP.
+    pub websocket: String,
+    /// SHA-256 of the browser certificates in use now and next, lower-case hex.
+    pub certificate_hashes: Vec<String>,
+    /// Product version.
+    pub version: String,
+}
+
+/// An agent's desk as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeskView {
+    /// Who.
+    pub staff: StaffRef,
+    /// Display name.
+    pub display: String,
+    /// Presence.
+    pub presence: Presence,
+    /// Since.
+    pub since: UnixMillis,
+    /// Number of the newest event seen.
+    pub number: u64,
+    /// Customers waiting in queues this agent serves.
+    pub waiting: u64,
+    /// What rings.
+    pub ring: Option<RingView>,
+    /// The call.
+    pub call: Option<CallView>,
+}
+
+/// What rings at a desk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RingView {
+    /// The reservation.
+    pub reservation: ReservationId,
+    /// Customer's display name.
+    pub customer: String,
+    /// Queue.
+    pub queue: QueueId,
+    /// Queue's name.
+    pub queue_name: Text,
+    /// Waited since.
+    pub opened_at: UnixMillis,
+    /// Times out at.
+    pub due_at: UnixMillis,
+}
+
+/// A member of staff as pages see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaffView {
+    /// Who.
+    pub id: StaffRef,
+    /// Display name.
+    pub display: String,
+    /// Work number.
+    pub number: String,
+    /// Rights.
+    pub duties: Vec<Duty>,
+    /// Presence.
+    pub presence: Presence,
+}
+
+/// A node and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeView {
+    /// The node.
+    pub member: Member,
+    /// Reachable from the node that answers.
+    pub up: bool,
+    /// Is the raft leader.
+    pub leader: bool,
+    /// Last log index known to be on it, for core nodes, as the leader sees it.
+    pub matched: Option<u64>,
+    /// Last time heard of, milliseconds ago; `None` if never.
+    pub heard_ms: Option<u64>,
+}
+
+/// One queue as the console sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueView {
+    /// Institution.
+    pub institution: InstitutionId,
+    /// Queue.
+    pub queue: QueueId,
+    /// Name.
+    pub name: Text,
+    /// Waiting customers.
+    pub waiting: u64,
+    /// Longest wait, milliseconds.
+    pub longest_wait_ms: u64,
+    /// Ready agents.
+    pub ready: u64,
+    /// Agents in a call.
+    pub busy: u64,
+}
+
+/// The whole cluster at a glance; `GET /api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusView {
+    /// Cluster.
+    pub cluster: ClusterId,
+    /// Product version.
+    pub version: String,
+    /// The node that answers.
+    pub node: NodeName,
+    /// Raft leader, if known.
+    pub leader: Option<NodeId>,
+    /// Raft term.
+    pub term: u64,
+    /// Last applied log index on this node.
+    pub applied: u64,
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Voters up, and needed for a quorum.
+    pub quorum: QuorumView,
+    /// Cities.
+    pub cities: Vec<City>,
+    /// Centres.
+    pub centres: Vec<Centre>,
+    /// Nodes.
+    pub nodes: Vec<NodeView>,
+    /// Queues.
+    pub queues: Vec<QueueView>,
+    /// Sessions running.
+    pub sessions_running: u64,
+    /// Recordings sealed.
+    pub recordings: u64,
+    /// Number of the newest event.
+    pub event_number: u64,
+}
+
+/// How the quorum stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuorumView {
+    /// Voters.
+    pub voters: u64,
+    /// Voters reachable.
+    pub up: u64,
+    /// Voters needed.
+    pub needed: u64,
+}
+
+/// A session as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionView {
+    /// Session.
+    pub id: SessionId,
+    /// Institution.
+    pub institution: InstitutionId,
+    /// Queue.
+    pub queue: QueueId,
+    /// Customer's display name.
+    pub customer: String,
+    /// Agent.
+    pub agent: StaffRef,
+    /// Agent's display name.
+    pub agent_display: String,
+    /// Edge.
+    pub edge: NodeName,
+    /// Recorders.
+    pub recorders: Vec<NodeName>,
+    /// Started.
+    pub started_at: UnixMillis,
+    /// Ended.
+    pub ended_at: Option<UnixMillis>,
+    /// Why.
+    pub end_reason: Option<EndReason>,
+    /// Recording.
+    pub recording: RecordingState,
+    /// Stars.
+    pub stars: Option<u8>,
+    /// Business events; empty in lists, filled in `GET /api/v1/sessions/{id}`.
+    #[serde(default)]
+    pub events: Vec<SessionEvent>,
+}

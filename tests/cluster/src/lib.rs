@@ -1,0 +1,1 @@
+//! Real processes: start, kill, cut, garble.

@@ -1,0 +1,1 @@
+//! The deterministic world: the cores under thousands of seeds.
