@@ -12,6 +12,7 @@ pub mod id;
 pub mod limits;
 pub mod place;
 pub mod problem;
+pub mod profile;
 pub mod record;
 pub mod time;
 pub mod view;

@@ -1,0 +1,309 @@
+//! A profile: one complete deployment as a file. Pure data and its rules; reading the file is done by
+//! whoever has one (`node`, `installer`). Unknown keys are errors; a profile that passes
+//! [`Profile::check`] can be started.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BranchId, Centre, CentreId, City, InstitutionId, NodeId, NodeName, Role, Skill, StaffName,
+    TeamId, Voice, Zone,
+    limits::{MEMBERS_MAX, NAME_CHARS_MAX},
+    record::{Duty, Institution, Policy},
+};
+
+/// The schema this release writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Format version, [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the deployment, for people.
+    pub name: String,
+    /// Cities.
+    pub cities: Vec<City>,
+    /// Centres.
+    pub centres: Vec<Centre>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Raft timers.
+    #[serde(default)]
+    pub raft: Raft,
+    /// Agreed settings at foundation.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Legal persons at foundation.
+    pub institutions: Vec<Institution>,
+    /// Staff accounts at foundation; passwords are drawn at first start and printed once.
+    #[serde(default)]
+    pub staff: Vec<StaffSeed>,
+}
+
+/// One node of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Raft id, unique for ever.
+    pub id: NodeId,
+    /// Name.
+    pub name: NodeName,
+    /// Centre.
+    pub centre: CentreId,
+    /// Zone.
+    pub zone: Zone,
+    /// Roles.
+    pub roles: Vec<Role>,
+    /// Part in consensus.
+    #[serde(default = "no_voice")]
+    pub voice: Voice,
+    /// Node-to-node address (UDP).
+    pub mesh: SocketAddr,
+    /// Browser address (TCP and UDP).
+    pub door: SocketAddr,
+}
+
+const fn no_voice() -> Voice {
+    Voice::None
+}
+
+/// Raft timers in milliseconds. A follower stands for election after `election_max` plus a draw from
+/// `election_min..election_max`; heartbeat below a third of `election_min`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raft {
+    /// Leader's heartbeat.
+    pub heartbeat_ms: u64,
+    /// Shortest election timeout in centres that should lead.
+    pub election_min_ms: u64,
+    /// Longest election timeout in centres that should lead.
+    pub election_max_ms: u64,
+    /// Centres that should lead only when no other can: a preference is a delay, never a ban.
+    pub reluctant: Vec<CentreId>,
+    /// Shortest election timeout in reluctant centres.
+    pub reluctant_min_ms: u64,
+    /// Longest election timeout in reluctant centres.
+    pub reluctant_max_ms: u64,
+}
+
+impl Default for Raft {
+    /// Tuned for 30 ms between cities and a disk that syncs in 20 ms (see `docs/decisions`).
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            election_min_ms: 200,
+            election_max_ms: 400,
+            reluctant: Vec::new(),
+            reluctant_min_ms: 600,
+            reluctant_max_ms: 900,
+        }
+    }
+}
+
+/// A staff account to be made at foundation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaffSeed {
+    /// Institution.
+    pub institution: InstitutionId,
+    /// Login name.
+    pub name: StaffName,
+    /// Shown to customers.
+    pub display: String,
+    /// Work number.
+    pub number: String,
+    /// Branch.
+    pub branch: BranchId,
+    /// Team.
+    pub team: TeamId,
+    /// Skills.
+    #[serde(default)]
+    pub skills: Vec<Skill>,
+    /// Rights.
+    pub duties: Vec<Duty>,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Another release's format.
+    #[error("schema {found} is not {SCHEMA}, the one this release reads")]
+    Schema {
+        /// What the file says.
+        found: u32,
+    },
+    /// The same value twice where it must be unique.
+    #[error("{what} {value} is used twice")]
+    Twice {
+        /// What, for example `node id`.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A name that is nowhere declared.
+    #[error("{owner} names {what} {value}, which the profile does not declare")]
+    Unknown {
+        /// Who names it.
+        owner: String,
+        /// What, for example `centre`.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// Roles, zone and voice of a node contradict each other.
+    #[error("node {node}: {why}")]
+    Node {
+        /// Which.
+        node: NodeName,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The deployment as a whole lacks something.
+    #[error("{0}")]
+    Whole(&'static str),
+    /// Too much of something.
+    #[error("{what}: {found} is over the limit of {limit}")]
+    Limit {
+        /// What.
+        what: &'static str,
+        /// How much.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Profile {
+    /// Checks every rule that one file can show; addresses are not probed.
+    ///
+    /// # Errors
+    /// The first broken rule, naming the thing.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        if self.schema != SCHEMA {
+            return Err(ProfileError::Schema { found: self.schema });
+        }
+        self.check_places()?;
+        self.nodes.iter().try_for_each(check_node)?;
+        self.check_whole()?;
+        self.check_raft()?;
+        self.check_people()
+    }
+
+    fn check_places(&self) -> Result<(), ProfileError> {
+        unique("city", self.cities.iter().map(|city| city.id.to_string()))?;
+        unique("centre", self.centres.iter().map(|centre| centre.id.to_string()))?;
+        for centre in &self.centres {
+            known("city", &centre.id, &centre.city, self.cities.iter().map(|city| &city.id))?;
+        }
+        for node in &self.nodes {
+            known("centre", &node.name, &node.centre, self.centres.iter().map(|c| &c.id))?;
+        }
+        for centre in &self.raft.reluctant {
+            known("centre", &"raft.reluctant", centre, self.centres.iter().map(|c| &c.id))?;
+        }
+        unique("node id", self.nodes.iter().map(|node| node.id.to_string()))?;
+        unique("node name", self.nodes.iter().map(|node| node.name.to_string()))?;
+        unique("UDP address", self.nodes.iter().flat_map(|n| [n.mesh.to_string(), n.door.to_string()]))
+    }
+
+    fn check_whole(&self) -> Result<(), ProfileError> {
+        limit("nodes", self.nodes.len(), MEMBERS_MAX)?;
+        let count = |wanted: fn(&Node) -> bool| self.nodes.iter().filter(|n| wanted(n)).count();
+        if count(|node| node.voice == Voice::Voter) % 2 == 0 {
+            return Err(ProfileError::Whole("the number of voters must be odd, and at least 1"));
+        }
+        let needed = [
+            (Role::Edge, "there is no edge: customers have no way in"),
+            (Role::Relay, "there is no inner relay: media has no way in"),
+            (Role::Recorder, "there is no recorder: no business step could ever start"),
+        ];
+        for (role, why) in needed {
+            if !self.nodes.iter().any(|node| node.roles.contains(&role)) {
+                return Err(ProfileError::Whole(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_raft(&self) -> Result<(), ProfileError> {
+        let raft = &self.raft;
+        let ordered = raft.election_min_ms < raft.election_max_ms
+            && raft.reluctant_min_ms < raft.reluctant_max_ms
+            && raft.heartbeat_ms.saturating_mul(2) < raft.election_min_ms;
+        if ordered && raft.heartbeat_ms > 0 {
+            return Ok(());
+        }
+        Err(ProfileError::Whole(
+            "raft: 0 < heartbeat_ms, 2 x heartbeat_ms < election_min_ms < election_max_ms, reluctant_min_ms < reluctant_max_ms",
+        ))
+    }
+
+    fn check_people(&self) -> Result<(), ProfileError> {
+        unique("institution", self.institutions.iter().map(|i| i.id.to_string()))?;
+        if self.institutions.is_empty() {
+            return Err(ProfileError::Whole("there is no institution to serve"));
+        }
+        for institution in &self.institutions {
+            unique("queue", institution.queues.iter().map(|queue| queue.id.to_string()))?;
+        }
+        unique("staff account", self.staff.iter().map(|s| format!("{}/{}", s.institution, s.name)))?;
+        for staff in &self.staff {
+            let institutions = self.institutions.iter().map(|i| &i.id);
+            known("institution", &staff.name, &staff.institution, institutions)?;
+            let branches = self.institutions.iter().filter(|i| i.id == staff.institution);
+            known("branch", &staff.name, &staff.branch, branches.flat_map(|i| &i.branches).map(|b| &b.id))?;
+            limit("characters in a display name", staff.display.chars().count(), NAME_CHARS_MAX)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_node(node: &Node) -> Result<(), ProfileError> {
+    let has = |role| node.roles.contains(&role);
+    let inner_role = has(Role::Core) || has(Role::Relay) || has(Role::Recorder);
+    let why = match node.zone {
+        Zone::Outer => "a node stands in the dmz or the inner zone",
+        Zone::Dmz if inner_role => "a node in the dmz is an edge and nothing else",
+        Zone::Dmz if !has(Role::Edge) => "a node in the dmz has the role edge",
+        Zone::Inner if has(Role::Edge) => "an edge stands in the dmz",
+        Zone::Inner if !inner_role => "an inner node has at least one role",
+        _ if has(Role::Core) == (node.voice == Voice::None) => {
+            "voice is voter or learner for a core node, and none for every other"
+        }
+        Zone::Inner if !has(Role::Core) => {
+            "relay and recorder stand on a core node in this release"
+        }
+        _ => return Ok(()),
+    };
+    Err(ProfileError::Node { node: node.name.clone(), why })
+}
+
+fn unique(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), ProfileError> {
+    let mut seen = BTreeSet::new();
+    for value in values {
+        if !seen.insert(value.clone()) {
+            return Err(ProfileError::Twice { what, value });
+        }
+    }
+    Ok(())
+}
+
+fn known<'a, T: PartialEq + std::fmt::Display + 'a>(
+    what: &'static str,
+    owner: &impl std::fmt::Display,
+    value: &T,
+    mut declared: impl Iterator<Item = &'a T>,
+) -> Result<(), ProfileError> {
+    if declared.any(|one| one == value) {
+        return Ok(());
+    }
+    Err(ProfileError::Unknown { owner: owner.to_string(), what, value: value.to_string() })
+}
+
+const fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), ProfileError> {
+    if found <= limit { Ok(()) } else { Err(ProfileError::Limit { what, found, limit }) }
+}
