@@ -1,0 +1,150 @@
+//! What may be typed. The binary flattens [`Command`] beside its own commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use guitai_types::{InstitutionId, SessionId, StaffName};
+use url::Url;
+
+/// The commands that talk to a running cluster, and the offline verifier.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// 集群概览 / The cluster at a glance
+    Status(View),
+    /// 节点一览 / The nodes and how they are
+    Nodes(View),
+    /// 会话一览 / The sessions
+    Sessions(Sessions),
+    /// 录制一览 / The recordings
+    Recordings(View),
+    /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
+    #[command(subcommand)]
+    Evidence(Evidence),
+    /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use
+    Demo(Demo),
+    /// 打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)
+    Openapi,
+}
+
+/// Arguments of a command that shows something.
+#[derive(Debug, Args)]
+pub struct View {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `sessions`.
+#[derive(Debug, Args)]
+pub struct Sessions {
+    /// 只列出此状态的会话 / Only sessions in this state
+    #[arg(long, value_enum)]
+    pub state: Option<SessionState>,
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SessionState {
+    /// Going on.
+    Running,
+    /// Over.
+    Ended,
+}
+
+/// `evidence …`
+#[derive(Debug, Subcommand)]
+pub enum Evidence {
+    /// 取回一通会话的证据包 / Fetch the package of a session
+    Export(Export),
+    /// 离线逐项校验证据包 / Check a package offline, item by item
+    Verify(Verify),
+}
+
+/// Arguments of `evidence export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// 会话编号 / Session id
+    pub session: SessionId,
+    /// 写入此目录,必须尚不存在或为空 / Directory to write to; must be new or empty
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `evidence verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// 证据包目录 / Directory of the package
+    pub dir: PathBuf,
+    /// 信任的根证书(PEM);不给则只报告包内的根 / Root certificate to trust (PEM); without it the package's own root is reported
+    #[arg(long)]
+    pub root: Option<PathBuf>,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// 通话数 / How many calls
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub calls: u16,
+    /// 保留证据包于此目录 / Keep the evidence packages in this directory
+    #[arg(long)]
+    pub keep_package: Option<PathBuf>,
+    /// 数据目录(含 cluster.json) / Data directory (with cluster.json)
+    #[arg(long, default_value = "guitai-data")]
+    pub data: PathBuf,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Which cluster, and as whom.
+#[derive(Debug, Clone, Args)]
+pub struct Access {
+    /// 数据目录(含 cluster.json) / Data directory (with cluster.json)
+    #[arg(long, default_value = "guitai-data")]
+    pub data: PathBuf,
+    /// 内网节点地址,代替 --data / Address of an inner node, instead of --data
+    #[arg(long, env = "GUITAI_URL")]
+    pub url: Option<Url>,
+    /// 登录凭证 / Staff token
+    #[arg(long, env = "GUITAI_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// 机构 / Institution
+    #[arg(long)]
+    pub institution: Option<InstitutionId>,
+    /// 登录名 / Login name
+    #[arg(long)]
+    pub name: Option<StaffName>,
+    /// 密码;宜用环境变量 / Password; better by the environment
+    #[arg(long, env = "GUITAI_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+}
+
+/// How to show it.
+#[derive(Debug, Clone, Args)]
+pub struct Output {
+    /// 以 JSON 输出 / Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// 语言;默认随 LANG / Language; by LANG unless given
+    #[arg(long, value_enum)]
+    pub lang: Option<crate::Language>,
+}
