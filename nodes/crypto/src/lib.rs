@@ -1,1 +1,19 @@
 //! National cryptography: SM2/SM3/SM4, the rustls provider, X.509, media frames, sealed keys.
+//!
+//! Everything here works on bytes and takes the time as an argument; it imports nothing of ours.
+//! The approved algorithms come from RustCrypto (`sm2`, `sm3`, `sm4`), except SM4-GCM on processors
+//! with GFNI and AVX-512, which has its own kernel (the only `unsafe` code of the project).
+//!
+//! This is a software module without a product certificate (GM/T 0028): a deployment that needs one
+//! keeps its long-lived keys in a certified device in front of [`x509::Identity`].
+
+pub mod cms;
+pub mod random;
+pub mod sealed;
+pub mod sframe;
+pub mod sm2;
+pub mod sm3;
+pub mod sm4;
+pub mod tls;
+pub mod web;
+pub mod x509;
