@@ -3,7 +3,7 @@
 use ::sm2::dsa::signature::{RandomizedSigner as _, Signer as _, Verifier as _};
 use ::sm2::elliptic_curve::Generate as _;
 use ::sm2::elliptic_curve::sec1::ToSec1Point as _;
-use ::sm2::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
+use ::sm2::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use zeroize::Zeroizing;
 
 /// The signer's ID where nothing else is agreed (GM/T 0009): certificates, tokens, documents.
@@ -172,6 +172,16 @@ impl PublicKey {
         let mut point = [0; POINT_BYTES];
         point.copy_from_slice(self.0.to_sec1_point(false).as_bytes());
         point
+    }
+
+    /// The key as a DER SubjectPublicKeyInfo, as it stands in a certificate.
+    ///
+    /// # Panics
+    /// Never: a valid point always encodes.
+    #[must_use]
+    pub fn to_spki_der(&self) -> Vec<u8> {
+        let document = self.0.to_public_key_der().expect("a valid point encodes");
+        document.into_vec()
     }
 
     /// Checks a DER signature over `message` under [`DEFAULT_ID`].
