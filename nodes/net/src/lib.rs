@@ -1,1 +1,43 @@
 //! How nodes speak: QUIC endpoints, the mesh between nodes, the doors to browsers.
+//!
+//! The only crate that names quinn. A [`Mesh`] is one UDP socket that both dials and accepts, with
+//! mutual TLS over SM algorithms; the ALPN is the wire version and says who may speak at all (see
+//! [`rule`]). A [`Door`] is the UDP socket browsers reach, with a short-lived P-256 certificate.
+//! Whatever a peer sends, the endpoint goes on serving: every connection has a task of its own, and
+//! a panic in the cryptography ends one handshake (see [`fence`]).
+
+pub mod calls;
+pub mod door;
+pub mod frame;
+pub mod mesh;
+pub mod name;
+pub mod pool;
+pub mod rotation;
+pub mod rule;
+
+mod fence;
+mod transport;
+
+use std::pin::Pin;
+
+pub use calls::Calls;
+pub use door::Door;
+pub use mesh::{Link, Mesh};
+pub use name::{Peer, Target};
+pub use pool::CallError;
+pub use quinn::{
+    ApplicationClose, ClosedStream, Connection, ConnectionClose, ConnectionError, ConnectionStats,
+    ReadError, ReadExactError, ReadToEndError, RecvStream, SendStream, StoppedError, VarInt,
+    WriteError,
+};
+pub use transport::{IDLE_MS_MAX, KEEP_ALIVE_MS};
+
+/// A future in a box; the same type as `futures::future::BoxFuture`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Raft messages between core nodes.
+pub const RAFT_ALPN: &str = "guitai-raft/1";
+/// Calls between inner nodes: forwarded writes and reads, recording export.
+pub const CALL_ALPN: &str = "guitai-call/1";
+/// Control messages between zones, dialled by inner nodes (see `guitai_types::control`).
+pub const TUNNEL_ALPN: &str = "guitai-tunnel/1";

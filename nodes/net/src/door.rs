@@ -1,0 +1,223 @@
+//! The door: the UDP endpoint browsers reach, with a certificate of its own making that is
+//! replaced in time (see [`crate::rotation`]).
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use guitai_crypto::{tls, web};
+use guitai_host::Clock;
+use quinn::{Connection, Endpoint, VarInt, crypto::rustls::QuicServerConfig};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::{
+    fence::FencedServer,
+    mesh::{HANDSHAKE_MS_MAX, lock, shed},
+    rotation::{Due, Rotation},
+    transport,
+};
+
+/// Handshakes at once; beyond it a browser is told to come back with a token.
+const HANDSHAKES_MAX: usize = 512;
+/// Connections that wait for [`Door::accept`]; beyond it new ones are closed.
+const BACKLOG_MAX: usize = 256;
+/// How often the rotation is looked at, in milliseconds.
+const ROTATION_CHECK_MS: u64 = 60_000;
+/// Closing code: more than this door takes.
+const CODE_BUSY: VarInt = VarInt::from_u32(3);
+
+/// Why a door was not opened, or its certificate not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The socket.
+    #[error("cannot listen on UDP {addr}")]
+    Socket {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No certificate for these hosts.
+    #[error("door certificate")]
+    Certificate(#[source] web::MakeError),
+    /// The certificate makes no TLS configuration.
+    #[error("TLS configuration")]
+    Tls(#[source] tls::ConfigError),
+    /// The suite for Initial packets is not the one QUIC demands.
+    #[error("QUIC initial suite")]
+    Initial,
+}
+
+/// A node's door for browsers. Cheap to clone; the endpoint closes with the last clone.
+#[derive(Clone)]
+pub struct Door {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoint: Endpoint,
+    hosts: Vec<String>,
+    alpns: Vec<String>,
+    rotation: Mutex<Rotation>,
+    arrived: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Door {
+    /// Opens the door with a fresh certificate for `hosts` (DNS names and IP addresses). Needs a
+    /// tokio runtime.
+    pub fn bind(
+        addr: SocketAddr,
+        hosts: &[String],
+        alpns: &[&str],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DoorError> {
+        let now = clock.wall();
+        let certificate = web::make(hosts, now.0 / 1000).map_err(DoorError::Certificate)?;
+        let alpns: Vec<String> = alpns.iter().map(|&alpn| alpn.to_owned()).collect();
+        let config = server_config(&certificate, &alpns)?;
+        let socket = std::net::UdpSocket::bind(addr);
+        let endpoint = socket.and_then(|socket| {
+            // A new key per process is enough: the certificate does not outlive it either.
+            let endpoint = transport::endpoint(&certificate.key_der);
+            let runtime = Arc::new(quinn::TokioRuntime);
+            Endpoint::new(endpoint, Some(config), socket, runtime)
+        });
+        let endpoint = endpoint.map_err(|source| DoorError::Socket { addr, source })?;
+        let (arrive, arrived) = mpsc::channel(BACKLOG_MAX);
+        tokio::spawn(accept(endpoint.clone(), arrive));
+        let inner = Arc::new(Inner {
+            endpoint,
+            hosts: hosts.to_vec(),
+            alpns,
+            rotation: Mutex::new(Rotation::new(certificate, now)),
+            arrived: tokio::sync::Mutex::new(arrived),
+            clock,
+        });
+        tokio::spawn(keep_rotating(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// The next connection whose handshake is done; `None` when the door is closed. Handshakes run
+    /// in tasks of their own: a slow one holds up nobody.
+    pub async fn accept(&self) -> Option<Connection> {
+        self.inner.arrived.lock().await.recv().await
+    }
+
+    /// SHA-256 of the certificates a page may meet: the one served now, then the next.
+    pub fn certificate_hashes(&self) -> Vec<[u8; 32]> {
+        lock(&self.inner.rotation).hashes()
+    }
+
+    /// Where it listens, with the real port if 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.endpoint.local_addr()
+    }
+
+    /// Does what is due to the certificate now. Runs by itself every minute.
+    pub fn rotate(&self) -> Result<(), DoorError> {
+        self.inner.rotate()
+    }
+
+    /// Closes every connection and waits until the browsers have been told.
+    pub async fn close(&self) {
+        self.inner.endpoint.close(VarInt::from_u32(0), b"");
+        self.inner.endpoint.wait_idle().await;
+    }
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Door({:?})", self.inner.endpoint.local_addr().ok())
+    }
+}
+
+impl Inner {
+    fn rotate(&self) -> Result<(), DoorError> {
+        let now = self.clock.wall();
+        let mut rotation = lock(&self.rotation);
+        // Twice at most: a node that slept through the overlap makes and then serves.
+        for _ in 0..2 {
+            match rotation.due(now) {
+                Due::Nothing => break,
+                Due::MakeNext => {
+                    let next = web::make(&self.hosts, now.0 / 1000);
+                    rotation.prepare(next.map_err(DoorError::Certificate)?, now);
+                    tracing::info!("next door certificate made and published");
+                }
+                Due::ServeNext => {
+                    if let Some(next) = rotation.next() {
+                        let config = server_config(next, &self.alpns)?;
+                        self.endpoint.set_server_config(Some(config));
+                        rotation.advance();
+                        tracing::info!("next door certificate served");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The accept task holds the endpoint too; this ends it.
+        self.endpoint.close(VarInt::from_u32(0), b"");
+    }
+}
+
+async fn keep_rotating(door: std::sync::Weak<Inner>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(ROTATION_CHECK_MS)).await;
+        let Some(door) = door.upgrade() else { return };
+        if let Err(error) = door.rotate() {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(
+                error,
+                "door certificate not replaced; tried again in a minute"
+            );
+        }
+    }
+}
+
+async fn accept(endpoint: Endpoint, arrive: mpsc::Sender<Connection>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+            shed(incoming);
+            continue;
+        };
+        let arrive = arrive.clone();
+        tokio::spawn(async move {
+            let from = incoming.remote_address();
+            let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
+            let handshake = tokio::time::timeout(limit, incoming).await;
+            drop(permit);
+            match handshake {
+                Ok(Ok(conn)) => {
+                    if let Err(refused) = arrive.try_send(conn) {
+                        tracing::warn!(%from, "door connection closed: too many wait");
+                        refused.into_inner().close(CODE_BUSY, b"");
+                    }
+                }
+                Ok(Err(error)) => tracing::debug!(%from, %error, "door handshake failed"),
+                Err(_elapsed) => tracing::debug!(%from, "door handshake too slow"),
+            }
+        });
+    }
+}
+
+fn server_config(
+    certificate: &web::Certificate,
+    alpns: &[String],
+) -> Result<quinn::ServerConfig, DoorError> {
+    let alpns: Vec<&[u8]> = alpns.iter().map(String::as_bytes).collect();
+    let tls = tls::browser_server_config(certificate, &alpns).map_err(DoorError::Tls)?;
+    let quic = QuicServerConfig::with_initial(Arc::new(tls), tls::initial_suite())
+        .map_err(|_| DoorError::Initial)?;
+    Ok(transport::server(Arc::new(FencedServer(Arc::new(quic)))))
+}

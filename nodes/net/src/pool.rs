@@ -1,0 +1,408 @@
+//! Calls over kept connections: one connection per peer and ALPN, dialled when first needed and
+//! again when it was lost; one bidirectional stream per call.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use guitai_types::limits::{MEDIA_STREAMS_MAX, RPC_BYTES_MAX};
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::{
+    BoxFuture,
+    frame::{FrameError, read_frame, write_frame},
+    mesh::{DialError, Link, Mesh, lock},
+    name::{Peer, Target},
+};
+
+/// How long a call may take unless its caller says otherwise, in milliseconds.
+pub const CALL_MS_MAX: u64 = 5_000;
+/// How long a peer may take to send its request, in milliseconds.
+const REQUEST_MS_MAX: u64 = 10_000;
+/// Calls under way to one peer over one ALPN; below the stream limit, so that a caller waits here,
+/// where its deadline counts, and not inside QUIC.
+pub const CALLS_MAX: usize = 128;
+
+const _: () = assert!(CALLS_MAX < MEDIA_STREAMS_MAX as usize);
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The peer was not reached; the request was not sent.
+    #[error("cannot reach {peer}")]
+    Dial {
+        /// Whom.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: Arc<DialError>,
+    },
+    /// The request is too large; it was not sent.
+    #[error("request of {length} bytes, the limit is {RPC_BYTES_MAX}")]
+    TooLarge {
+        /// Its length.
+        length: usize,
+    },
+    /// The deadline passed before the request was sent.
+    #[error("not sent to {peer} in {ms} ms")]
+    NotSent {
+        /// To whom.
+        peer: Peer,
+        /// The deadline.
+        ms: u64,
+    },
+    /// The deadline passed; whether the peer did it is unknown.
+    #[error("no answer from {peer} in {ms} ms")]
+    Silent {
+        /// From whom.
+        peer: Peer,
+        /// The deadline.
+        ms: u64,
+    },
+    /// The connection was lost during the call; whether the peer did it is unknown.
+    #[error("call to {peer}")]
+    Lost {
+        /// To whom.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: FrameError,
+    },
+    /// The peer ended the stream without an answer: its handler failed.
+    #[error("{peer} gave no answer")]
+    NoAnswer {
+        /// Who.
+        peer: Peer,
+    },
+    /// The peer answered that it will not or cannot.
+    #[error("{peer} refused: {reason}")]
+    Refused {
+        /// Who.
+        peer: Peer,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// Whether the peer may have acted on the request. If not, anyone may be asked again; if so,
+    /// only an idempotent request may be repeated.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Dial { .. } | Self::TooLarge { .. } | Self::NotSent { .. } => false,
+            Self::Silent { .. }
+            | Self::Lost { .. }
+            | Self::NoAnswer { .. }
+            | Self::Refused { .. } => true,
+        }
+    }
+}
+
+impl Mesh {
+    /// Sends a request and reads the answer within [`CALL_MS_MAX`].
+    pub async fn call(
+        &self,
+        to: &Target,
+        alpn: &str,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, CallError> {
+        let deadline = Duration::from_millis(CALL_MS_MAX);
+        self.call_within(to, alpn, request, deadline).await
+    }
+
+    /// Sends a request and reads the answer within `deadline`, dialling included.
+    pub async fn call_within(
+        &self,
+        to: &Target,
+        alpn: &str,
+        request: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut opened = self.open(to, alpn, &request, deadline).await?;
+        opened.answer(self, to, deadline).await
+    }
+
+    /// Opens a stream on the kept connection and sends the request.
+    pub(crate) async fn open(
+        &self,
+        to: &Target,
+        alpn: &str,
+        request: &[u8],
+        deadline: Duration,
+    ) -> Result<Opened, CallError> {
+        if request.len() > RPC_BYTES_MAX {
+            let length = request.len();
+            return Err(CallError::TooLarge { length });
+        }
+        let due = self.clock().monotonic().saturating_add(deadline);
+        let line = self.pool().line(to, alpn);
+        let unsent = || CallError::NotSent {
+            peer: to.peer(),
+            ms: millis(deadline),
+        };
+        let ready = tokio::time::timeout(deadline, async {
+            // The semaphore is never closed; if it were, the call simply would not count.
+            let permit = line.calls.clone().acquire_owned().await.ok();
+            let (conn, streams) = self.stream(&line, to, alpn).await?;
+            Ok::<_, CallError>((permit, conn, streams))
+        });
+        let (permit, conn, (mut send, receive)) = ready.await.map_err(|_elapsed| unsent())??;
+        let heard = heard(&conn);
+        let opened = Opened {
+            receive,
+            conn,
+            line,
+            heard,
+            due,
+            _permit: permit,
+        };
+        let left = opened.deadline_left(self);
+        let written = tokio::time::timeout(left, async {
+            write_frame(&mut send, request).await?;
+            // Only fails when the stream was finished or reset before, and it was not.
+            send.finish().map_err(|e| FrameError::Stream(e.into()))
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(opened),
+            Ok(Err(source)) => Err(CallError::Lost {
+                peer: to.peer(),
+                source,
+            }),
+            Err(_elapsed) => {
+                opened.forget_if_mute();
+                let (peer, ms) = (to.peer(), millis(deadline));
+                Err(CallError::Silent { peer, ms })
+            }
+        }
+    }
+
+    /// A stream on the line's connection. A kept connection may have died unnoticed: nothing was
+    /// sent on it yet, so it is dialled once more.
+    async fn stream(
+        &self,
+        line: &Arc<Line>,
+        to: &Target,
+        alpn: &str,
+    ) -> Result<(Connection, (SendStream, RecvStream)), CallError> {
+        let conn = self.connection(line, to, alpn).await?;
+        if let Ok(streams) = conn.open_bi().await {
+            return Ok((conn, streams));
+        }
+        let conn = self.connection(line, to, alpn).await?;
+        match conn.open_bi().await {
+            Ok(streams) => Ok((conn, streams)),
+            Err(source) => {
+                let peer = to.peer();
+                let source = DialError::Handshake {
+                    peer: peer.clone(),
+                    source,
+                };
+                let source = Arc::new(source);
+                Err(CallError::Dial { peer, source })
+            }
+        }
+    }
+
+    /// The line's connection, dialled if there is none. The dialling runs in a task of its own:
+    /// it outlives a caller with a short deadline, so that the next one finds it done.
+    async fn connection(
+        &self,
+        line: &Arc<Line>,
+        to: &Target,
+        alpn: &str,
+    ) -> Result<Connection, CallError> {
+        let mut dialled = {
+            let mut state = lock(&line.state);
+            match &*state {
+                State::Up(conn) if conn.close_reason().is_none() => return Ok(conn.clone()),
+                State::Dialling(dialled) => dialled.clone(),
+                State::Up(_) | State::Down => {
+                    let (done, dialled) = watch::channel(None);
+                    *state = State::Dialling(dialled.clone());
+                    let (mesh, line) = (self.clone(), line.clone());
+                    let (to, alpn) = (to.clone(), alpn.to_owned());
+                    tokio::spawn(async move { mesh.dial_line(&line, &to, &alpn, &done).await });
+                    dialled
+                }
+            }
+        };
+        let outcome = match dialled.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_dialler_gone) => None,
+        };
+        match outcome {
+            Some(Ok(conn)) => Ok(conn),
+            Some(Err(source)) => Err(CallError::Dial {
+                peer: to.peer(),
+                source,
+            }),
+            None => {
+                *lock(&line.state) = State::Down;
+                let peer = to.peer();
+                let source = Arc::new(DialError::Silent { peer: peer.clone() });
+                Err(CallError::Dial { peer, source })
+            }
+        }
+    }
+
+    async fn dial_line(
+        &self,
+        line: &Line,
+        to: &Target,
+        alpn: &str,
+        done: &watch::Sender<Option<Dialled>>,
+    ) {
+        let dialled = self.dial(alpn, to).await;
+        let dialled = dialled.map(|link| link.conn).map_err(Arc::new);
+        *lock(&line.state) = match &dialled {
+            Ok(conn) => State::Up(conn.clone()),
+            Err(_) => State::Down,
+        };
+        done.send_replace(Some(dialled));
+    }
+
+    /// Answers every request on connections of `alpn` with what `answer` makes of it. An answer of
+    /// `None` ends the stream without one.
+    pub fn serve_calls(&self, alpn: &str, answer: Answerer) {
+        let handler = move |link: Link| -> BoxFuture<'static, ()> {
+            let answer = answer.clone();
+            Box::pin(each_request(link, move |peer, request, mut send| {
+                let answered = answer(peer, request);
+                Box::pin(async move {
+                    if let Some(message) = answered.await {
+                        reply(&mut send, &message).await;
+                    }
+                })
+            }))
+        };
+        self.serve(alpn, Arc::new(handler));
+    }
+}
+
+/// What answers the calls of one ALPN.
+pub type Answerer = Arc<dyn Fn(Peer, Vec<u8>) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
+
+/// Reads one request from each stream of a link, each in its own task.
+pub(crate) async fn each_request<F>(link: Link, act: F)
+where
+    F: Fn(Peer, Vec<u8>, SendStream) -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static,
+{
+    // Streams of one connection are bounded by the transport's limit.
+    while let Ok((send, mut receive)) = link.conn.accept_bi().await {
+        let (peer, act) = (link.peer.clone(), act.clone());
+        tokio::spawn(async move {
+            let limit = Duration::from_millis(REQUEST_MS_MAX);
+            let read = read_frame(&mut receive, RPC_BYTES_MAX);
+            match tokio::time::timeout(limit, read).await {
+                Ok(Ok(Some(request))) => act(peer, request, send).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::warn!(%peer, %error, "request not read"),
+                Err(_elapsed) => tracing::warn!(%peer, "request not sent in {REQUEST_MS_MAX} ms"),
+            }
+        });
+    }
+}
+
+/// Sends an answer; a caller that is gone needs none.
+pub(crate) async fn reply(send: &mut SendStream, message: &[u8]) {
+    if let Err(error) = write_frame(send, message).await {
+        tracing::debug!(%error, "answer not sent");
+    }
+}
+
+/// A call under way: request sent, answer to come.
+pub(crate) struct Opened {
+    pub(crate) receive: RecvStream,
+    conn: Connection,
+    line: Arc<Line>,
+    heard: u64,
+    due: Duration,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Opened {
+    /// What is left of the deadline.
+    fn deadline_left(&self, mesh: &Mesh) -> Duration {
+        self.due.saturating_sub(mesh.clock().monotonic())
+    }
+
+    /// Reads the answer's frame within what is left of `deadline`.
+    pub(crate) async fn answer(
+        &mut self,
+        mesh: &Mesh,
+        to: &Target,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let (left, peer) = (self.deadline_left(mesh), to.peer());
+        let read = read_frame(&mut self.receive, RPC_BYTES_MAX);
+        match tokio::time::timeout(left, read).await {
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(None)) => Err(CallError::NoAnswer { peer }),
+            Ok(Err(source)) => Err(CallError::Lost { peer, source }),
+            Err(_elapsed) => {
+                self.forget_if_mute();
+                let ms = millis(deadline);
+                Err(CallError::Silent { peer, ms })
+            }
+        }
+    }
+
+    /// After a deadline: a connection on which nothing was heard since the call began is not worth
+    /// keeping until its idle timeout; the next call dials. Calls still on it may yet be answered.
+    fn forget_if_mute(&self) {
+        if heard(&self.conn) != self.heard {
+            return;
+        }
+        let mut state = lock(&self.line.state);
+        if matches!(&*state, State::Up(conn) if conn.stable_id() == self.conn.stable_id()) {
+            *state = State::Down;
+        }
+    }
+}
+
+fn heard(conn: &Connection) -> u64 {
+    conn.stats().udp_rx.datagrams
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+type Dialled = Result<Connection, Arc<DialError>>;
+
+/// Lines by target and ALPN. Bounded by the members of a cluster: callers only call members.
+#[derive(Default)]
+pub(crate) struct Pool {
+    lines: Mutex<BTreeMap<(Target, String), Arc<Line>>>,
+}
+
+impl Pool {
+    fn line(&self, to: &Target, alpn: &str) -> Arc<Line> {
+        let mut lines = lock(&self.lines);
+        let line = lines.entry((to.clone(), alpn.to_owned()));
+        line.or_insert_with(Line::new).clone()
+    }
+}
+
+struct Line {
+    state: Mutex<State>,
+    calls: Arc<Semaphore>,
+}
+
+impl Line {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State::Down),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+        })
+    }
+}
+
+enum State {
+    Down,
+    Dialling(watch::Receiver<Option<Dialled>>),
+    Up(Connection),
+}

@@ -1,0 +1,75 @@
+//! QUIC settings common to mesh and door, with the reason for each.
+
+use std::{sync::Arc, time::Duration};
+
+use guitai_crypto::sm3::HmacKey;
+use guitai_types::limits::MEDIA_STREAMS_MAX;
+use quinn::{
+    EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    crypto::{CryptoError, HmacKey as ResetKey},
+};
+use quinn_proto::RandomConnectionIdGenerator;
+
+/// A connection that says nothing sends a sign of life this often, in milliseconds.
+pub const KEEP_ALIVE_MS: u64 = 4_000;
+/// A connection that hears nothing for so long is lost, in milliseconds. More than two signs of
+/// life, so that one lost packet ends nothing.
+pub const IDLE_MS_MAX: u32 = 10_000;
+/// Length of our connection ids in bytes; long enough that a stateless reset cannot be mistaken.
+const CONNECTION_ID_BYTES: usize = 8;
+
+const _: () = assert!(IDLE_MS_MAX as u64 > 2 * KEEP_ALIVE_MS);
+
+/// Streams, signs of life and idle time. Datagrams and MTU discovery stay as quinn has them.
+pub(crate) fn transport() -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(MEDIA_STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(MEDIA_STREAMS_MAX))
+        .keep_alive_interval(Some(Duration::from_millis(KEEP_ALIVE_MS)))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS_MAX))));
+    Arc::new(config)
+}
+
+/// What accepts, with the transport settings.
+pub(crate) fn server(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::ServerConfig {
+    // No TLS tickets, so tokens for returning peers are of no use either: defaults otherwise.
+    let mut config = quinn::ServerConfig::with_crypto(crypto);
+    config.transport_config(transport());
+    config
+}
+
+/// An endpoint whose stateless reset tokens follow from `secret`. With a secret that outlives the
+/// process, a node that restarts tells its peers at once that the old connections are gone,
+/// instead of leaving them to their idle timeout. Connection ids carry no check of their own:
+/// with one drawn per process, packets of old connections would be dropped, not answered.
+pub(crate) fn endpoint(secret: &[u8]) -> EndpointConfig {
+    let key = HmacKey::new(&guitai_crypto::sm3::hmac(secret, &[RESET_LABEL]));
+    let mut config = EndpointConfig::new(Arc::new(Reset(key)));
+    config.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(CONNECTION_ID_BYTES)));
+    config
+}
+
+const RESET_LABEL: &[u8] = b"guitai stateless reset 1";
+
+struct Reset(HmacKey);
+
+impl ResetKey for Reset {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        signature_out.copy_from_slice(&self.0.tag(&[data]));
+    }
+
+    fn signature_len(&self) -> usize {
+        guitai_crypto::sm3::DIGEST_BYTES
+    }
+
+    /// Only tokens are derived from this key; nobody presents one to be checked, and so nothing
+    /// here needs constant time.
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        if self.0.tag(&[data]) == signature {
+            Ok(())
+        } else {
+            Err(CryptoError)
+        }
+    }
+}
