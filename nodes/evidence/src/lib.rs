@@ -1,1 +1,32 @@
-//! Evidence: package format, trees, proofs, and the offline verifier.
+//! Evidence: the package of one recorded call, how it is made, and how anyone checks it offline.
+//!
+//! Read in this order: [`layout`] (which files), [`manifest`] (what is stated), [`canonical`] and
+//! [`tree`] (how it is made exact), [`Builder`] (how it is written), [`verify`] (how it is checked).
+//! No network, no clock, no state: bytes in, a package or a [`Report`] out. The format is described
+//! for other implementers in `docs/reference/evidence-package.md`.
+
+mod builder;
+pub mod canonical;
+mod documents;
+pub mod layout;
+pub mod manifest;
+
+mod report;
+mod sink;
+pub mod tree;
+mod unpack;
+mod verify;
+
+pub use builder::{BuildError, Builder, Seal, Signer};
+pub use documents::{README_TEXT, documents};
+pub use manifest::Manifest;
+pub use report::{Check, Facts, Item, Report};
+pub use sink::{DirSink, NoSink, Sink, TarSink};
+pub use unpack::{UnpackError, unpack};
+pub use verify::{Options, verify};
+
+/// SM3 of a root certificate's DER: the short text two people compare to know whose root it is.
+#[must_use]
+pub fn fingerprint(root_der: &[u8]) -> [u8; 32] {
+    guitai_crypto::sm3::hash(root_der)
+}

@@ -1,0 +1,252 @@
+//! The manifest, version 1: everything a package states. Fields are never renamed or reused; a new
+//! release writes a new `format` and still reads this one.
+
+use guitai_types::{
+    ClusterId, Epoch, Hex, InstitutionId, NodeName, QueueId, SessionId, TicketId, UnixMillis,
+    place::Text,
+    record::{Consent, EndReason, Policy},
+};
+use serde::{Deserialize, Serialize};
+
+/// The `format` of this version.
+pub const FORMAT: &str = "guitai-evidence/1";
+
+/// What a package states. Canonical JSON, signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The cluster that recorded.
+    pub cluster: ClusterId,
+    /// The institution that served.
+    pub institution: Named,
+    /// The call.
+    pub session: SessionFacts,
+    /// Who took part, recorders included.
+    pub participants: Vec<Party>,
+    /// The customer's consent to being recorded; left out if the cluster no longer held it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+    /// The policy in force.
+    pub policy: Policy,
+    /// The business flow: what was required and what was done.
+    pub steps: Vec<StepFacts>,
+    /// Business events in `events.jsonl`.
+    pub events: u64,
+    /// The media, by track number.
+    pub tracks: Vec<Track>,
+    /// Files made of the tracks for a double click.
+    pub playable: Vec<Playable>,
+    /// What is missing, declared by the recorder.
+    pub gaps: Vec<Gap>,
+    /// The node that recorded and signs.
+    pub recorder: NodeName,
+    /// The recording was opened at.
+    pub started_at: UnixMillis,
+    /// The recording was sealed at; the signature's time.
+    pub sealed_at: UnixMillis,
+    /// Every file but [`crate::layout::UNLISTED`], ordered by path.
+    pub files: Vec<File>,
+    /// Root of the RFC 6962 tree over SM3 whose leaves are the lines of `SM3SUMS`.
+    pub root: Hex,
+}
+
+/// An institution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Short id.
+    pub id: InstitutionId,
+    /// Name for people.
+    pub name: Text,
+}
+
+/// The call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionFacts {
+    /// Session id.
+    pub id: SessionId,
+    /// The ticket it came from.
+    pub ticket: TicketId,
+    /// The queue.
+    pub queue: QueueId,
+    /// The edge through which the customer came.
+    pub edge: NodeName,
+    /// Cluster epoch at its start.
+    pub epoch: Epoch,
+    /// Started.
+    pub started_at: UnixMillis,
+    /// Ended; left out if its end was not known when the recording was sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<UnixMillis>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<EndReason>,
+}
+
+/// A participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// `customer`, `agent` or `recorder`.
+    pub role: String,
+    /// Account or node; left out for a guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name shown to the others.
+    pub display: String,
+}
+
+/// One step of the business flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepFacts {
+    /// Short id.
+    pub id: String,
+    /// Name for people.
+    pub name: Text,
+    /// A call without it is not complete.
+    pub required: bool,
+    /// First done at; left out if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<UnixMillis>,
+}
+
+/// Sound or picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Media {
+    /// Picture.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+impl Media {
+    /// `video` or `audio`: also the name of the track on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        }
+    }
+
+    /// A hole between two frames longer than this must be declared as a gap, in microseconds:
+    /// a camera may slow down in the dark, sound may not stop.
+    #[must_use]
+    pub const fn hole_us_max(self) -> u64 {
+        match self {
+            Self::Video => 1_000_000,
+            Self::Audio => 200_000,
+        }
+    }
+}
+
+/// One unbroken publication of one medium by one party, as received and never re-encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    /// Number in the package, from 1.
+    pub number: u32,
+    /// `customer` or `agent`.
+    pub party: String,
+    /// Sound or picture.
+    pub media: Media,
+    /// Name of the MoQ broadcast it came in.
+    pub broadcast: String,
+    /// Codec as in RFC 6381, for example `avc1.42e01f` or `opus`.
+    pub codec: String,
+    /// Pixels across; 0 for sound.
+    pub width: u32,
+    /// Pixels down; 0 for sound.
+    pub height: u32,
+    /// Samples per second; 0 for picture.
+    pub sample_rate: u32,
+    /// Channels; 0 for picture.
+    pub channels: u32,
+    /// The recorder's clock when its first frame arrived.
+    pub started_at: UnixMillis,
+    /// First frame's timestamp by the publisher's clock, microseconds.
+    pub first_us: u64,
+    /// Last frame's timestamp plus its duration, microseconds.
+    pub end_us: u64,
+    /// From first to end, milliseconds.
+    pub duration_ms: u64,
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Frames that arrived but could not be opened or used, and are missing.
+    pub refused: u64,
+    /// The segments, in order.
+    pub segments: Vec<Segment>,
+    /// Root of the RFC 6962 tree over SM3 whose leaves are the lines of the track's `tree.sm3`.
+    pub root: Hex,
+}
+
+/// One segment of a track.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// Number in the track, from 1 without a gap.
+    pub number: u32,
+    /// Frames.
+    pub frames: u32,
+    /// First frame's timestamp, microseconds.
+    pub first_us: u64,
+    /// Last frame's timestamp plus its duration, microseconds.
+    pub end_us: u64,
+    /// Starts with a key frame.
+    pub key: bool,
+}
+
+/// A file made of tracks: one initialisation part and their segments, interleaved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Playable {
+    /// File name.
+    pub file: String,
+    /// Tracks in it.
+    pub tracks: Vec<u32>,
+}
+
+/// Something that should be in the recording and is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Whose media.
+    pub party: String,
+    /// Sound or picture.
+    pub media: Media,
+    /// Where it begins, milliseconds from the session's start.
+    pub from_ms: u64,
+    /// How long, milliseconds.
+    pub length_ms: u64,
+    /// `frames-missing`, `frames-refused`, `republished`, `recorder-restart`, `recorder-away`,
+    /// `disk-full`, `io-error` or `no-media`.
+    pub cause: String,
+    /// The track that stops there; left out if there was none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<u32>,
+    /// The last segment before it in that track; left out if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u32>,
+    /// The track that goes on after it; left out if none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<u32>,
+}
+
+/// A file of the package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Path inside the package.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SM3 of its bytes.
+    pub sm3: Hex,
+}
