@@ -3,7 +3,9 @@
 use ::sm2::dsa::signature::{RandomizedSigner as _, Signer as _, Verifier as _};
 use ::sm2::elliptic_curve::Generate as _;
 use ::sm2::elliptic_curve::sec1::ToSec1Point as _;
-use ::sm2::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use ::sm2::pkcs8::{
+    DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding,
+};
 use zeroize::Zeroizing;
 
 /// The signer's ID where nothing else is agreed (GM/T 0009): certificates, tokens, documents.

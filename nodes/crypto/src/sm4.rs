@@ -8,8 +8,8 @@
 //!   fallback and kernels for processors without GFNI (AVX2, AES-NI, Arm) are later work;
 //!   [`backend`] says which one runs, and the node shows it in its status.
 
-use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use ::sm4::cipher::BlockCipherEncrypt as _;
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 
 /// Bytes of an SM4 key.
 pub const KEY_BYTES: usize = 16;

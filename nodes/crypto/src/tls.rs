@@ -146,11 +146,17 @@ fn roots(roots_der: &[Vec<u8>]) -> Result<RootCertStore, ConfigError> {
 }
 
 fn chain(certificates: &[Vec<u8>]) -> Vec<CertificateDer<'static>> {
-    certificates.iter().cloned().map(CertificateDer::from).collect()
+    certificates
+        .iter()
+        .cloned()
+        .map(CertificateDer::from)
+        .collect()
 }
 
 fn private_key(identity: &x509::Identity) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.to_pkcs8_der().to_vec()))
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
+        identity.key.to_pkcs8_der().to_vec(),
+    ))
 }
 
 fn protocols(alpns: &[&[u8]]) -> Vec<Vec<u8>> {

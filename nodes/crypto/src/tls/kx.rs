@@ -35,8 +35,8 @@ impl ActiveKeyExchange for Exchange {
         if peer.len() != POINT_BYTES || peer.first() != Some(&0x04) {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         }
-        let peer = sm2::PublicKey::from_sec1_bytes(peer)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
+        let peer =
+            sm2::PublicKey::from_sec1_bytes(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
         let shared = diffie_hellman(self.secret.to_nonzero_scalar(), peer.as_affine());
         Ok(SharedSecret::from(shared.raw_secret_bytes().as_slice()))
     }

@@ -136,12 +136,20 @@ impl Headers {
         }
         self.0.encrypt(&mut mask);
         let [first_mask, number_mask @ ..] = mask;
-        let masked_bits = if *first & LONG_HEADER == 0 { 0x1f } else { 0x0f };
+        let masked_bits = if *first & LONG_HEADER == 0 {
+            0x1f
+        } else {
+            0x0f
+        };
         let masked_first = *first ^ (first_mask & masked_bits);
         let plain_first = if opening { masked_first } else { *first };
         let number_length = usize::from(plain_first & 0x03) + 1;
         *first = masked_first;
-        for (byte, mask) in packet_number.iter_mut().zip(number_mask).take(number_length) {
+        for (byte, mask) in packet_number
+            .iter_mut()
+            .zip(number_mask)
+            .take(number_length)
+        {
             *byte ^= mask;
         }
         Ok(())

@@ -15,9 +15,8 @@ const PUBLIC_KEY: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(&[
 ]);
 
 /// SM2-with-SM3, 1.2.156.10197.1.501, without parameters.
-const SIGNATURE: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(&[
-    0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75,
-]);
+const SIGNATURE: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(&[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75]);
 
 /// The same with NULL parameters: both forms occur in certificates of domestic authorities, and
 /// webpki compares the bytes.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use ::sm2::dsa::signature::{self, Keypair, Signer};
 use der::asn1::{Ia5String, OctetString, Utf8StringRef};
 use der::oid::{ObjectIdentifier, db};
 use der::{Any, Decode as _, Encode as _};
-use ::sm2::dsa::signature::{self, Keypair, Signer};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{self, Builder as _, CertificateBuilder};
@@ -71,7 +71,9 @@ pub enum Usage {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// CN or O is empty, longer than 64 characters, or holds control characters.
-    #[error("certificate name {0:?} is empty, longer than {NAME_CHARS_MAX} characters or unprintable")]
+    #[error(
+        "certificate name {0:?} is empty, longer than {NAME_CHARS_MAX} characters or unprintable"
+    )]
     Name(String),
     /// A SAN that is no DNS name.
     #[error("{0:?} is no DNS name")]
@@ -165,7 +167,11 @@ impl Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Authority({})", self.certificate.tbs_certificate().subject())
+        write!(
+            f,
+            "Authority({})",
+            self.certificate.tbs_certificate().subject()
+        )
     }
 }
 
@@ -179,8 +185,8 @@ fn build(
     // Positive, and of one length: some tools stumble over anything else.
     serial[0] = serial[0] & 0x3f | 0x40;
     let serial = SerialNumber::new(&serial).map_err(builder::Error::from)?;
-    let public = SubjectPublicKeyInfoOwned::from_der(&public.to_spki_der())
-        .map_err(builder::Error::from)?;
+    let public =
+        SubjectPublicKeyInfoOwned::from_der(&public.to_spki_der()).map_err(builder::Error::from)?;
     let signer = CertificateSigner(signer.signing_key(keys::DEFAULT_ID));
     let certificate = CertificateBuilder::new(profile, serial, validity, public)?
         .build::<_, ::sm2::dsa::DerSignature>(&signer)?;
@@ -195,7 +201,10 @@ fn validity(days: u32, now_unix: u64) -> Result<Validity, IssueError> {
             .map(Time::from)
             .map_err(IssueError::Time)
     };
-    Ok(Validity::new(time(now.saturating_sub(BACKDATED))?, time(end)?))
+    Ok(Validity::new(
+        time(now.saturating_sub(BACKDATED))?,
+        time(end)?,
+    ))
 }
 
 /// O and CN as UTF-8, built from values: in a string form a comma in a name would start another
@@ -284,14 +293,19 @@ impl BuilderProfile for Profile {
         all.push(constraints.to_extension(subject, &all)?);
         let (usages, purposes) = match &self.kind {
             Kind::Root => (KeyUsages::KeyCertSign | KeyUsages::CRLSign, vec![]),
-            Kind::Leaf { usage: Usage::Tls, .. } => (
+            Kind::Leaf {
+                usage: Usage::Tls, ..
+            } => (
                 KeyUsages::DigitalSignature.into(),
                 vec![
                     db::rfc5280::ID_KP_SERVER_AUTH,
                     db::rfc5280::ID_KP_CLIENT_AUTH,
                 ],
             ),
-            Kind::Leaf { usage: Usage::Documents, .. } => (
+            Kind::Leaf {
+                usage: Usage::Documents,
+                ..
+            } => (
                 KeyUsages::DigitalSignature | KeyUsages::NonRepudiation,
                 vec![DOCUMENT_SIGNING],
             ),

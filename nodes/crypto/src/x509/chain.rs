@@ -86,8 +86,10 @@ pub fn verify_chain(
     .map(|der| parse(der).map(|_| CertificateDer::from_slice(der)))
     .collect::<Result<_, _>>()?;
 
-    let roots: Vec<CertificateDer<'_>> =
-        roots.iter().map(|der| CertificateDer::from_slice(der)).collect();
+    let roots: Vec<CertificateDer<'_>> = roots
+        .iter()
+        .map(|der| CertificateDer::from_slice(der))
+        .collect();
     let anchors = roots
         .iter()
         .map(webpki::anchor_from_trusted_cert)
@@ -97,7 +99,15 @@ pub fn verify_chain(
     let end_entity = EndEntityCert::try_from(&leaf).map_err(ChainError::Untrusted)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(at_unix));
     let path = end_entity
-        .verify_for_usage(CERTIFICATES, &anchors, &intermediates, time, AnyUsage, None, None)
+        .verify_for_usage(
+            CERTIFICATES,
+            &anchors,
+            &intermediates,
+            time,
+            AnyUsage,
+            None,
+            None,
+        )
         .map_err(ChainError::Untrusted)?;
     let used = path.intermediate_certificates().map(webpki::Cert::der);
     if !used.eq(intermediates.iter().cloned()) {
@@ -157,7 +167,9 @@ fn read(certificate: &Certificate) -> Result<VerifiedLeaf, ChainError> {
     let text = |oid| {
         let value = tbs.subject().by_oid::<DirectoryString>(oid);
         let value = value.map_err(ChainError::Parse)?;
-        Ok(value.map(|value| value.value().into_owned()).unwrap_or_default())
+        Ok(value
+            .map(|value| value.value().into_owned())
+            .unwrap_or_default())
     };
     let names = tbs
         .get_extension::<SubjectAltName>()

@@ -51,10 +51,7 @@ pub fn certificates_from_pem(pem: &str) -> Result<Vec<Vec<u8>>, PemError> {
 }
 
 /// Refuses a chain whose leaf holds another key than `key`.
-pub(super) fn check_key_fits(
-    chain: &[Vec<u8>],
-    key: &sm2::SecretKey,
-) -> Result<(), PemError> {
+pub(super) fn check_key_fits(chain: &[Vec<u8>], key: &sm2::SecretKey) -> Result<(), PemError> {
     let leaf = chain.first().ok_or(PemError::Certificates)?;
     if chain::public_key(leaf)? == key.public() {
         Ok(())
