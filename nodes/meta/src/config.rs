@@ -1,8 +1,5 @@
 //! What a core node must be told before it can take part.
 
- 
-
-
 /// How long consensus waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {

@@ -1,12 +1,36 @@
-//! The decisions of the cluster: a proposal goes in, a reply, numbered events and the keys of the
+//! The decisions of the cluster: a proposal goes in; a reply, numbered events and the keys of the
 //! changed records come out. No I/O, no clock, no chance, no async: time and random ids arrive in
-//! the proposal, every table is ordered, so the same log gives the same bytes on every node.
+//! the proposal and every table is ordered, so the same log gives the same bytes on every node.
+//!
+//! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
+//! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`. `index` holds what can be
+//! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
+//! see.
 
+mod apply;
+mod check;
+mod cluster;
+mod desks;
+mod due;
+mod index;
+mod limits;
 mod outcome;
 mod record;
+mod routing;
+mod sessions;
+mod snapshot;
 mod state;
+mod tickets;
 mod view;
 
+#[cfg(any())]
+mod tests;
+
+pub use limits::{
+    INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
+    TOUCH_MS_MIN,
+};
 pub use outcome::Outcome;
 pub use record::{LoadError, RecordKey};
+pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};
 pub use state::State;

@@ -1,14 +1,238 @@
-//! The state as records.
+//! The state as records: a key, and JSON under it. The key-value view and the snapshot hold nothing
+//! else, so there is one form on disk. Fields are only ever added, with a default.
+
+use std::fmt;
+
+use guitai_types::{
+    InstitutionId, NodeId, ReservationId, SessionId, StaffName, StaffRef, TicketId,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{State, index::Index};
+
 /// Key of one record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordKey {
-    /// Counters, clock and epoch.
+    /// Cluster id, epoch, clock, policy and counters.
     Head,
+    /// Cities and centres.
+    Places,
+    /// A node.
+    Member(NodeId),
+    /// An institution with its queues.
+    Institution(InstitutionId),
+    /// A staff account.
+    Staff(StaffRef),
+    /// A desk.
+    Desk(StaffRef),
+    /// A ticket.
+    Ticket(TicketId),
+    /// A reservation.
+    Reservation(ReservationId),
+    /// A session with its events.
+    Session(SessionId),
+    /// A numbered event.
+    Event(u64),
+    /// The answer to a request, by order of answering.
+    Request(u64),
 }
-/// Why records are no state.
+
+impl fmt::Display for RecordKey {
+    /// Numbers have 20 digits, so that keys sort as the numbers do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::Places => f.write_str("places"),
+            Self::Member(id) => write!(f, "member/{:020}", id.0),
+            Self::Institution(id) => write!(f, "institution/{id}"),
+            Self::Staff(id) => write!(f, "staff/{id}"),
+            Self::Desk(id) => write!(f, "desk/{id}"),
+            Self::Ticket(id) => write!(f, "ticket/{id}"),
+            Self::Reservation(id) => write!(f, "reservation/{id}"),
+            Self::Session(id) => write!(f, "session/{id}"),
+            Self::Event(number) => write!(f, "event/{number:020}"),
+            Self::Request(number) => write!(f, "request/{number:020}"),
+        }
+    }
+}
+
+impl RecordKey {
+    /// Reads a key as written by `Display`; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((kind, rest)) = text.split_once('/') else {
+            return match text {
+                "head" => Some(Self::Head),
+                "places" => Some(Self::Places),
+                _ => None,
+            };
+        };
+        match kind {
+            "member" => Some(Self::Member(NodeId(rest.parse().ok()?))),
+            "institution" => Some(Self::Institution(rest.parse().ok()?)),
+            "staff" => Some(Self::Staff(staff(rest)?)),
+            "desk" => Some(Self::Desk(staff(rest)?)),
+            "ticket" => Some(Self::Ticket(rest.parse().ok()?)),
+            "reservation" => Some(Self::Reservation(rest.parse().ok()?)),
+            "session" => Some(Self::Session(rest.parse().ok()?)),
+            "event" => Some(Self::Event(rest.parse().ok()?)),
+            "request" => Some(Self::Request(rest.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+fn staff(text: &str) -> Option<StaffRef> {
+    let (institution, name) = text.split_once('/')?;
+    let name: StaffName = name.parse().ok()?;
+    Some(StaffRef { institution: institution.parse().ok()?, name })
+}
+
+/// Why records are no state. Names the key, never the content.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
-    /// Unknown key.
-    #[error("a record has an unknown key")]
-    Key,
+    /// The key is of no kind this release knows.
+    #[error("the record {key} is of no known kind")]
+    Key {
+        /// The key.
+        key: String,
+    },
+    /// What stands under the key cannot be read.
+    #[error("the record {key} cannot be read")]
+    Value {
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// There are records but not the one every state has.
+    #[error("there are records, but the record head is missing")]
+    NoHead,
+}
+
+impl State {
+    /// The record under a key, as JSON; `None` if there is none (any more).
+    pub fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
+        match key {
+            RecordKey::Head => json(&self.head),
+            RecordKey::Places => json(&self.places),
+            RecordKey::Member(id) => json(self.members.get(id)?),
+            RecordKey::Institution(id) => json(self.institutions.get(id)?),
+            RecordKey::Staff(id) => json(self.staff.get(id)?),
+            RecordKey::Desk(id) => json(self.desks.get(id)?),
+            RecordKey::Ticket(id) => json(self.tickets.get(id)?),
+            RecordKey::Reservation(id) => json(self.reservations.get(id)?),
+            RecordKey::Session(id) => json(self.sessions.get(id)?),
+            RecordKey::Event(number) => json(self.events.get(number)?),
+            RecordKey::Request(number) => json(self.requests.get(number)?),
+        }
+    }
+
+    /// Keys of all records, in order; none before the first proposal.
+    pub fn record_keys(&self) -> impl Iterator<Item = RecordKey> {
+        let started = *self != Self::default();
+        let fixed = [RecordKey::Head, RecordKey::Places];
+        fixed
+            .into_iter()
+            .filter(move |_| started)
+            .chain(self.members.keys().copied().map(RecordKey::Member))
+            .chain(self.institutions.keys().cloned().map(RecordKey::Institution))
+            .chain(self.staff.keys().cloned().map(RecordKey::Staff))
+            .chain(self.desks.keys().cloned().map(RecordKey::Desk))
+            .chain(self.tickets.keys().cloned().map(RecordKey::Ticket))
+            .chain(self.reservations.keys().cloned().map(RecordKey::Reservation))
+            .chain(self.sessions.keys().cloned().map(RecordKey::Session))
+            .chain(self.events.keys().copied().map(RecordKey::Event))
+            .chain(self.requests.keys().copied().map(RecordKey::Request))
+    }
+
+    /// The state that has these records.
+    pub fn load<K, V>(records: impl IntoIterator<Item = (K, V)>) -> Result<Self, LoadError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut state = Self::default();
+        let (mut count, mut has_head) = (0_usize, false);
+        for (key, value) in records {
+            let key = String::from_utf8_lossy(key.as_ref());
+            let Some(parsed) = RecordKey::parse(&key) else {
+                return Err(LoadError::Key { key: key.into_owned() });
+            };
+            count += 1;
+            has_head |= parsed == RecordKey::Head;
+            let loaded = state.load_one(parsed, value.as_ref());
+            loaded.map_err(|source| LoadError::Value { key: key.into_owned(), source })?;
+        }
+        if count > 0 && !has_head {
+            return Err(LoadError::NoHead);
+        }
+        state.index = Index::build(&state);
+        Ok(state)
+    }
+
+    fn load_one(&mut self, key: RecordKey, value: &[u8]) -> serde_json::Result<()> {
+        match key {
+            RecordKey::Head => self.head = parse(value)?,
+            RecordKey::Places => self.places = parse(value)?,
+            RecordKey::Member(id) => drop(self.members.insert(id, parse(value)?)),
+            RecordKey::Institution(id) => drop(self.institutions.insert(id, parse(value)?)),
+            RecordKey::Staff(id) => drop(self.staff.insert(id, parse(value)?)),
+            RecordKey::Desk(id) => drop(self.desks.insert(id, parse(value)?)),
+            RecordKey::Ticket(id) => drop(self.tickets.insert(id, parse(value)?)),
+            RecordKey::Reservation(id) => drop(self.reservations.insert(id, parse(value)?)),
+            RecordKey::Session(id) => drop(self.sessions.insert(id, parse(value)?)),
+            RecordKey::Event(number) => drop(self.events.insert(number, parse(value)?)),
+            RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
+        }
+        Ok(())
+    }
+}
+
+/// Plain data without maps of strange keys always has a JSON form.
+fn json(value: &impl Serialize) -> Option<Vec<u8>> {
+    serde_json::to_vec(value).ok()
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_key_reads_back() {
+        let keys = [
+            "head",
+            "places",
+            "member/00000000000000000007",
+            "institution/bank",
+            "staff/bank/wang",
+            "desk/bank/wang",
+            "ticket/t1",
+            "reservation/r1-1",
+            "session/s1",
+            "event/00000000000000000001",
+            "request/18446744073709551615",
+        ];
+        for text in keys {
+            let key = RecordKey::parse(text).map(|key| key.to_string());
+            assert_eq!(key.as_deref(), Some(text));
+        }
+        for wrong in ["", "heads", "staff/bank", "ticket/A", "event/x", "ticket"] {
+            assert_eq!(RecordKey::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn records_without_head_or_with_strangers_are_no_state() {
+        let none: [(&str, &str); 0] = [];
+        assert_eq!(State::load(none).ok(), Some(State::default()));
+        assert!(matches!(State::load([("places", r#"{"cities":[],"centres":[]}"#)]), Err(LoadError::NoHead)));
+        assert!(matches!(State::load([("x", "{}")]), Err(LoadError::Key { .. })));
+        assert!(matches!(State::load([("head", "{")]), Err(LoadError::Value { .. })));
+    }
 }

@@ -1,56 +1,217 @@
-//! The state.
-use guitai_types::{command::*, *, event::Event, record::*};
-use crate::{LoadError, Outcome, RecordKey};
-/// State.
+//! What the cluster remembers.
+
+use std::collections::BTreeMap;
+
+use guitai_types::{
+    Centre, CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, RequestId,
+    ReservationId, Role, SessionId, StaffRef, TicketId, UnixMillis,
+    command::Reply,
+    event::Event,
+    record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::index::{Index, Line};
+
+/// The metadata of the cluster. Changed only by [`State::apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {}
+pub struct State {
+    pub(crate) head: Head,
+    pub(crate) places: Places,
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    pub(crate) institutions: BTreeMap<InstitutionId, Institution>,
+    pub(crate) staff: BTreeMap<StaffRef, Staff>,
+    pub(crate) desks: BTreeMap<StaffRef, Desk>,
+    pub(crate) tickets: BTreeMap<TicketId, Ticket>,
+    pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) events: BTreeMap<u64, Event>,
+    pub(crate) requests: BTreeMap<u64, Remembered>,
+    /// Computed from the tables above; never written down.
+    pub(crate) index: Index,
+}
+
+/// Counters and settings: one small record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Head {
+    /// `None` until the cluster is founded.
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) epoch: Epoch,
+    /// Greatest `at` of all proposals.
+    pub(crate) clock: UnixMillis,
+    pub(crate) policy: Policy,
+    /// Serial of the last ticket.
+    pub(crate) serial: u64,
+    /// Reservations made so far.
+    pub(crate) reservations: u64,
+    /// Number of the last event.
+    pub(crate) event: u64,
+    /// Number of the last remembered request.
+    pub(crate) request: u64,
+    /// Recordings sealed so far.
+    pub(crate) sealed: u64,
+}
+
+/// Cities and centres: one record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Places {
+    pub(crate) cities: Vec<City>,
+    pub(crate) centres: Vec<Centre>,
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub(crate) request: RequestId,
+    pub(crate) reply: Reply,
+}
+
 impl State {
-    /// Applies one proposal.
-    pub fn apply(&mut self, _proposal: &Proposal) -> Outcome { unimplemented!() }
-    /// When the leader should propose a tick.
-    pub fn next_due(&self) -> Option<UnixMillis> { unimplemented!() }
-    /// A record.
-    pub fn record(&self, _key: &RecordKey) -> Option<Vec<u8>> { unimplemented!() }
-    /// Loads records.
-    pub fn load(_records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Self, LoadError> { unimplemented!() }
-    /// Cluster id; `None` before the first command.
-    pub fn cluster(&self) -> Option<&ClusterId> { unimplemented!() }
+    /// The cluster's id; `None` before it is founded.
+    pub fn cluster(&self) -> Option<&ClusterId> {
+        self.head.cluster.as_ref()
+    }
+
     /// Present epoch.
-    pub fn epoch(&self) -> Epoch { unimplemented!() }
-    /// Greatest time seen.
-    pub fn clock(&self) -> UnixMillis { unimplemented!() }
-    /// Policy.
-    pub fn policy(&self) -> &Policy { unimplemented!() }
+    pub fn epoch(&self) -> Epoch {
+        self.head.epoch
+    }
+
+    /// The greatest time any applied proposal carried: the core's now.
+    pub fn clock(&self) -> UnixMillis {
+        self.head.clock
+    }
+
+    /// Settings agreed on.
+    pub fn policy(&self) -> &Policy {
+        &self.head.policy
+    }
+
     /// Number of the newest event, 0 if there is none.
-    pub fn event_number(&self) -> u64 { unimplemented!() }
-    /// Events from `number` on, as far as still kept.
-    pub fn events_from(&self, _number: u64) -> impl Iterator<Item = &Event> { [].iter() }
+    pub fn event_number(&self) -> u64 {
+        self.head.event
+    }
+
+    /// Number of the oldest event still kept, 0 if there is none.
+    pub fn event_oldest(&self) -> u64 {
+        self.events.keys().next().copied().unwrap_or(0)
+    }
+
+    /// Events from `number` on, in order, as far back as they are kept.
+    pub fn events_from(&self, number: u64) -> impl Iterator<Item = &Event> {
+        self.events.range(number..).map(|(_, event)| event)
+    }
+
     /// Cities.
-    pub fn cities(&self) -> &[City] { unimplemented!() }
+    pub fn cities(&self) -> &[City] {
+        &self.places.cities
+    }
+
     /// Centres.
-    pub fn centres(&self) -> &[Centre] { unimplemented!() }
-    /// Members, by id.
-    pub fn members(&self) -> impl Iterator<Item = &Member> { [].iter() }
-    /// A member by name.
-    pub fn member(&self, _name: &NodeName) -> Option<&Member> { unimplemented!() }
-    /// Members that record, by id.
-    pub fn recorders(&self) -> impl Iterator<Item = &Member> { [].iter() }
-    /// Institution.
-    pub fn institution(&self, _id: &InstitutionId) -> Option<&Institution> { unimplemented!() }
-    /// Staff account.
-    pub fn staff(&self, _id: &StaffRef) -> Option<&Staff> { unimplemented!() }
-    /// Desk.
-    pub fn desk(&self, _id: &StaffRef) -> Option<&Desk> { unimplemented!() }
-    /// Ticket.
-    pub fn ticket(&self, _id: &TicketId) -> Option<&Ticket> { unimplemented!() }
-    /// Reservation.
-    pub fn reservation(&self, _id: &ReservationId) -> Option<&Reservation> { unimplemented!() }
-    /// Session.
-    pub fn session(&self, _id: &SessionId) -> Option<&Session> { unimplemented!() }
+    pub fn centres(&self) -> &[Centre] {
+        &self.places.centres
+    }
+
+    /// The centre with that id.
+    pub fn centre(&self, id: &CentreId) -> Option<&Centre> {
+        self.places.centres.iter().find(|centre| &centre.id == id)
+    }
+
+    /// Nodes, by id.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The node with that name.
+    pub fn member(&self, name: &NodeName) -> Option<&Member> {
+        self.members.values().find(|member| &member.name == name)
+    }
+
+    /// Nodes that record, by id. A media key is wrapped to each of them before accepting.
+    pub fn recorders(&self) -> impl Iterator<Item = &Member> {
+        self.members().filter(|member| member.has(Role::Recorder))
+    }
+
+    /// Institutions, by id.
+    pub fn institutions(&self) -> impl Iterator<Item = &Institution> {
+        self.institutions.values()
+    }
+
+    /// The institution with that id.
+    pub fn institution(&self, id: &InstitutionId) -> Option<&Institution> {
+        self.institutions.get(id)
+    }
+
+    /// A staff account.
+    pub fn staff(&self, id: &StaffRef) -> Option<&Staff> {
+        self.staff.get(id)
+    }
+
+    /// An agent's desk; there is one once the agent has logged in for the first time.
+    pub fn desk(&self, id: &StaffRef) -> Option<&Desk> {
+        self.desks.get(id)
+    }
+
+    /// A ticket, waiting, served or ended not long ago.
+    pub fn ticket(&self, id: &TicketId) -> Option<&Ticket> {
+        self.tickets.get(id)
+    }
+
+    /// A reservation that rings.
+    pub fn reservation(&self, id: &ReservationId) -> Option<&Reservation> {
+        self.reservations.get(id)
+    }
+
+    /// A session, running or still kept.
+    pub fn session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id)
+    }
+
     /// Running sessions, by id.
-    pub fn sessions_running(&self) -> impl Iterator<Item = &Session> { [].iter() }
+    pub fn sessions_running(&self) -> impl ExactSizeIterator<Item = &Session> {
+        let ids: Vec<&Session> = self.pick(self.index.running.iter()).collect();
+        ids.into_iter()
+    }
+
     /// Ended sessions still kept, newest first.
-    pub fn sessions_ended(&self) -> impl Iterator<Item = &Session> { [].iter() }
+    pub fn sessions_ended(&self) -> impl Iterator<Item = &Session> {
+        self.pick(self.index.sessions_ended.iter().rev().map(|(_, id)| id))
+    }
+
+    /// All reservations, desks and tickets, for the simulator's invariants.
+    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.reservations.values()
+    }
+
+    /// Desks, by staff account.
+    pub fn desks(&self) -> impl Iterator<Item = &Desk> {
+        self.desks.values()
+    }
+
+    /// Tickets, by id.
+    pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.values()
+    }
+
     /// Recordings sealed since the cluster was founded.
-    pub fn recordings_sealed(&self) -> u64 { unimplemented!() }
+    pub fn recordings_sealed(&self) -> u64 {
+        self.head.sealed
+    }
+
+    pub(crate) fn line(&self, ticket: &Ticket) -> Option<&Line> {
+        self.index.lines.get(&ticket.institution)?.get(&ticket.queue)
+    }
+
+    pub(crate) fn queue(&self, ticket: &Ticket) -> Option<&Queue> {
+        let institution = self.institutions.get(&ticket.institution)?;
+        institution.queues.iter().find(|queue| queue.id == ticket.queue)
+    }
+
+    fn pick<'a>(
+        &'a self,
+        ids: impl Iterator<Item = &'a SessionId> + 'a,
+    ) -> impl Iterator<Item = &'a Session> + 'a {
+        ids.filter_map(|id| self.sessions.get(id))
+    }
 }
