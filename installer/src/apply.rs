@@ -51,7 +51,10 @@ pub fn apply(
     for (index, step) in steps.iter().enumerate() {
         progress(index, step);
         let before = keep_before(root, step, journal.begun.len())?;
-        journal.begun.push(Begun { step: step.clone(), before });
+        journal.begun.push(Begun {
+            step: step.clone(),
+            before,
+        });
         journal.save(root)?;
         act(step).map_err(|error| at(step.target(), error))??;
     }
@@ -86,7 +89,9 @@ fn keep_before(root: &Path, step: &Step, number: usize) -> Result<Option<PathBuf
     if matches!(step.action, Action::MakeDir { .. }) || !path.is_file() {
         return Ok(None);
     }
-    let kept = root.join("var/lib/guitai-install/before").join(number.to_string());
+    let kept = root
+        .join("var/lib/guitai-install/before")
+        .join(number.to_string());
     let parent = kept.parent().unwrap_or(root);
     fs::create_dir_all(parent).map_err(|source| at(parent, source))?;
     fs::copy(path, &kept).map_err(|source| at(path, source))?;
@@ -99,7 +104,12 @@ fn act(step: &Step) -> io::Result<Result<(), ApplyError>> {
             fs::create_dir(path).or_else(present_is_fine)?;
             fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
         }
-        Action::CopyFile { from, to, mode, sm3 } => {
+        Action::CopyFile {
+            from,
+            to,
+            mode,
+            sm3,
+        } => {
             let bytes = fs::read(from)?;
             if Hex(sm3::hash(&bytes).to_vec()).to_string() != *sm3 {
                 return Ok(Err(ApplyError::Changed { path: from.clone() }));
@@ -131,13 +141,24 @@ fn remove_if_empty(path: &Path) -> io::Result<()> {
 }
 
 fn absent_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 fn present_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 fn at(path: &Path, source: io::Error) -> ApplyError {
-    ApplyError::Io { path: path.to_owned(), source }
+    ApplyError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }

@@ -60,9 +60,10 @@ impl Journal {
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|source| JournalError::Format { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { schema: 1, begun: Vec::new() })
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self {
+                schema: 1,
+                begun: Vec::new(),
+            }),
             Err(source) => Err(JournalError::Io { path, source }),
         }
     }
@@ -70,22 +71,34 @@ impl Journal {
     /// Writes the journal so that it survives a power cut.
     pub(crate) fn save(&self, root: &Path) -> Result<(), JournalError> {
         let path = root.join(JOURNAL);
-        let io = |source| JournalError::Io { path: path.clone(), source };
+        let io = |source| JournalError::Io {
+            path: path.clone(),
+            source,
+        };
         let dir = path.parent().unwrap_or(root);
         fs::create_dir_all(dir).map_err(io)?;
-        let bytes = serde_json::to_vec_pretty(self)
-            .map_err(|source| JournalError::Format { path: path.clone(), source })?;
+        let bytes = serde_json::to_vec_pretty(self).map_err(|source| JournalError::Format {
+            path: path.clone(),
+            source,
+        })?;
         let staged = path.with_extension("new");
         fs::write(&staged, bytes).map_err(io)?;
-        fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(io)?;
+        fs::File::open(&staged)
+            .and_then(|file| file.sync_all())
+            .map_err(io)?;
         fs::rename(&staged, &path).map_err(io)?;
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+        fs::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(io)
     }
 
     /// Removes the journal and what it kept.
     pub(crate) fn remove(root: &Path) -> Result<(), JournalError> {
         let path = root.join(JOURNAL);
         let dir = path.parent().unwrap_or(root);
-        fs::remove_dir_all(dir).map_err(|source| JournalError::Io { path: path.clone(), source })
+        fs::remove_dir_all(dir).map_err(|source| JournalError::Io {
+            path: path.clone(),
+            source,
+        })
     }
 }

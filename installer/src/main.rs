@@ -72,7 +72,11 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Check { profile } => {
             let parsed: Profile = toml::from_str(&std::fs::read_to_string(&profile)?)?;
             parsed.check()?;
-            println!("{}: {} 个节点,可以部署 / {0} nodes, can be deployed", profile.display(), parsed.nodes.len());
+            println!(
+                "{}: {} 个节点,可以部署 / {0} nodes, can be deployed",
+                profile.display(),
+                parsed.nodes.len()
+            );
         }
         Command::Plan(host) => show(&steps(&host)?, host.json)?,
         Command::Apply(host) => {
@@ -84,7 +88,9 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             })?;
         }
         Command::Undo { root } => {
-            let undone = undo(&root, |step| eprintln!("撤销 / undo {}", step.target().display()))?;
+            let undone = undo(&root, |step| {
+                eprintln!("撤销 / undo {}", step.target().display())
+            })?;
             println!("{undone} 步已撤销 / {undone} steps undone");
         }
     }
@@ -106,7 +112,12 @@ fn show(steps: &[Step], json: bool) -> Result<(), serde_json::Error> {
         return Ok(());
     }
     for (index, step) in steps.iter().enumerate() {
-        println!("{:>3}  {:<60}  {}", index + 1, step.target().display(), step.why);
+        println!(
+            "{:>3}  {:<60}  {}",
+            index + 1,
+            step.target().display(),
+            step.why
+        );
     }
     if steps.is_empty() {
         println!("无需改动 / nothing to change");

@@ -11,10 +11,21 @@ use guitai_types::Hex;
 use crate::step::{Action, Step};
 
 /// Files of a founded node's directory that are secret.
-const SECRET: &[&str] =
-    &["identity.key.pem", "token.key.pem", "kek.bin", "seal.key.pem", "foundation.json"];
+const SECRET: &[&str] = &[
+    "identity.key.pem",
+    "token.key.pem",
+    "kek.bin",
+    "seal.key.pem",
+    "foundation.json",
+];
 /// Files of a founded node's directory that are not.
-const PUBLIC: &[&str] = &["identity.pem", "root.pem", "token.pub", "seal.pem", "node.toml"];
+const PUBLIC: &[&str] = &[
+    "identity.pem",
+    "root.pem",
+    "token.pub",
+    "seal.pem",
+    "node.toml",
+];
 
 /// What is to be installed.
 #[derive(Debug, Clone)]
@@ -61,26 +72,61 @@ pub enum PlanError {
 /// When something to be installed cannot be read.
 pub fn plan(wanted: &Wanted, facts: &Facts) -> Result<Vec<Step>, PlanError> {
     if !wanted.node_dir.join("node.toml").is_file() {
-        return Err(PlanError::NoNode { path: wanted.node_dir.clone() });
+        return Err(PlanError::NoNode {
+            path: wanted.node_dir.clone(),
+        });
     }
     let at = |path: &str| wanted.root.join(path);
     let mut steps = Vec::new();
-    for (path, mode) in [("opt/guitai/bin", 0o755), ("etc/guitai", 0o700), ("var/lib/guitai", 0o700)] {
+    for (path, mode) in [
+        ("opt/guitai/bin", 0o755),
+        ("etc/guitai", 0o700),
+        ("var/lib/guitai", 0o700),
+    ] {
         make_dirs(&mut steps, &wanted.root, path, mode);
     }
     let program = at("opt/guitai/bin/guitai");
-    copy(&mut steps, &wanted.binary, program, 0o755, "程序 / the program")?;
-    for name in PUBLIC.iter().filter(|name| wanted.node_dir.join(name).is_file()) {
+    copy(
+        &mut steps,
+        &wanted.binary,
+        program,
+        0o755,
+        "程序 / the program",
+    )?;
+    for name in PUBLIC
+        .iter()
+        .filter(|name| wanted.node_dir.join(name).is_file())
+    {
         let to = at("etc/guitai").join(name);
-        copy(&mut steps, &wanted.node_dir.join(name), to, 0o644, "节点配置与证书 / configuration and certificates")?;
+        copy(
+            &mut steps,
+            &wanted.node_dir.join(name),
+            to,
+            0o644,
+            "节点配置与证书 / configuration and certificates",
+        )?;
     }
-    for name in SECRET.iter().filter(|name| wanted.node_dir.join(name).is_file()) {
+    for name in SECRET
+        .iter()
+        .filter(|name| wanted.node_dir.join(name).is_file())
+    {
         let to = at("etc/guitai").join(name);
-        copy(&mut steps, &wanted.node_dir.join(name), to, 0o600, "节点密钥 / the node's secrets")?;
+        copy(
+            &mut steps,
+            &wanted.node_dir.join(name),
+            to,
+            0o600,
+            "节点密钥 / the node's secrets",
+        )?;
     }
     if let Some(version) = facts.systemd {
         make_dirs(&mut steps, &wanted.root, "etc/systemd/system", 0o755);
-        write(&mut steps, at("etc/systemd/system/guitai.service"), unit(version), "服务单元 / the service unit");
+        write(
+            &mut steps,
+            at("etc/systemd/system/guitai.service"),
+            unit(version),
+            "服务单元 / the service unit",
+        );
     }
     Ok(steps)
 }
@@ -94,8 +140,14 @@ fn make_dirs(steps: &mut Vec<Step>, root: &Path, path: &str, mode: u32) {
             continue;
         }
         let last = whole == root.join(path);
-        let action = Action::MakeDir { path: whole.clone(), mode: if last { mode } else { 0o755 } };
-        steps.push(Step { action, why: "目录 / directory".to_owned() });
+        let action = Action::MakeDir {
+            path: whole.clone(),
+            mode: if last { mode } else { 0o755 },
+        };
+        steps.push(Step {
+            action,
+            why: "目录 / directory".to_owned(),
+        });
     }
 }
 
@@ -106,14 +158,24 @@ fn copy(
     mode: u32,
     why: &str,
 ) -> Result<(), PlanError> {
-    let bytes = std::fs::read(from)
-        .map_err(|source| PlanError::Read { path: from.to_owned(), source })?;
+    let bytes = std::fs::read(from).map_err(|source| PlanError::Read {
+        path: from.to_owned(),
+        source,
+    })?;
     let wanted = sm3::hash(&bytes);
     let there = std::fs::read(&to).is_ok_and(|present| sm3::hash(&present) == wanted);
     if !there {
         let sm3 = Hex(wanted.to_vec()).to_string();
-        let action = Action::CopyFile { from: from.to_owned(), to, mode, sm3 };
-        steps.push(Step { action, why: why.to_owned() });
+        let action = Action::CopyFile {
+            from: from.to_owned(),
+            to,
+            mode,
+            sm3,
+        };
+        steps.push(Step {
+            action,
+            why: why.to_owned(),
+        });
     }
     Ok(())
 }
@@ -121,7 +183,14 @@ fn copy(
 fn write(steps: &mut Vec<Step>, to: PathBuf, text: String, why: &str) {
     let there = std::fs::read_to_string(&to).is_ok_and(|present| present == text);
     if !there {
-        steps.push(Step { action: Action::WriteFile { to, text, mode: 0o644 }, why: why.to_owned() });
+        steps.push(Step {
+            action: Action::WriteFile {
+                to,
+                text,
+                mode: 0o644,
+            },
+            why: why.to_owned(),
+        });
     }
 }
 

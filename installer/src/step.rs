@@ -39,7 +39,6 @@ pub enum Action {
 
 /// One step with the reason an operator reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Step {
     /// What.
     #[serde(flatten)]

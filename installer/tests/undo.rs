@@ -23,7 +23,11 @@ fn host() -> Host {
     fs::write(node_dir.join("node.toml"), b"schema = 1").expect("config");
     fs::write(node_dir.join("identity.key.pem"), b"secret").expect("key");
     fs::write(root.join("etc/guitai/node.toml"), b"older").expect("older config");
-    let wanted = Wanted { binary: dir.path().join("guitai"), node_dir, root };
+    let wanted = Wanted {
+        binary: dir.path().join("guitai"),
+        node_dir,
+        root,
+    };
     Host { dir, wanted }
 }
 
@@ -55,7 +59,11 @@ fn undo_restores_what_was_there() {
     apply(&host.wanted.root, &steps, |_, _| ()).expect("apply");
     let config = fs::read(host.wanted.root.join("etc/guitai/node.toml")).expect("config");
     assert_eq!(config, b"schema = 1");
-    assert_eq!(plan(&host.wanted, &facts).expect("plan again"), [], "nothing is left to do");
+    assert_eq!(
+        plan(&host.wanted, &facts).expect("plan again"),
+        [],
+        "nothing is left to do"
+    );
 
     undo(&host.wanted.root, |_| ()).expect("undo");
     let mut after = tree(&host.wanted.root);

@@ -34,7 +34,12 @@ impl Deployment {
             .replace(":7443\"", &format!(":{mesh_port}\""));
         let profile = dir.path().join("profile.toml");
         fs::write(&profile, text).expect("the profile can be written");
-        Self { dir, profile, door_port, up: None }
+        Self {
+            dir,
+            profile,
+            door_port,
+            up: None,
+        }
     }
 
     /// Prepares and starts; returns when it says that it is ready.
@@ -61,7 +66,8 @@ impl Deployment {
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         out.read_line(&mut line).expect("guitai up says something");
         self.up = Some(child);
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not ready: {line:?}"));
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("not ready: {line:?}"));
         assert_eq!(ready["ready"], true);
         ready
     }
@@ -83,7 +89,11 @@ impl Deployment {
     /// A command of the product on this deployment's data.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).arg("--data").arg(self.data()).env_remove("GUITAI_TOKEN");
+        command
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data())
+            .env_remove("GUITAI_TOKEN");
         command
     }
 
@@ -94,21 +104,36 @@ impl Deployment {
 
     /// Runs a command with `--json` and reads its answer.
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.command(arguments).arg("--json").output().expect("guitai runs");
+        let output = self
+            .command(arguments)
+            .arg("--json")
+            .output()
+            .expect("guitai runs");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
             let (out, err) = (&output.stdout, &output.stderr);
-            panic!("{arguments:?}: {} {}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+            panic!(
+                "{arguments:?}: {} {}",
+                String::from_utf8_lossy(out),
+                String::from_utf8_lossy(err)
+            )
         })
     }
 
     /// Process id of a node.
     pub fn pid(&self, node: &str) -> Option<u32> {
-        let config = self.data().join(node).join("node.toml").display().to_string();
+        let config = self
+            .data()
+            .join(node)
+            .join("node.toml")
+            .display()
+            .to_string();
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.find(|pid: &u32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).split('\0').any(|word| word == config)
+            String::from_utf8_lossy(&line)
+                .split('\0')
+                .any(|word| word == config)
         })
     }
 
@@ -122,21 +147,32 @@ impl Deployment {
     pub fn leader(&self) -> String {
         let status = wait_for("a leader", Duration::from_secs(20), || {
             let status = self.json(&["status"]);
-            let led = status["nodes"].as_array()?.iter().find(|node| node["leader"] == true)?.clone();
+            let led = status["nodes"]
+                .as_array()?
+                .iter()
+                .find(|node| node["leader"] == true)?
+                .clone();
             Some(led)
         });
-        status["member"]["name"].as_str().expect("a name").to_owned()
+        status["member"]["name"]
+            .as_str()
+            .expect("a name")
+            .to_owned()
     }
 
     /// Door of a node by the demo's addressing.
     pub fn door(&self, host: &str) -> SocketAddr {
-        format!("{host}:{}", self.door_port).parse().expect("an address")
+        format!("{host}:{}", self.door_port)
+            .parse()
+            .expect("an address")
     }
 }
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        let Some(mut child) = self.up.take() else { return };
+        let Some(mut child) = self.up.take() else {
+            return;
+        };
         signal("-INT", child.id());
         for _ in 0..200 {
             if matches!(child.try_wait(), Ok(Some(_))) {
@@ -172,21 +208,37 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let test = std::env::current_exe().expect("the test knows its own path");
-    let path = test.ancestors().nth(2).expect("target/<profile>/deps").join("guitai");
-    assert!(path.is_file(), "{} is missing: cargo build -p guitai", path.display());
+    let path = test
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps")
+        .join("guitai");
+    assert!(
+        path.is_file(),
+        "{} is missing: cargo build -p guitai",
+        path.display()
+    );
     path
 }
 
 fn signal(which: &str, pid: u32) {
-    let status = Command::new("kill").arg(which).arg(pid.to_string()).status();
-    assert!(status.is_ok_and(|status| status.success()), "kill {which} {pid}");
+    let status = Command::new("kill")
+        .arg(which)
+        .arg(pid.to_string())
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "kill {which} {pid}"
+    );
 }
 
 /// Two port numbers free on loopback, out of the range the system hands out by itself.
 fn free_ports() -> (u16, u16) {
     let start = 20_000 + (std::process::id() % 5_000) as u16 * 2;
     let free = |port: u16| TcpListener::bind(("127.1.2.1", port)).is_ok();
-    let port = (start..30_000).step_by(2).find(|port| free(*port) && free(port + 1));
+    let port = (start..30_000)
+        .step_by(2)
+        .find(|port| free(*port) && free(port + 1));
     let port = port.expect("a free port");
     (port, port + 1)
 }

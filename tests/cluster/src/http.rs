@@ -11,7 +11,9 @@ pub fn raw(door: SocketAddr, bytes: &[u8]) -> String {
     let Ok(mut stream) = TcpStream::connect_timeout(&door, Duration::from_secs(2)) else {
         return String::new();
     };
-    stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout can be set");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .expect("a timeout can be set");
     // A door may close on garbage while we still write; what it answered is what counts.
     drop(stream.write_all(bytes));
     let mut answer = Vec::new();
@@ -27,7 +29,11 @@ pub fn ask(door: SocketAddr, method: &str, path: &str, token: &str, body: &str) 
         body.len()
     );
     let answer = raw(door, request.as_bytes());
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     (status, body.to_owned())
 }

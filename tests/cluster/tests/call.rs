@@ -41,22 +41,45 @@ fn up_demo_makes_one_verified_call_and_every_changed_byte_is_found() {
         fs::write(file, &changed).expect("mutation");
         let report = verify(&package);
         fs::write(file, &bytes).expect("restored");
-        let name = file.strip_prefix(&package).expect("inside").display().to_string();
-        assert_eq!(report.status.code(), Some(3), "byte {at} of {name} changed unseen: {}", words(&report));
-        assert!(words(&report).contains(&name), "{name} is not named: {}", words(&report));
+        let name = file
+            .strip_prefix(&package)
+            .expect("inside")
+            .display()
+            .to_string();
+        assert_eq!(
+            report.status.code(),
+            Some(3),
+            "byte {at} of {name} changed unseen: {}",
+            words(&report)
+        );
+        assert!(
+            words(&report).contains(&name),
+            "{name} is not named: {}",
+            words(&report)
+        );
     }
-    assert!(verify(&package).status.success(), "restored, it verifies again");
+    assert!(
+        verify(&package).status.success(),
+        "restored, it verifies again"
+    );
 }
 
 fn verify(package: &Path) -> Output {
     let mut command = Command::new(binary());
-    command.args(["evidence", "verify"]).arg(package).arg("--json");
+    command
+        .args(["evidence", "verify"])
+        .arg(package)
+        .arg("--json");
     command.output().expect("guitai evidence verify runs")
 }
 
 fn words(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+    format!(
+        "{}\n{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
 }
 
 /// The directory that holds `manifest.json`, `kept` itself or the one package in it.
@@ -64,9 +87,12 @@ fn package_in(kept: &Path) -> PathBuf {
     if kept.join("manifest.json").is_file() {
         return kept.to_owned();
     }
-    let entries = fs::read_dir(kept).expect("--keep-package leaves a directory").flatten();
+    let entries = fs::read_dir(kept)
+        .expect("--keep-package leaves a directory")
+        .flatten();
     let mut dirs = entries.map(|entry| entry.path());
-    dirs.find(|dir| dir.join("manifest.json").is_file()).expect("a package with a manifest")
+    dirs.find(|dir| dir.join("manifest.json").is_file())
+        .expect("a package with a manifest")
 }
 
 /// All non-empty files, in a fixed order.

@@ -1,14 +1,7 @@
 //! What a cluster lives through: a killed leader in a loop of calls, a killed recorder, a stop and a
 //! start, a garbled view, garbage at its doors.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    net::UdpSocket,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, net::UdpSocket, path::Path, process::Stdio, time::Duration};
 
 use guitai_cluster::{
     Deployment,
@@ -38,8 +31,18 @@ fn a_killed_leader_loses_no_acknowledged_write_and_calls_go_on() {
             deployment.kill(&first);
             killed = true;
         }
-        let edge = if number % 2 == 0 { "127.1.1.1" } else { "127.2.1.1" };
-        let (status, body) = ask(deployment.door(edge), "POST", "/api/v1/tickets", "", &ticket());
+        let edge = if number % 2 == 0 {
+            "127.1.1.1"
+        } else {
+            "127.2.1.1"
+        };
+        let (status, body) = ask(
+            deployment.door(edge),
+            "POST",
+            "/api/v1/tickets",
+            "",
+            &ticket(),
+        );
         if status == 201 {
             let answer: Value = serde_json::from_str(&body).expect("a ticket");
             let text = |name: &str| answer[name].as_str().expect("text").to_owned();
@@ -47,7 +50,11 @@ fn a_killed_leader_loses_no_acknowledged_write_and_calls_go_on() {
         }
         std::thread::sleep(Duration::from_millis(25));
     }
-    assert!(killed && acknowledged.len() >= 60, "{} tickets acknowledged", acknowledged.len());
+    assert!(
+        killed && acknowledged.len() >= 60,
+        "{} tickets acknowledged",
+        acknowledged.len()
+    );
 
     let second = deployment.leader();
     assert_ne!(first, second, "another node leads");
@@ -60,13 +67,18 @@ fn a_killed_leader_loses_no_acknowledged_write_and_calls_go_on() {
     let output = calls.wait_with_output().expect("guitai demo ends");
     let words = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "calls did not go on: {words} {errors}");
+    assert!(
+        output.status.success(),
+        "calls did not go on: {words} {errors}"
+    );
 
     // The killed process is back and has caught up.
     wait_for("the killed node to rejoin", PATIENCE, || {
         let status = deployment.json(&["status"]);
         let nodes = status["nodes"].as_array()?.clone();
-        let back = nodes.iter().find(|node| node["member"]["name"] == first.as_str())?;
+        let back = nodes
+            .iter()
+            .find(|node| node["member"]["name"] == first.as_str())?;
         (back["up"] == true && deployment.pid(&first).is_some()).then_some(())
     });
 }
@@ -75,7 +87,11 @@ fn a_killed_leader_loses_no_acknowledged_write_and_calls_go_on() {
 fn a_second_up_resumes_and_a_garbled_view_is_rebuilt() {
     let mut deployment = Deployment::start();
     let output = deployment.run(&["demo", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let before = deployment.json(&["recordings"]);
     assert_eq!(deployment.down(), Some(0), "Ctrl-C ends with 0");
 
@@ -89,9 +105,14 @@ fn a_second_up_resumes_and_a_garbled_view_is_rebuilt() {
         (recordings == before).then_some(recordings)
     });
     assert_eq!(after, before, "what was recorded is still listed");
-    let data = fs::read_dir(deployment.data().join("a1-1/data")).expect("data").flatten();
+    let data = fs::read_dir(deployment.data().join("a1-1/data"))
+        .expect("data")
+        .flatten();
     let mut names = data.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    assert!(names.any(|name| name.contains("quarantine")), "the garbled view is set aside, not deleted");
+    assert!(
+        names.any(|name| name.contains("quarantine")),
+        "the garbled view is set aside, not deleted"
+    );
 }
 
 #[test]
@@ -100,12 +121,16 @@ fn garbage_at_every_door_ends_nothing() {
     let nodes = ["a1-1", "a1-2", "edge-a1", "edge-a2"];
     let before: Vec<_> = nodes.iter().map(|node| deployment.pid(node)).collect();
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let noise: Vec<u8> = (0..1200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> = (0..1200u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     for host in ["127.1.1.1", "127.1.2.1", "127.1.2.2", "127.2.1.1"] {
         let door = deployment.door(host);
         for length in [1, 20, 300, 1200] {
             for port in [door.port(), door.port() + 1] {
-                socket.send_to(&noise[..length], (door.ip(), port)).expect("sent");
+                socket
+                    .send_to(&noise[..length], (door.ip(), port))
+                    .expect("sent");
                 // A long-header QUIC packet of a version nobody speaks, then of version 1.
                 let mut quic = noise[..length].to_vec();
                 quic[0] |= 0xc0;
@@ -115,28 +140,45 @@ fn garbage_at_every_door_ends_nothing() {
         raw(door, &noise);
         raw(door, b"GET / HTTP/9.9\r\n\r\n");
         let (status, _) = ask(door, "POST", "/api/v1/tickets", "", &"x".repeat(200_000));
-        assert!(matches!(status, 0 | 400 | 404 | 405 | 413 | 401), "{host}: {status}");
+        assert!(
+            matches!(status, 0 | 400 | 404 | 405 | 413 | 401),
+            "{host}: {status}"
+        );
         let (status, _) = ask(door, "GET", "/demo-bank/abc?jwt=none", "none", "");
         assert!(status >= 400, "{host}: {status}");
     }
     let after: Vec<_> = nodes.iter().map(|node| deployment.pid(node)).collect();
     assert_eq!(before, after, "no process ended");
     let output = deployment.run(&["demo", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn a_wrong_token_gets_401_and_a_reason() {
     let deployment = Deployment::start();
     for (host, path) in [
-        ("127.1.1.1", "/api/v1/tickets/0123456789abcdef0123456789abcdef"),
+        (
+            "127.1.1.1",
+            "/api/v1/tickets/0123456789abcdef0123456789abcdef",
+        ),
         ("127.1.2.1", "/api/v1/status"),
     ] {
         for token in ["", "none", "eyJ2IjoxfQ.AAAA"] {
             let (status, body) = ask(deployment.door(host), "GET", path, token, "");
             let problem: Value = serde_json::from_str(&body).unwrap_or_default();
-            assert_eq!((status, problem["code"].as_str()), (401, Some("GT-0401")), "{host} {body}");
-            assert!(problem["next"]["zh"].is_string() && problem["next"]["en"].is_string(), "{body}");
+            assert_eq!(
+                (status, problem["code"].as_str()),
+                (401, Some("GT-0401")),
+                "{host} {body}"
+            );
+            assert!(
+                problem["next"]["zh"].is_string() && problem["next"]["en"].is_string(),
+                "{body}"
+            );
         }
     }
 }
@@ -145,28 +187,44 @@ fn a_wrong_token_gets_401_and_a_reason() {
 fn an_edge_writes_no_file_and_knows_no_inner_address() {
     let deployment = Deployment::start();
     let output = deployment.run(&["demo", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for edge in ["edge-a1", "edge-a2"] {
-        let config = fs::read_to_string(deployment.data().join(edge).join("node.toml")).expect("config");
+        let config =
+            fs::read_to_string(deployment.data().join(edge).join("node.toml")).expect("config");
         for inner in ["127.1.2.", "127.2.2.", "127.3.2."] {
             assert!(!config.contains(inner), "{edge} knows {inner}");
         }
         let pid = deployment.pid(edge).expect("the edge runs");
         let open = writable_files(pid);
         let log = deployment.data().join(edge).join("node.log");
-        assert!(open.iter().all(|file| Path::new(file) == log), "{edge} has open for writing: {open:?}");
+        assert!(
+            open.iter().all(|file| Path::new(file) == log),
+            "{edge} has open for writing: {open:?}"
+        );
     }
 }
 
 /// Regular files a process has open for writing.
 fn writable_files(pid: u32) -> Vec<String> {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).expect("fds").flatten();
+    let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("fds")
+        .flatten();
     let mut found = Vec::new();
     for entry in fds {
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let Ok(target) = fs::read_link(entry.path()) else {
+            continue;
+        };
         let number = entry.file_name().to_string_lossy().into_owned();
         let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("0").trim();
+        let flags = info
+            .lines()
+            .find_map(|line| line.strip_prefix("flags:"))
+            .unwrap_or("0")
+            .trim();
         let writable = u32::from_str_radix(flags, 8).unwrap_or(0) & 3 != 0;
         if writable && target.is_file() {
             found.push(target.display().to_string());

@@ -32,5 +32,8 @@ pub fn tracked() -> Vec<String> {
         .output()
         .expect("git lists the tracked files");
     assert!(output.status.success(), "git ls-files failed");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }

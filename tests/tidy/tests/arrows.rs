@@ -17,7 +17,11 @@ fn every_import_is_an_arrow_of_the_table() {
     let table = table();
     let packages = packages();
     let in_table: BTreeSet<_> = table.keys().collect();
-    assert_eq!(in_table, packages.keys().collect(), "crates of the table and of the workspace");
+    assert_eq!(
+        in_table,
+        packages.keys().collect(),
+        "crates of the table and of the workspace"
+    );
 
     let mut wrong = Vec::new();
     for (crate_name, imports) in &packages {
@@ -27,9 +31,13 @@ fn every_import_is_an_arrow_of_the_table() {
                     wrong.push(format!("{crate_name} imports {import}: no such arrow"));
                 }
             }
-            let owner = table.iter().find(|(_, row)| row.alone_names.contains(import));
+            let owner = table
+                .iter()
+                .find(|(_, row)| row.alone_names.contains(import));
             if let Some((owner, _)) = owner.filter(|(owner, _)| *owner != crate_name) {
-                wrong.push(format!("{crate_name} imports {import}, which only {owner} names"));
+                wrong.push(format!(
+                    "{crate_name} imports {import}, which only {owner} names"
+                ));
             }
         }
     }
@@ -42,7 +50,10 @@ fn arrows_run_down_only() {
     let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..=table.len() {
         for (name, row) in &table {
-            let below = row.may_import.iter().filter_map(|i| depth.get(format!("guitai-{i}").as_str()));
+            let below = row
+                .may_import
+                .iter()
+                .filter_map(|i| depth.get(format!("guitai-{i}").as_str()));
             let own = below.max().map_or(0, |deepest| deepest + 1);
             depth.insert(name, own);
         }
@@ -56,28 +67,49 @@ fn every_crate_inherits_the_lints() {
     for manifest in manifests() {
         let text = read(&manifest);
         let inherits = text.contains("[lints]\nworkspace = true");
-        let crypto = manifest == "nodes/crypto/Cargo.toml" && text.contains("unsafe_code = \"deny\"");
-        assert!(inherits || crypto, "{manifest} lacks [lints] workspace = true");
+        let crypto =
+            manifest == "nodes/crypto/Cargo.toml" && text.contains("unsafe_code = \"deny\"");
+        assert!(
+            inherits || crypto,
+            "{manifest} lacks [lints] workspace = true"
+        );
     }
 }
 
 fn manifests() -> Vec<String> {
     let text = read("Cargo.toml");
-    let members = text.lines().filter_map(|line| line.trim().strip_prefix('"'));
-    members.filter_map(|rest| rest.split_once('"')).map(|(dir, _)| format!("{dir}/Cargo.toml")).collect()
+    let members = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('"'));
+    members
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(dir, _)| format!("{dir}/Cargo.toml"))
+        .collect()
 }
 
 fn table() -> BTreeMap<String, Row> {
     let page = read("docs/architecture.md");
-    let body = page.split("arrows:begin").nth(1).and_then(|rest| rest.split("arrows:end").next());
+    let body = page
+        .split("arrows:begin")
+        .nth(1)
+        .and_then(|rest| rest.split("arrows:end").next());
     let body = body.expect("docs/architecture.md has the arrows table");
     let rows = body.lines().filter(|line| line.starts_with("| guitai"));
     rows.map(|line| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let list = |cell: &str| -> BTreeSet<String> {
-            cell.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+            cell.split(',')
+                .map(|word| word.trim().to_owned())
+                .filter(|word| !word.is_empty())
+                .collect()
         };
-        (cells[1].to_owned(), Row { may_import: list(cells[2]), alone_names: list(cells[3]) })
+        (
+            cells[1].to_owned(),
+            Row {
+                may_import: list(cells[2]),
+                alone_names: list(cells[3]),
+            },
+        )
     })
     .collect()
 }
@@ -85,7 +117,13 @@ fn table() -> BTreeMap<String, Row> {
 /// Normal (not dev, not build) dependencies by workspace package.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo metadata runs");

@@ -9,20 +9,31 @@ fn every_error_code_has_its_page() {
     for code in Code::ALL {
         let (zh, en) = code.cause();
         let (next_zh, next_en) = code.next();
-        let row = format!("| {code} | {} | {zh} / {en} | {next_zh} / {next_en} |", code.status());
-        assert!(page.contains(&row), "docs/reference/errors.md lacks this row:\n{row}");
+        let row = format!(
+            "| {code} | {} | {zh} / {en} | {next_zh} / {next_en} |",
+            code.status()
+        );
+        assert!(
+            page.contains(&row),
+            "docs/reference/errors.md lacks this row:\n{row}"
+        );
     }
 }
 
 #[test]
 fn decisions_are_numbered_without_gap_and_say_why() {
     let tracked = tracked();
-    let mut names: Vec<_> =
-        tracked.iter().filter_map(|path| path.strip_prefix("docs/decisions/")).collect();
+    let mut names: Vec<_> = tracked
+        .iter()
+        .filter_map(|path| path.strip_prefix("docs/decisions/"))
+        .collect();
     names.sort_unstable();
     assert!(!names.is_empty(), "there are decisions");
     for (index, name) in names.iter().enumerate() {
-        assert!(name.starts_with(&format!("{:04}-", index + 1)), "{name} is out of order");
+        assert!(
+            name.starts_with(&format!("{:04}-", index + 1)),
+            "{name} is out of order"
+        );
         let text = read(&format!("docs/decisions/{name}"));
         for heading in ["## Context", "## Decision", "## Consequences"] {
             assert!(text.contains(heading), "{name} lacks {heading}");
@@ -42,7 +53,9 @@ fn every_profile_can_be_started() {
         let text = std::fs::read_to_string(&path).expect("profile is readable");
         let profile: Profile =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        profile.check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        profile
+            .check()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
 

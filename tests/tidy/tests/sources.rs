@@ -2,21 +2,33 @@
 
 use guitai_tidy::{read, tracked};
 
-const TEXT: &[&str] =
-    &[".rs", ".ts", ".vue", ".py", ".sh", ".toml", ".md", ".yml", ".yaml", ".mjs", ".html", ".css"];
+const TEXT: &[&str] = &[
+    ".rs", ".ts", ".vue", ".py", ".sh", ".toml", ".md", ".yml", ".yaml", ".mjs", ".html", ".css",
+];
 
 fn texts() -> impl Iterator<Item = (String, String)> {
     let is_text = |path: &String| TEXT.iter().any(|ending| path.ends_with(ending));
     let skip = |path: &String| path.contains("/dist/") || path.ends_with("tests/sources.rs");
-    tracked().into_iter().filter(is_text).filter(move |path| !skip(path)).map(|path| {
-        let text = read(&path);
-        (path, text)
-    })
+    tracked()
+        .into_iter()
+        .filter(is_text)
+        .filter(move |path| !skip(path))
+        .map(|path| {
+            let text = read(&path);
+            (path, text)
+        })
 }
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let banned = ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX:", "dbg!("];
+    let banned = [
+        "todo!(",
+        "unimplemented!(",
+        "TODO",
+        "FIXME",
+        "XXX:",
+        "dbg!(",
+    ];
     let found: Vec<_> = texts()
         .flat_map(|(path, text)| {
             banned
@@ -46,18 +58,32 @@ fn an_exception_from_a_lint_says_why() {
         .filter(|(_, text)| text.contains("#[allow(") || text.contains("#![allow("))
         .map(|(path, _)| path)
         .collect();
-    assert!(found.is_empty(), "use #[expect(lint, reason = …)] in: {found:#?}");
+    assert!(
+        found.is_empty(),
+        "use #[expect(lint, reason = …)] in: {found:#?}"
+    );
 }
 
 #[test]
 fn ci_is_the_test_command_and_nothing_else() {
     let ci = read(".ci/run");
-    let lines: Vec<_> = ci.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()).collect();
-    assert!(lines.iter().all(|line| line.contains("tests/run") || line.starts_with("cd ")), "{lines:?}");
+    let lines: Vec<_> = ci
+        .lines()
+        .filter(|l| !l.starts_with('#') && !l.trim().is_empty())
+        .collect();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("tests/run") || line.starts_with("cd ")),
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn the_compiler_asked_for_is_one_banks_can_get() {
-    let line = read("Cargo.toml").lines().find(|l| l.starts_with("rust-version")).map(str::to_owned);
+    let line = read("Cargo.toml")
+        .lines()
+        .find(|l| l.starts_with("rust-version"))
+        .map(str::to_owned);
     assert_eq!(line.as_deref(), Some("rust-version = \"1.95\""));
 }
