@@ -22,10 +22,16 @@ impl State {
     /// the first answer again; a refused one changes nothing but clock and memory of requests.
     pub fn apply(&mut self, proposal: &Proposal) -> Outcome {
         if let Some(reply) = self.answered(&proposal.request) {
-            return Outcome { reply, events: Vec::new(), changed: Vec::new() };
+            return Outcome {
+                reply,
+                events: Vec::new(),
+                changed: Vec::new(),
+            };
         }
         let mut turn = Turn::begin(self, proposal.at);
-        let reply = turn.decide(proposal).unwrap_or_else(|problem| Reply::Refused { problem });
+        let reply = turn
+            .decide(proposal)
+            .unwrap_or_else(|problem| Reply::Refused { problem });
         turn.route();
         if is_remembered(&proposal.command) {
             turn.remember(&proposal.request, &reply);
@@ -40,7 +46,9 @@ impl State {
 
     fn answered(&self, request: &RequestId) -> Option<Reply> {
         let number = self.index.requests.get(request)?;
-        self.requests.get(number).map(|remembered| remembered.reply.clone())
+        self.requests
+            .get(number)
+            .map(|remembered| remembered.reply.clone())
     }
 }
 
@@ -101,24 +109,40 @@ impl<'a> Turn<'a> {
             Command::OpenTicket { .. } => self.open_ticket(command),
             Command::TouchTicket { ticket } => self.touch_ticket(ticket),
             Command::CloseTicket { ticket, reason } => self.close_ticket(ticket, *reason),
-            Command::SetPresence { staff, presence, media_key } => {
-                self.set_presence(staff, *presence, media_key)
-            }
-            Command::Accept { reservation, staff, session, keys } => {
-                self.accept(reservation, staff, session, keys)
-            }
+            Command::SetPresence {
+                staff,
+                presence,
+                media_key,
+            } => self.set_presence(staff, *presence, media_key),
+            Command::Accept {
+                reservation,
+                staff,
+                session,
+                keys,
+            } => self.accept(reservation, staff, session, keys),
             Command::Reject { reservation, staff } => self.reject(reservation, staff),
-            Command::AddStep { session, actor, step, details } => {
-                self.add_step(session, actor, step, details)
-            }
-            Command::EndSession { session, actor, reason } => {
-                self.end_session_by(session, actor, *reason)
-            }
+            Command::AddStep {
+                session,
+                actor,
+                step,
+                details,
+            } => self.add_step(session, actor, step, details),
+            Command::EndSession {
+                session,
+                actor,
+                reason,
+            } => self.end_session_by(session, actor, *reason),
             Command::FinishWrapUp { staff } => self.finish_wrap_up(staff),
-            Command::Rate { ticket, stars, comment } => self.rate(ticket, *stars, comment),
-            Command::ReportRecording { session, node, report } => {
-                self.report_recording(session, node, report)
-            }
+            Command::Rate {
+                ticket,
+                stars,
+                comment,
+            } => self.rate(ticket, *stars, comment),
+            Command::ReportRecording {
+                session,
+                node,
+                report,
+            } => self.report_recording(session, node, report),
             Command::Tick => Ok(self.tick()),
         }
     }
@@ -126,12 +150,17 @@ impl<'a> Turn<'a> {
     fn remember(&mut self, request: &RequestId, reply: &Reply) {
         self.state.head.request += 1;
         let number = self.state.head.request;
-        let remembered = Remembered { request: request.clone(), reply: reply.clone() };
+        let remembered = Remembered {
+            request: request.clone(),
+            reply: reply.clone(),
+        };
         self.state.index.requests.insert(request.clone(), number);
         self.state.requests.insert(number, remembered);
         self.changed.insert(RecordKey::Request(number));
         while self.state.requests.len() > REQUESTS_REMEMBERED {
-            let Some((number, forgotten)) = self.state.requests.pop_first() else { break };
+            let Some((number, forgotten)) = self.state.requests.pop_first() else {
+                break;
+            };
             self.state.index.requests.remove(&forgotten.request);
             self.changed.insert(RecordKey::Request(number));
         }
@@ -145,18 +174,29 @@ impl<'a> Turn<'a> {
             self.changed.insert(RecordKey::Head);
         }
         let changed = self.changed.into_iter().collect();
-        Outcome { reply, events: self.events, changed }
+        Outcome {
+            reply,
+            events: self.events,
+            changed,
+        }
     }
 
     pub(crate) fn emit(&mut self, institution: Option<&InstitutionId>, change: Change) {
         self.state.head.event += 1;
         let number = self.state.head.event;
-        let event = Event { number, at: self.now, institution: institution.cloned(), change };
+        let event = Event {
+            number,
+            at: self.now,
+            institution: institution.cloned(),
+            change,
+        };
         self.events.push(event.clone());
         self.state.events.insert(number, event);
         self.changed.insert(RecordKey::Event(number));
         while self.state.events.len() > EVENTS_KEPT {
-            let Some((number, _)) = self.state.events.pop_first() else { break };
+            let Some((number, _)) = self.state.events.pop_first() else {
+                break;
+            };
             self.changed.insert(RecordKey::Event(number));
         }
     }
@@ -172,7 +212,12 @@ impl<'a> Turn<'a> {
 
     /// Writes a ticket without telling anybody.
     pub(crate) fn keep_ticket(&mut self, ticket: Ticket) {
-        let State { tickets, index, head, .. } = &mut *self.state;
+        let State {
+            tickets,
+            index,
+            head,
+            ..
+        } = &mut *self.state;
         if let Some(before) = tickets.get(&ticket.id) {
             index.ticket(Put::Out, before, &head.policy);
         }
@@ -184,13 +229,20 @@ impl<'a> Turn<'a> {
     /// Writes a ticket that moved, and says so.
     pub(crate) fn put_ticket(&mut self, ticket: Ticket) {
         self.moved.insert(ticket.institution.clone());
-        let change = Change::Ticket { ticket: ticket.id.clone() };
+        let change = Change::Ticket {
+            ticket: ticket.id.clone(),
+        };
         self.emit(Some(&ticket.institution.clone()), change);
         self.keep_ticket(ticket);
     }
 
     pub(crate) fn forget_ticket(&mut self, id: &guitai_types::TicketId) {
-        let State { tickets, index, head, .. } = &mut *self.state;
+        let State {
+            tickets,
+            index,
+            head,
+            ..
+        } = &mut *self.state;
         if let Some(ticket) = tickets.remove(id) {
             index.ticket(Put::Out, &ticket, &head.policy);
             self.changed.insert(RecordKey::Ticket(ticket.id));
@@ -198,7 +250,13 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn put_desk(&mut self, desk: Desk) {
-        let State { desks, index, staff, institutions, .. } = &mut *self.state;
+        let State {
+            desks,
+            index,
+            staff,
+            institutions,
+            ..
+        } = &mut *self.state;
         let account = staff.get(&desk.staff);
         let institution = institutions.get(&desk.staff.institution);
         if let Some(before) = desks.get(&desk.staff) {
@@ -214,18 +272,27 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn put_reservation(&mut self, reservation: Reservation) {
         self.state.index.reservation(Put::In, &reservation);
-        self.changed.insert(RecordKey::Reservation(reservation.id.clone()));
-        self.state.reservations.insert(reservation.id.clone(), reservation);
+        self.changed
+            .insert(RecordKey::Reservation(reservation.id.clone()));
+        self.state
+            .reservations
+            .insert(reservation.id.clone(), reservation);
     }
 
     pub(crate) fn remove_reservation(&mut self, reservation: &Reservation) {
         self.state.index.reservation(Put::Out, reservation);
         self.state.reservations.remove(&reservation.id);
-        self.changed.insert(RecordKey::Reservation(reservation.id.clone()));
+        self.changed
+            .insert(RecordKey::Reservation(reservation.id.clone()));
     }
 
     pub(crate) fn keep_session(&mut self, session: Session) {
-        let State { sessions, index, head, .. } = &mut *self.state;
+        let State {
+            sessions,
+            index,
+            head,
+            ..
+        } = &mut *self.state;
         if let Some(before) = sessions.get(&session.id) {
             index.session(Put::Out, before, &head.policy);
         }
@@ -235,7 +302,12 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn forget_session(&mut self, id: &guitai_types::SessionId) {
-        let State { sessions, index, head, .. } = &mut *self.state;
+        let State {
+            sessions,
+            index,
+            head,
+            ..
+        } = &mut *self.state;
         if let Some(session) = sessions.remove(id) {
             index.session(Put::Out, &session, &head.policy);
             self.changed.insert(RecordKey::Session(session.id));

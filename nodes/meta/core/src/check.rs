@@ -12,7 +12,10 @@ use crate::limits::{POINT_BYTES, WORD_BYTES_MAX};
 pub(crate) fn name(what: &str, text: &str) -> Result<(), Problem> {
     let chars = text.chars().count();
     if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(Problem::new(Code::BadRequest, format!("{what} is empty or not one line")));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("{what} is empty or not one line"),
+        ));
     }
     at_most(what, chars, "NAME_CHARS_MAX", NAME_CHARS_MAX)
 }
@@ -20,7 +23,10 @@ pub(crate) fn name(what: &str, text: &str) -> Result<(), Problem> {
 /// A free text: may be empty and have several lines.
 pub(crate) fn note(what: &str, text: &str) -> Result<(), Problem> {
     if text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Problem::new(Code::BadRequest, format!("{what} has control characters")));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("{what} has control characters"),
+        ));
     }
     at_most(what, text.chars().count(), "NOTE_CHARS_MAX", NOTE_CHARS_MAX)
 }
@@ -28,7 +34,10 @@ pub(crate) fn note(what: &str, text: &str) -> Result<(), Problem> {
 /// A short word: a step id, an actor, the name of a detail.
 pub(crate) fn word(what: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Problem::new(Code::BadRequest, format!("{what} is empty or not one word")));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("{what} is empty or not one word"),
+        ));
     }
     at_most(what, text.len(), "WORD_BYTES_MAX", WORD_BYTES_MAX)
 }
@@ -47,7 +56,10 @@ pub(crate) fn at_most(what: &str, size: usize, limit: &str, max: usize) -> Resul
     if size <= max {
         return Ok(());
     }
-    Err(Problem::new(Code::TooLarge, format!("{what}: {size}, the limit {limit} is {max}")))
+    Err(Problem::new(
+        Code::TooLarge,
+        format!("{what}: {size}, the limit {limit} is {max}"),
+    ))
 }
 
 /// Refuses one more when there are already as many as the limit allows.

@@ -28,20 +28,32 @@ impl Turn<'_> {
     /// First entry of a cluster. Founding it again under the same id is no fault: whoever founds
     /// may have been stopped before it saw the answer.
     pub(crate) fn found(&mut self, command: &Command) -> Result<Reply, Problem> {
-        let Command::Found { cluster, cities, centres, members, institutions, staff, policy } =
-            command
+        let Command::Found {
+            cluster,
+            cities,
+            centres,
+            members,
+            institutions,
+            staff,
+            policy,
+        } = command
         else {
             return Err(check::bad("not a founding"));
         };
         match self.state.cluster() {
             Some(present) if present == cluster => return Ok(Reply::Done),
             Some(present) => {
-                return Err(check::wrong(format!("the cluster exists under the id {present}")));
+                return Err(check::wrong(format!(
+                    "the cluster exists under the id {present}"
+                )));
             }
             None => {}
         }
         let mut new = State::default();
-        new.places = Places { cities: cities.clone(), centres: centres.clone() };
+        new.places = Places {
+            cities: cities.clone(),
+            centres: centres.clone(),
+        };
         check_places(&new)?;
         for member in members {
             check_member(&new, member)?;
@@ -50,9 +62,18 @@ impl Turn<'_> {
         for institution in institutions {
             check_institution(institution)?;
             let present = new.institutions.len();
-            check::room("institutions", present, "INSTITUTIONS_MAX", INSTITUTIONS_MAX)?;
+            check::room(
+                "institutions",
+                present,
+                "INSTITUTIONS_MAX",
+                INSTITUTIONS_MAX,
+            )?;
             let id = institution.id.clone();
-            if new.institutions.insert(id.clone(), institution.clone()).is_some() {
+            if new
+                .institutions
+                .insert(id.clone(), institution.clone())
+                .is_some()
+            {
                 return Err(check::bad(format!("institution {id} is there twice")));
             }
         }
@@ -71,9 +92,15 @@ impl Turn<'_> {
         self.state.staff = new.staff;
         self.reindex();
         self.changed(RecordKey::Places);
-        members.iter().for_each(|it| self.changed(RecordKey::Member(it.id)));
-        institutions.iter().for_each(|it| self.changed(RecordKey::Institution(it.id.clone())));
-        staff.iter().for_each(|it| self.changed(RecordKey::Staff(it.id.clone())));
+        members
+            .iter()
+            .for_each(|it| self.changed(RecordKey::Member(it.id)));
+        institutions
+            .iter()
+            .for_each(|it| self.changed(RecordKey::Institution(it.id.clone())));
+        staff
+            .iter()
+            .for_each(|it| self.changed(RecordKey::Staff(it.id.clone())));
         self.emit(None, Change::Cluster);
         Ok(Reply::Done)
     }
@@ -89,7 +116,13 @@ impl Turn<'_> {
     pub(crate) fn put_staff(&mut self, staff: &Staff) -> Result<Reply, Problem> {
         check_staff(self.state, staff)?;
         // New skills: the desk leaves the queues it served and enters those it serves now.
-        let State { desks, index, institutions, staff: accounts, .. } = &mut *self.state;
+        let State {
+            desks,
+            index,
+            institutions,
+            staff: accounts,
+            ..
+        } = &mut *self.state;
         let institution = institutions.get(&staff.id.institution);
         if let Some(desk) = desks.get(&staff.id) {
             index.desk(Put::Out, desk, accounts.get(&staff.id), institution);
@@ -114,7 +147,10 @@ impl Turn<'_> {
     pub(crate) fn raise_epoch(&mut self, epoch: Epoch) -> Result<Reply, Problem> {
         let present = self.state.head.epoch;
         if epoch <= present {
-            let detail = format!("epoch {} is not above the present one, {}", epoch.0, present.0);
+            let detail = format!(
+                "epoch {} is not above the present one, {}",
+                epoch.0, present.0
+            );
             return Err(check::wrong(detail));
         }
         self.state.head.epoch = epoch;
@@ -130,8 +166,16 @@ fn check_places(new: &State) -> Result<(), Problem> {
         return Err(check::bad("a city or centre is there twice"));
     }
     check::at_most("centres", centres.len(), "MEMBERS_MAX", MEMBERS_MAX)?;
-    match new.places.centres.iter().find(|centre| !cities.contains(&centre.city)) {
-        Some(centre) => Err(check::bad(format!("centre {} is in no known city", centre.id))),
+    match new
+        .places
+        .centres
+        .iter()
+        .find(|centre| !cities.contains(&centre.city))
+    {
+        Some(centre) => Err(check::bad(format!(
+            "centre {} is in no known city",
+            centre.id
+        ))),
         None => Ok(()),
     }
 }
@@ -142,7 +186,10 @@ fn check_member(state: &State, member: &Member) -> Result<(), Problem> {
     }
     let namesake = state.member(&member.name);
     if let Some(other) = namesake.filter(|other| other.id != member.id) {
-        return Err(check::wrong(format!("node {} has the name {}", other.id, other.name)));
+        return Err(check::wrong(format!(
+            "node {} has the name {}",
+            other.id, other.name
+        )));
     }
     let present = state.members.len();
     if state.members.contains_key(&member.id) {
@@ -156,11 +203,22 @@ fn check_institution(institution: &Institution) -> Result<(), Problem> {
     check::at_most("queues of an institution", queues, "QUEUES_MAX", QUEUES_MAX)?;
     let ids: BTreeSet<_> = institution.queues.iter().map(|queue| &queue.id).collect();
     if ids.len() != queues {
-        return Err(check::bad(format!("a queue of {} is there twice", institution.id)));
+        return Err(check::bad(format!(
+            "a queue of {} is there twice",
+            institution.id
+        )));
     }
     for queue in &institution.queues {
-        check::at_most("steps of a queue", queue.steps.len(), "STEPS_MAX", STEPS_MAX)?;
-        queue.steps.iter().try_for_each(|step| check::word("step", &step.id))?;
+        check::at_most(
+            "steps of a queue",
+            queue.steps.len(),
+            "STEPS_MAX",
+            STEPS_MAX,
+        )?;
+        queue
+            .steps
+            .iter()
+            .try_for_each(|step| check::word("step", &step.id))?;
     }
     Ok(())
 }
@@ -178,7 +236,11 @@ fn check_staff(state: &State, staff: &Staff) -> Result<(), Problem> {
 }
 
 fn staff_of(state: &State, institution: &InstitutionId) -> usize {
-    state.staff.keys().filter(|staff| &staff.institution == institution).count()
+    state
+        .staff
+        .keys()
+        .filter(|staff| &staff.institution == institution)
+        .count()
 }
 
 fn check_policy(policy: &Policy) -> Result<(), Problem> {

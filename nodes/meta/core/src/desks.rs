@@ -15,7 +15,11 @@ impl Turn<'_> {
         presence: Presence,
         media_key: &Hex,
     ) -> Result<Reply, Problem> {
-        let account = self.state.staff.get(staff).ok_or_else(|| check::missing("staff account"))?;
+        let account = self
+            .state
+            .staff
+            .get(staff)
+            .ok_or_else(|| check::missing("staff account"))?;
         if !account.duties.contains(&Duty::Agent) {
             return Err(check::bad("only an agent has a desk"));
         }

@@ -9,7 +9,9 @@ impl Turn<'_> {
     /// the due list by changing its record.
     pub(crate) fn tick(&mut self) -> Reply {
         for _ in 0..TICK_DUE_MAX {
-            let Some((at, due)) = self.state.index.due.first().cloned() else { break };
+            let Some((at, due)) = self.state.index.due.first().cloned() else {
+                break;
+            };
             if at > self.now {
                 break;
             }

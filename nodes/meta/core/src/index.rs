@@ -56,17 +56,31 @@ impl Index {
     /// The index of a state's tables.
     pub(crate) fn build(state: &State) -> Self {
         let mut index = Self::default();
-        state.institutions.values().for_each(|record| index.institution(record));
+        state
+            .institutions
+            .values()
+            .for_each(|record| index.institution(record));
         for desk in state.desks.values() {
             let institution = state.institutions.get(&desk.staff.institution);
             index.desk(Put::In, desk, state.staff.get(&desk.staff), institution);
         }
         let policy = &state.head.policy;
-        state.tickets.values().for_each(|record| index.ticket(Put::In, record, policy));
-        state.reservations.values().for_each(|record| index.reservation(Put::In, record));
-        state.sessions.values().for_each(|record| index.session(Put::In, record, policy));
+        state
+            .tickets
+            .values()
+            .for_each(|record| index.ticket(Put::In, record, policy));
+        state
+            .reservations
+            .values()
+            .for_each(|record| index.reservation(Put::In, record));
+        state
+            .sessions
+            .values()
+            .for_each(|record| index.session(Put::In, record, policy));
         let requests = state.requests.iter();
-        index.requests = requests.map(|(number, it)| (it.request.clone(), *number)).collect();
+        index.requests = requests
+            .map(|(number, it)| (it.request.clone(), *number))
+            .collect();
         index
     }
 
@@ -84,11 +98,20 @@ impl Index {
         staff: Option<&Staff>,
         institution: Option<&Institution>,
     ) {
-        let (Some(staff), Some(institution)) = (staff, institution) else { return };
-        let Some(lines) = self.lines.get_mut(&institution.id) else { return };
-        let served = institution.queues.iter().filter(|queue| serves(staff, queue));
+        let (Some(staff), Some(institution)) = (staff, institution) else {
+            return;
+        };
+        let Some(lines) = self.lines.get_mut(&institution.id) else {
+            return;
+        };
+        let served = institution
+            .queues
+            .iter()
+            .filter(|queue| serves(staff, queue));
         for queue in served {
-            let Some(line) = lines.get_mut(&queue.id) else { continue };
+            let Some(line) = lines.get_mut(&queue.id) else {
+                continue;
+            };
             if desk.presence == Presence::Ready {
                 set(&mut line.ready, put, (desk.since, desk.staff.name.clone()));
             }
@@ -100,13 +123,25 @@ impl Index {
 
     pub(crate) fn ticket(&mut self, put: Put, ticket: &Ticket, policy: &Policy) {
         if let TicketState::Ended { .. } = ticket.state {
-            set(&mut self.tickets_ended, put, (ticket.seen_at, ticket.id.clone()));
+            set(
+                &mut self.tickets_ended,
+                put,
+                (ticket.seen_at, ticket.id.clone()),
+            );
             let forget_at = ticket.seen_at.plus(TICKET_ENDED_KEPT_MS);
-            set(&mut self.due, put, (forget_at, Due::Forget(ticket.id.clone())));
+            set(
+                &mut self.due,
+                put,
+                (forget_at, Due::Forget(ticket.id.clone())),
+            );
             return;
         }
         let away_at = ticket.seen_at.plus(policy.away_ms);
-        set(&mut self.due, put, (away_at, Due::CustomerAway(ticket.id.clone())));
+        set(
+            &mut self.due,
+            put,
+            (away_at, Due::CustomerAway(ticket.id.clone())),
+        );
         if ticket.state != TicketState::Waiting {
             return;
         }
@@ -126,7 +161,11 @@ impl Index {
 
     pub(crate) fn session(&mut self, put: Put, session: &Session, policy: &Policy) {
         if let Some(ended_at) = session.ended_at {
-            set(&mut self.sessions_ended, put, (ended_at, session.id.clone()));
+            set(
+                &mut self.sessions_ended,
+                put,
+                (ended_at, session.id.clone()),
+            );
             return;
         }
         set(&mut self.running, put, session.id.clone());
@@ -140,7 +179,10 @@ impl Index {
 /// An agent serves a queue when it has every skill the queue asks for.
 pub(crate) fn serves(staff: &Staff, queue: &Queue) -> bool {
     staff.duties.contains(&Duty::Agent)
-        && queue.skills.iter().all(|skill| staff.skills.contains(skill))
+        && queue
+            .skills
+            .iter()
+            .all(|skill| staff.skills.contains(skill))
 }
 
 fn set<T: Ord>(all: &mut BTreeSet<T>, put: Put, one: T) {

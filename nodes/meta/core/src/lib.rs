@@ -23,9 +23,6 @@ mod state;
 mod tickets;
 mod view;
 
-#[cfg(any())]
-mod tests;
-
 pub use limits::{
     INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
     TOUCH_MS_MIN,

@@ -84,7 +84,10 @@ impl RecordKey {
 fn staff(text: &str) -> Option<StaffRef> {
     let (institution, name) = text.split_once('/')?;
     let name: StaffName = name.parse().ok()?;
-    Some(StaffRef { institution: institution.parse().ok()?, name })
+    Some(StaffRef {
+        institution: institution.parse().ok()?,
+        name,
+    })
 }
 
 /// Why records are no state. Names the key, never the content.
@@ -137,11 +140,21 @@ impl State {
             .into_iter()
             .filter(move |_| started)
             .chain(self.members.keys().copied().map(RecordKey::Member))
-            .chain(self.institutions.keys().cloned().map(RecordKey::Institution))
+            .chain(
+                self.institutions
+                    .keys()
+                    .cloned()
+                    .map(RecordKey::Institution),
+            )
             .chain(self.staff.keys().cloned().map(RecordKey::Staff))
             .chain(self.desks.keys().cloned().map(RecordKey::Desk))
             .chain(self.tickets.keys().cloned().map(RecordKey::Ticket))
-            .chain(self.reservations.keys().cloned().map(RecordKey::Reservation))
+            .chain(
+                self.reservations
+                    .keys()
+                    .cloned()
+                    .map(RecordKey::Reservation),
+            )
             .chain(self.sessions.keys().cloned().map(RecordKey::Session))
             .chain(self.events.keys().copied().map(RecordKey::Event))
             .chain(self.requests.keys().copied().map(RecordKey::Request))
@@ -158,12 +171,17 @@ impl State {
         for (key, value) in records {
             let key = String::from_utf8_lossy(key.as_ref());
             let Some(parsed) = RecordKey::parse(&key) else {
-                return Err(LoadError::Key { key: key.into_owned() });
+                return Err(LoadError::Key {
+                    key: key.into_owned(),
+                });
             };
             count += 1;
             has_head |= parsed == RecordKey::Head;
             let loaded = state.load_one(parsed, value.as_ref());
-            loaded.map_err(|source| LoadError::Value { key: key.into_owned(), source })?;
+            loaded.map_err(|source| LoadError::Value {
+                key: key.into_owned(),
+                source,
+            })?;
         }
         if count > 0 && !has_head {
             return Err(LoadError::NoHead);
@@ -231,8 +249,17 @@ mod tests {
     fn records_without_head_or_with_strangers_are_no_state() {
         let none: [(&str, &str); 0] = [];
         assert_eq!(State::load(none).ok(), Some(State::default()));
-        assert!(matches!(State::load([("places", r#"{"cities":[],"centres":[]}"#)]), Err(LoadError::NoHead)));
-        assert!(matches!(State::load([("x", "{}")]), Err(LoadError::Key { .. })));
-        assert!(matches!(State::load([("head", "{")]), Err(LoadError::Value { .. })));
+        assert!(matches!(
+            State::load([("places", r#"{"cities":[],"centres":[]}"#)]),
+            Err(LoadError::NoHead)
+        ));
+        assert!(matches!(
+            State::load([("x", "{}")]),
+            Err(LoadError::Key { .. })
+        ));
+        assert!(matches!(
+            State::load([("head", "{")]),
+            Err(LoadError::Value { .. })
+        ));
     }
 }

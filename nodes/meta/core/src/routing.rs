@@ -10,12 +10,7 @@ use guitai_types::{
     record::{Participant, Presence, Reservation, TicketState, WrappedKey},
 };
 
-use crate::{
-    State,
-    apply::Turn,
-    check,
-    limits::WRAPPED_BYTES_MAX,
-};
+use crate::{State, apply::Turn, check, limits::WRAPPED_BYTES_MAX};
 
 impl State {
     /// No room for another session, those about to start included.
@@ -27,13 +22,21 @@ impl State {
         if self.is_full() {
             return None;
         }
-        let heads = self.index.lines.get(institution)?.values().filter_map(|line| {
-            let (serial, ticket) = line.waiting.first_key_value()?;
-            let (_, agent) = line.ready.first()?;
-            Some((serial, ticket, agent))
-        });
+        let heads = self
+            .index
+            .lines
+            .get(institution)?
+            .values()
+            .filter_map(|line| {
+                let (serial, ticket) = line.waiting.first_key_value()?;
+                let (_, agent) = line.ready.first()?;
+                Some((serial, ticket, agent))
+            });
         let (_, ticket, agent): (&u64, &TicketId, &StaffName) = heads.min()?;
-        let staff = StaffRef { institution: institution.clone(), name: agent.clone() };
+        let staff = StaffRef {
+            institution: institution.clone(),
+            name: agent.clone(),
+        };
         Some((ticket.clone(), staff))
     }
 }
@@ -68,7 +71,9 @@ impl Turn<'_> {
             made_at: self.now,
             due_at: self.now.plus(self.state.head.policy.ring_ms),
         };
-        ticket.state = TicketState::Ringing { reservation: reservation.id.clone() };
+        ticket.state = TicketState::Ringing {
+            reservation: reservation.id.clone(),
+        };
         desk.presence = Presence::Ringing;
         desk.since = self.now;
         desk.reservation = Some(reservation.id.clone());
@@ -137,7 +142,9 @@ impl Turn<'_> {
 
         self.remove_reservation(&reservation);
         self.start_session(session, ticket, staff, recorders, keys);
-        Ok(Reply::Session { session: session.clone() })
+        Ok(Reply::Session {
+            session: session.clone(),
+        })
     }
 
     /// Of the wrapped keys, those of the participants. The proposer wraps to every recorder, since
@@ -147,8 +154,12 @@ impl Turn<'_> {
         recorders: &[guitai_types::NodeName],
         keys: &[WrappedKey],
     ) -> Result<Vec<WrappedKey>, Problem> {
-        let recorders = recorders.iter().map(|node| Participant::Recorder { node: node.clone() });
-        let all = [Participant::Customer, Participant::Agent].into_iter().chain(recorders);
+        let recorders = recorders
+            .iter()
+            .map(|node| Participant::Recorder { node: node.clone() });
+        let all = [Participant::Customer, Participant::Agent]
+            .into_iter()
+            .chain(recorders);
         let mut chosen = Vec::new();
         for recipient in all {
             let key = keys.iter().find(|key| key.recipient == recipient);
@@ -178,6 +189,11 @@ impl Turn<'_> {
     }
 
     pub(crate) fn tell_session(&mut self, institution: &InstitutionId, session: &SessionId) {
-        self.emit(Some(institution), Change::Session { session: session.clone() });
+        self.emit(
+            Some(institution),
+            Change::Session {
+                session: session.clone(),
+            },
+        );
     }
 }

@@ -26,7 +26,11 @@ impl Turn<'_> {
         let centre = self.state.member(edge).map(|member| &member.centre);
         let mut recorders: Vec<_> = self.state.recorders().collect();
         recorders.sort_by_key(|member| (Some(&member.centre) != centre, member.id));
-        recorders.into_iter().take(2).map(|member| member.name.clone()).collect()
+        recorders
+            .into_iter()
+            .take(2)
+            .map(|member| member.name.clone())
+            .collect()
     }
 
     pub(crate) fn start_session(
@@ -68,10 +72,15 @@ impl Turn<'_> {
         self.note(&mut session, "agent", "accepted", accepted);
 
         let institution = session.institution.clone();
-        let change = Change::SessionStarted { session: id.clone(), recorders };
+        let change = Change::SessionStarted {
+            session: id.clone(),
+            recorders,
+        };
         self.emit(Some(&institution), change);
         self.keep_session(session);
-        ticket.state = TicketState::InSession { session: id.clone() };
+        ticket.state = TicketState::InSession {
+            session: id.clone(),
+        };
         self.put_ticket(ticket);
         let mut desk = self.desk(agent);
         desk.presence = Presence::Busy;
@@ -91,7 +100,12 @@ impl Turn<'_> {
         let mut session = self.running(id)?;
         check::word("actor", actor)?;
         check::word("step", step)?;
-        check::at_most("details of a step", details.len(), "DETAILS_MAX", DETAILS_MAX)?;
+        check::at_most(
+            "details of a step",
+            details.len(),
+            "DETAILS_MAX",
+            DETAILS_MAX,
+        )?;
         for (name, text) in details {
             check::word("name of a detail", name)?;
             check::note("detail", text)?;
@@ -101,8 +115,17 @@ impl Turn<'_> {
             return Err(Problem::new(Code::NotRecording, detail));
         }
         let most = SESSION_EVENTS_MAX - SYSTEM_EVENTS_RESERVED;
-        check::room("events of the session", session.events.len(), "SESSION_EVENTS_MAX", most)?;
-        let kind = if actor == "customer" { "confirmed" } else { "step" };
+        check::room(
+            "events of the session",
+            session.events.len(),
+            "SESSION_EVENTS_MAX",
+            most,
+        )?;
+        let kind = if actor == "customer" {
+            "confirmed"
+        } else {
+            "step"
+        };
         let mut details = details.clone();
         details.insert("step".to_owned(), step.to_owned());
         self.note(&mut session, actor, kind, details);
@@ -136,7 +159,10 @@ impl Turn<'_> {
         session.end_reason = Some(reason);
         let (id, institution) = (session.id.clone(), session.institution.clone());
         let (ticket, agent) = (session.ticket.clone(), session.agent.clone());
-        let change = Change::SessionEnded { session: id.clone(), ticket: ticket.clone() };
+        let change = Change::SessionEnded {
+            session: id.clone(),
+            ticket: ticket.clone(),
+        };
         self.emit(Some(&institution), change);
         self.keep_session(session);
 
@@ -147,7 +173,10 @@ impl Turn<'_> {
         self.put_desk(desk);
         if let Some(mut ticket) = self.state.tickets.get(&ticket).cloned() {
             ticket.seen_at = self.now;
-            ticket.state = TicketState::Ended { reason, session: Some(id) };
+            ticket.state = TicketState::Ended {
+                reason,
+                session: Some(id),
+            };
             self.put_ticket(ticket);
         }
         self.trim_tickets();
@@ -156,7 +185,9 @@ impl Turn<'_> {
 
     fn trim_sessions(&mut self) {
         while self.state.index.sessions_ended.len() > SESSIONS_ENDED_KEPT {
-            let Some((_, oldest)) = self.state.index.sessions_ended.first().cloned() else { break };
+            let Some((_, oldest)) = self.state.index.sessions_ended.first().cloned() else {
+                break;
+            };
             self.forget_session(&oldest);
         }
     }
@@ -193,9 +224,19 @@ impl Turn<'_> {
             RecordingState::Sealed { .. } => return Err(check::wrong("the recording is sealed")),
         };
         let most = SESSION_EVENTS_MAX - CLOSING_EVENTS_RESERVED;
-        check::room("events of the session", session.events.len(), "SESSION_EVENTS_MAX", most)?;
+        check::room(
+            "events of the session",
+            session.events.len(),
+            "SESSION_EVENTS_MAX",
+            most,
+        )?;
         session.recording = RecordingState::Running { since: self.now };
-        self.note(&mut session, &format!("recorder:{node}"), kind, BTreeMap::new());
+        self.note(
+            &mut session,
+            &format!("recorder:{node}"),
+            kind,
+            BTreeMap::new(),
+        );
         self.put_session(session);
         Ok(Reply::Done)
     }
@@ -212,7 +253,10 @@ impl Turn<'_> {
             RecordingState::Lost { .. } => return Ok(Reply::Done),
             RecordingState::Sealed { .. } => return Err(check::wrong("the recording is sealed")),
         }
-        session.recording = RecordingState::Lost { cause: cause.to_owned(), at: self.now };
+        session.recording = RecordingState::Lost {
+            cause: cause.to_owned(),
+            at: self.now,
+        };
         let actor = format!("recorder:{node}");
         // A recorder that comes and goes for ever must not make a session without bound.
         let most = SESSION_EVENTS_MAX - CLOSING_EVENTS_RESERVED;
@@ -244,10 +288,14 @@ impl Turn<'_> {
                 Err(check::wrong("the recording was sealed before, otherwise"))
             };
         }
-        session.recording = RecordingState::Sealed { summary: summary.clone() };
+        session.recording = RecordingState::Sealed {
+            summary: summary.clone(),
+        };
         self.state.head.sealed += 1;
         let institution = session.institution.clone();
-        let change = Change::RecordingSealed { session: session.id.clone() };
+        let change = Change::RecordingSealed {
+            session: session.id.clone(),
+        };
         self.emit(Some(&institution), change);
         self.keep_session(session);
         Ok(Reply::Done)
@@ -281,8 +329,18 @@ impl Turn<'_> {
     fn put_session(&mut self, session: Session) {
         let institution = session.institution.clone();
         self.tell_session(&institution, &session.id);
-        self.emit(Some(&institution), Change::Ticket { ticket: session.ticket.clone() });
-        self.emit(Some(&institution), Change::Desk { staff: session.agent.clone() });
+        self.emit(
+            Some(&institution),
+            Change::Ticket {
+                ticket: session.ticket.clone(),
+            },
+        );
+        self.emit(
+            Some(&institution),
+            Change::Desk {
+                staff: session.agent.clone(),
+            },
+        );
         self.keep_session(session);
     }
 

@@ -53,7 +53,9 @@ pub enum SnapshotError {
 impl State {
     /// The state as bytes; equal states give equal bytes.
     pub fn to_snapshot(&self) -> Vec<u8> {
-        let lines = self.record_keys().filter_map(|key| Some((self.record(&key)?, key)));
+        let lines = self
+            .record_keys()
+            .filter_map(|key| Some((self.record(&key)?, key)));
         let mut body = Vec::new();
         let mut records = 0;
         for (record, key) in lines {
@@ -72,16 +74,22 @@ impl State {
     /// The state that [`State::to_snapshot`] wrote.
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut lines = bytes.split(|byte| *byte == b'\n');
-        let header: Option<Header> =
-            lines.next().and_then(|line| serde_json::from_slice(line).ok());
-        let header = header.filter(|header| header.format == FORMAT).ok_or(SnapshotError::Header)?;
+        let header: Option<Header> = lines
+            .next()
+            .and_then(|line| serde_json::from_slice(line).ok());
+        let header = header
+            .filter(|header| header.format == FORMAT)
+            .ok_or(SnapshotError::Header)?;
         if header.v > SNAPSHOT_VERSION {
             return Err(SnapshotError::Version(header.v));
         }
         let mut records: Vec<(&str, &str)> = Vec::new();
         for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
             let parsed = serde_json::from_slice::<(&str, &RawValue)>(line);
-            let fault = |source| SnapshotError::Line { line: number + 2, source };
+            let fault = |source| SnapshotError::Line {
+                line: number + 2,
+                source,
+            };
             let (key, value) = parsed.map_err(fault)?;
             records.push((key, value.get()));
         }
@@ -105,15 +113,27 @@ mod tests {
         let later = r#"{"format":"guitai-state","v":2,"records":0}"#;
         assert!(matches!(refused(later), Some(SnapshotError::Version(2))));
         let cut = r#"{"format":"guitai-state","v":1,"records":1}"#;
-        assert!(matches!(refused(cut), Some(SnapshotError::Count { expected: 1, found: 0 })));
+        assert!(matches!(
+            refused(cut),
+            Some(SnapshotError::Count {
+                expected: 1,
+                found: 0
+            })
+        ));
         let garbled = format!("{cut}\n[\"head\"");
-        assert!(matches!(refused(&garbled), Some(SnapshotError::Line { line: 2, .. })));
+        assert!(matches!(
+            refused(&garbled),
+            Some(SnapshotError::Line { line: 2, .. })
+        ));
     }
 
     #[test]
     fn the_empty_state_has_frozen_bytes() {
         let bytes = State::default().to_snapshot();
-        assert_eq!(bytes, b"{\"format\":\"guitai-state\",\"v\":1,\"records\":0}\n");
+        assert_eq!(
+            bytes,
+            b"{\"format\":\"guitai-state\",\"v\":1,\"records\":0}\n"
+        );
         assert_eq!(State::from_snapshot(&bytes).ok(), Some(State::default()));
     }
 }

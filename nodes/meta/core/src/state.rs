@@ -200,12 +200,18 @@ impl State {
     }
 
     pub(crate) fn line(&self, ticket: &Ticket) -> Option<&Line> {
-        self.index.lines.get(&ticket.institution)?.get(&ticket.queue)
+        self.index
+            .lines
+            .get(&ticket.institution)?
+            .get(&ticket.queue)
     }
 
     pub(crate) fn queue(&self, ticket: &Ticket) -> Option<&Queue> {
         let institution = self.institutions.get(&ticket.institution)?;
-        institution.queues.iter().find(|queue| queue.id == ticket.queue)
+        institution
+            .queues
+            .iter()
+            .find(|queue| queue.id == ticket.queue)
     }
 
     fn pick<'a>(

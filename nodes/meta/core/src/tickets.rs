@@ -19,8 +19,15 @@ use crate::{
 
 impl Turn<'_> {
     pub(crate) fn open_ticket(&mut self, command: &Command) -> Result<Reply, Problem> {
-        let Command::OpenTicket { ticket, institution, queue, edge, customer, consent, media_key } =
-            command
+        let Command::OpenTicket {
+            ticket,
+            institution,
+            queue,
+            edge,
+            customer,
+            consent,
+            media_key,
+        } = command
         else {
             return Err(check::bad("not an opening"));
         };
@@ -35,8 +42,15 @@ impl Turn<'_> {
         let lines = lines.ok_or_else(|| check::missing("institution"))?;
         let line = lines.get(queue).ok_or_else(|| check::missing("queue"))?;
         let waiting = line.waiting.len();
-        check::room("tickets in the queue", waiting, "QUEUE_TICKETS_MAX", QUEUE_TICKETS_MAX)?;
-        self.state.member(edge).ok_or_else(|| check::missing("edge"))?;
+        check::room(
+            "tickets in the queue",
+            waiting,
+            "QUEUE_TICKETS_MAX",
+            QUEUE_TICKETS_MAX,
+        )?;
+        self.state
+            .member(edge)
+            .ok_or_else(|| check::missing("edge"))?;
         if self.state.tickets.contains_key(ticket) {
             return Err(check::wrong("a ticket with that id is there"));
         }
@@ -87,8 +101,16 @@ impl Turn<'_> {
     /// Ends a ticket on the customer's side. The reason fits where the ticket is, not where the
     /// customer's page believed it to be.
     pub(crate) fn leave(&mut self, ticket: Ticket, away: bool) {
-        let left = if away { EndReason::CustomerAway } else { EndReason::CustomerLeft };
-        let hung_up = if away { EndReason::CustomerAway } else { EndReason::CustomerHungUp };
+        let left = if away {
+            EndReason::CustomerAway
+        } else {
+            EndReason::CustomerLeft
+        };
+        let hung_up = if away {
+            EndReason::CustomerAway
+        } else {
+            EndReason::CustomerHungUp
+        };
         match ticket.state.clone() {
             TicketState::Ended { .. } => {}
             TicketState::Waiting => self.end_ticket(ticket, left),
@@ -108,7 +130,10 @@ impl Turn<'_> {
 
     fn end_ticket(&mut self, mut ticket: Ticket, reason: EndReason) {
         ticket.seen_at = self.now;
-        ticket.state = TicketState::Ended { reason, session: None };
+        ticket.state = TicketState::Ended {
+            reason,
+            session: None,
+        };
         self.put_ticket(ticket);
         self.trim_tickets();
     }
@@ -116,7 +141,9 @@ impl Turn<'_> {
     /// Keeps the memory of ended tickets bounded.
     pub(crate) fn trim_tickets(&mut self) {
         while self.state.index.tickets_ended.len() > TICKETS_ENDED_KEPT {
-            let Some((_, oldest)) = self.state.index.tickets_ended.first().cloned() else { break };
+            let Some((_, oldest)) = self.state.index.tickets_ended.first().cloned() else {
+                break;
+            };
             self.forget_ticket(&oldest);
         }
     }
@@ -132,7 +159,11 @@ impl Turn<'_> {
             return Err(check::bad(format!("{stars} stars; 1 to 5 may be given")));
         }
         check::note("comment", comment)?;
-        let TicketState::Ended { session: Some(session), .. } = ticket.state else {
+        let TicketState::Ended {
+            session: Some(session),
+            ..
+        } = ticket.state
+        else {
             return Err(check::wrong("only an ended call can be rated"));
         };
         let session = self.state.sessions.get(&session).cloned();
@@ -147,7 +178,12 @@ impl Turn<'_> {
         }
         self.note(&mut session, "customer", "rated", details);
         let institution = session.institution.clone();
-        self.emit(Some(&institution), Change::Session { session: session.id.clone() });
+        self.emit(
+            Some(&institution),
+            Change::Session {
+                session: session.id.clone(),
+            },
+        );
         self.emit(Some(&institution), Change::Ticket { ticket: id.clone() });
         self.keep_session(session);
         Ok(Reply::Done)

@@ -55,7 +55,9 @@ impl State {
             TicketState::Ringing { .. } => TicketPhase::Ringing,
             TicketState::InSession { session } => {
                 let call = self.call_view(self.session(session)?, &Participant::Customer, issue);
-                TicketPhase::InSession { call: Box::new(call) }
+                TicketPhase::InSession {
+                    call: Box::new(call),
+                }
             }
             TicketState::Ended { reason, session } => TicketPhase::Ended {
                 reason: *reason,
@@ -110,18 +112,38 @@ impl State {
         issue: &dyn Fn(&Grant) -> String,
     ) -> CallView {
         let is_agent = *party == Participant::Agent;
-        let (publish, watch) = if is_agent { (AGENT, CUSTOMER) } else { (CUSTOMER, AGENT) };
+        let (publish, watch) = if is_agent {
+            (AGENT, CUSTOMER)
+        } else {
+            (CUSTOMER, AGENT)
+        };
         let recorders = session.recorders.iter().cloned();
         let recorders = recorders.map(|node| Participant::Recorder { node });
-        let steps = self.institution(&session.institution).and_then(|institution| {
-            let queue = institution.queues.iter().find(|queue| queue.id == session.queue)?;
-            Some(queue.steps.clone())
-        });
-        let key = session.keys.iter().find(|key| key.recipient == *party).cloned();
-        let no_key = || WrappedKey { recipient: party.clone(), wrapped: Hex::default() };
+        let steps = self
+            .institution(&session.institution)
+            .and_then(|institution| {
+                let queue = institution
+                    .queues
+                    .iter()
+                    .find(|queue| queue.id == session.queue)?;
+                Some(queue.steps.clone())
+            });
+        let key = session
+            .keys
+            .iter()
+            .find(|key| key.recipient == *party)
+            .cloned();
+        let no_key = || WrappedKey {
+            recipient: party.clone(),
+            wrapped: Hex::default(),
+        };
         CallView {
             session: session.id.clone(),
-            peer: if is_agent { session.customer.clone() } else { session.agent_display.clone() },
+            peer: if is_agent {
+                session.customer.clone()
+            } else {
+                session.agent_display.clone()
+            },
             participants: [Participant::Customer, Participant::Agent]
                 .into_iter()
                 .chain(recorders)
@@ -155,7 +177,10 @@ impl State {
             display: account.display.clone(),
             number: account.number.clone(),
             duties: account.duties.clone(),
-            presence: self.desk(staff).map(|desk| desk.presence).unwrap_or_default(),
+            presence: self
+                .desk(staff)
+                .map(|desk| desk.presence)
+                .unwrap_or_default(),
         })
     }
 
@@ -166,12 +191,18 @@ impl State {
         for institution in self.institutions() {
             let lines = self.index.lines.get(&institution.id);
             for queue in &institution.queues {
-                let line = lines.and_then(|lines| lines.get(&queue.id)).unwrap_or(&none);
+                let line = lines
+                    .and_then(|lines| lines.get(&queue.id))
+                    .unwrap_or(&none);
                 let oldest = line.waiting.values().next().and_then(|id| self.ticket(id));
                 let busy = line.online.iter().filter(|name| {
                     let name = (*name).clone();
-                    let staff = StaffRef { institution: institution.id.clone(), name };
-                    self.desk(&staff).is_some_and(|desk| desk.presence == Presence::Busy)
+                    let staff = StaffRef {
+                        institution: institution.id.clone(),
+                        name,
+                    };
+                    self.desk(&staff)
+                        .is_some_and(|desk| desk.presence == Presence::Busy)
                 });
                 views.push(QueueView {
                     institution: institution.id.clone(),
@@ -190,7 +221,10 @@ impl State {
     /// A session with its business events.
     pub fn session_view(&self, session: &SessionId) -> Option<SessionView> {
         let session = self.session(session)?;
-        Some(SessionView { events: session.events.clone(), ..summary(session) })
+        Some(SessionView {
+            events: session.events.clone(),
+            ..summary(session)
+        })
     }
 
     /// Running sessions by id, without their events.
@@ -211,10 +245,15 @@ impl State {
             queues: institution
                 .queues
                 .iter()
-                .map(|queue| CatalogueQueue { id: queue.id.clone(), name: queue.name.clone() })
+                .map(|queue| CatalogueQueue {
+                    id: queue.id.clone(),
+                    name: queue.name.clone(),
+                })
                 .collect(),
         });
-        Catalogue { institutions: institutions.collect() }
+        Catalogue {
+            institutions: institutions.collect(),
+        }
     }
 }
 
@@ -223,7 +262,11 @@ impl State {
 fn steps_done(session: &Session) -> Vec<String> {
     let mut done: Vec<String> = Vec::new();
     for event in session.events.iter().filter(|event| event.kind == "step") {
-        if let Some(step) = event.details.get("step").filter(|step| !done.contains(step)) {
+        if let Some(step) = event
+            .details
+            .get("step")
+            .filter(|step| !done.contains(step))
+        {
             done.push(step.clone());
         }
     }
