@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn packets() -> Box<dyn PacketKey> {
-        Sm4Gcm.packet_key(AeadKey::from([7; 32]), Iv::new([3; 12]))
+        Sm4Gcm.packet_key(AeadKey::from([7; 32]), Iv::from([3; 12]))
     }
 
     #[test]
