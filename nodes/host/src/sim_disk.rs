@@ -108,12 +108,13 @@ impl SimDisk {
         }
         image.names.clone_from(&names);
         image.durable_names = names;
-        image.life += 1;
-        image.cut_at = None;
-        image.off = false;
-        image.bytes_left = None;
-        image.sync_fails = false;
-        image.sync_lies = false;
+        image.begin_life();
+    }
+
+    /// Kills the process and starts it again on a machine that stays up: every handle is dead and
+    /// faults are cleared, but what was written is still there, and still not durable.
+    pub fn restart(&self) {
+        self.lock().begin_life();
     }
 
     /// The power fails at the `ops`-th change or sync from now: it and all after it fail until
@@ -171,6 +172,15 @@ impl SimDisk {
 }
 
 impl Image {
+    const fn begin_life(&mut self) {
+        self.life += 1;
+        self.cut_at = None;
+        self.off = false;
+        self.bytes_left = None;
+        self.sync_fails = false;
+        self.sync_lies = false;
+    }
+
     /// Counts one change or sync; an error when the power is off.
     fn op(&mut self) -> io::Result<()> {
         self.ops += 1;

@@ -1,16 +1,43 @@
 //! The raft log and vote: segments on a disk, one writer thread, one sync per batch.
 //!
-//! - [`record`]: how one record looks in a file.
-//! - [`log`]: the decisions and the disk work of one thread, without threads.
-//! - [`index`]: where each entry is, and the newest entries themselves.
-//! - this file: the handle that many threads share and the thread that writes.
+//! - `record`: how one record looks in a file, and how damage is told from an unfinished write.
+//! - `index`: what the log holds, in memory.
+//! - `segments`: the files, written by one thread.
+//! - `recover`: reading them back.
+//! - `queue`: the thread that turns many requests into one sync.
+//!
+//! One limit is known: when the medium damages the very last batch, and nothing was written after
+//! it, that is taken for an unfinished write and cut off. The other voters still have it.
 
-use std::{io, ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
 
-use guitai_host::Disk;
+use guitai_host::{Disk, DiskFile};
+use guitai_types::limits::RPC_BYTES_MAX;
 
-/// Called once, when the request is durable or has failed.
-pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+use index::{Entry, Place, Source};
+use queue::Queue;
+use record::{Record, decode};
+use segments::{Change, file_name};
+
+mod index;
+mod queue;
+mod record;
+mod recover;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+/// Longest entry: what fits a raft message, or it could never reach another node.
+pub const ENTRY_BYTES_MAX: usize = RPC_BYTES_MAX;
+/// Longest vote, committed mark or purge marker.
+pub const MARK_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes in one append: one batch must not outgrow what a segment may hold.
+pub const APPEND_BYTES_MAX: usize = 128 << 20;
 
 /// How a log uses its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,56 +152,136 @@ pub enum ReadWalError {
 ///
 /// After a failed write or sync nothing is known about the disk, so the log stops: every later
 /// request fails and says why, entries already there stay readable, and the node restarts.
-#[derive(Debug, Clone)]
-pub struct Wal {}
+#[derive(Clone)]
+pub struct Wal {
+    queue: Arc<Queue>,
+    dir: PathBuf,
+}
 
 impl Wal {
     /// Opens the log, cutting off what a power cut left unfinished, and starts its writer.
     pub fn open(disk: Arc<dyn Disk>, config: Config) -> Result<(Self, Recovered), OpenWalError> {
-        unimplemented!()
+        let dir = config.dir.clone();
+        let queue_bytes = config.queue_bytes;
+        let (segments, index) = recover::recover(disk, config)?;
+        let recovered = Recovered {
+            vote: index.vote.clone(),
+            committed: index.committed.clone(),
+            purged: index.purged.clone(),
+            entries: index.range(),
+        };
+        let path = dir.clone();
+        let queue =
+            Queue::start(segments, index, queue_bytes).map_err(|source| OpenWalError::Io {
+                doing: "start the writer of",
+                path,
+                source,
+            })?;
+        Ok((Self { queue, dir }, recovered))
     }
 
     /// Adds entries from `first_index` on. They can be read when this returns; `done` is called
-    /// when they survive a power cut. `first_index` may be at most one past the last entry;
-    /// when it is lower, the entries from there on are replaced.
+    /// when they survive a power cut. `first_index` may be at most one past the last entry (any
+    /// index in a log that is new); when it is lower, the entries from there on are replaced.
+    ///
+    /// `done` runs on the writer's thread (or here, when the request is refused): keep it short,
+    /// and never wait for the log in it.
     pub fn append(
         &self,
         first_index: u64,
         entries: Vec<Vec<u8>>,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
-        unimplemented!()
+        let total: usize = entries.iter().map(Vec::len).sum();
+        if total > APPEND_BYTES_MAX || entries.iter().any(|entry| entry.len() > ENTRY_BYTES_MAX) {
+            let text = format!(
+                "an entry has at most {ENTRY_BYTES_MAX} bytes, one append {APPEND_BYTES_MAX}"
+            );
+            return done(Err(io::Error::new(io::ErrorKind::InvalidInput, text)));
+        }
+        let entries: Vec<Entry> = entries.into_iter().map(Arc::new).collect();
+        self.queue.submit(total, Box::new(done), move |index| {
+            if entries.is_empty() {
+                return Ok(vec![]);
+            }
+            let begins = index.append(first_index, &entries)?;
+            let begins = begins.map(|next| Change::Truncate { next });
+            let append = Change::Append {
+                first: first_index,
+                entries,
+            };
+            Ok(begins.into_iter().chain([append]).collect())
+        });
     }
 
     /// Entries of `range`, which must all be there.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, ReadWalError> {
-        unimplemented!()
+        if range.is_empty() {
+            return Ok(vec![]);
+        }
+        let sources = self.queue.look(|index| index.find(range.clone()))?;
+        let entries = range.zip(sources).map(|(index, source)| {
+            let data = match source {
+                Source::Memory(entry) => entry.to_vec(),
+                Source::Disk(file, place) => self.read_back(index, &*file, place)?,
+            };
+            Ok((index, data))
+        });
+        entries.collect()
     }
 
-    /// Indexes of the entries that are there.
+    fn read_back(
+        &self,
+        index: u64,
+        file: &dyn DiskFile,
+        place: Place,
+    ) -> Result<Vec<u8>, ReadWalError> {
+        let mut bytes = vec![0; place.len];
+        let got = file.read_at(place.offset, &mut bytes);
+        let got = got.map_err(|source| ReadWalError::Io { index, source })?;
+        let found = bytes.get(..got).and_then(decode);
+        match found.map(|found| found.record) {
+            Some(Record::Entry { index: at, data }) if at == index => Ok(data.to_vec()),
+            _ => {
+                let file = self.dir.join(file_name(place.segment));
+                Err(ReadWalError::Damaged {
+                    index,
+                    file,
+                    offset: place.offset,
+                })
+            }
+        }
+    }
+
+    /// Indexes of the entries that are there; `start` is where the first one is or would be.
     pub fn range(&self) -> Range<u64> {
-        unimplemented!()
+        self.queue.look(|index| index.range())
     }
 
     /// The last purge.
     pub fn purged(&self) -> Option<Purged> {
-        unimplemented!()
+        self.queue.look(|index| index.purged.clone())
     }
 
     /// The vote saved last.
     pub fn vote(&self) -> Option<Vec<u8>> {
-        unimplemented!()
+        self.queue.look(|index| index.vote.clone())
     }
 
     /// The committed mark saved last.
     pub fn committed(&self) -> Option<Vec<u8>> {
-        unimplemented!()
+        self.queue.look(|index| index.committed.clone())
+    }
+
+    /// Why the log has stopped, when it has.
+    pub fn stopped(&self) -> Option<String> {
+        self.queue.stopped()
     }
 
     /// Keeps the entries up to `last` (`None`: no entry at all) and drops those after it. Durable
     /// when it returns; blocks for one sync.
     pub fn truncate_after(&self, last: Option<u64>) -> io::Result<()> {
-        unimplemented!()
+        wait(|done| self.truncate_after_then(last, done))
     }
 
     /// As [`Wal::truncate_after`], without blocking.
@@ -183,13 +290,21 @@ impl Wal {
         last: Option<u64>,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
-        unimplemented!()
+        let next = last.map_or(0, |last| last.saturating_add(1));
+        self.queue.submit(0, Box::new(done), move |index| {
+            let next = index.truncate(next);
+            Ok(next
+                .map(|next| Change::Truncate { next })
+                .into_iter()
+                .collect())
+        });
     }
 
     /// Drops the entries up to `index`, which may be past the last one (after a snapshot came from
-    /// elsewhere); `marker` is kept. Only ever up to a durable snapshot. Durable when it returns.
+    /// elsewhere); `marker` is kept. Only ever up to a durable snapshot. Durable when it returns;
+    /// does nothing when that much was purged before.
     pub fn purge_through(&self, index: u64, marker: Vec<u8>) -> io::Result<()> {
-        unimplemented!()
+        wait(|done| self.purge_through_then(index, marker, done))
     }
 
     /// As [`Wal::purge_through`], without blocking.
@@ -199,12 +314,19 @@ impl Wal {
         marker: Vec<u8>,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
-        unimplemented!()
+        self.queue.submit(marker.len(), Box::new(done), move |log| {
+            short(&marker)?;
+            let news = log.purge(index, &marker);
+            Ok(news
+                .then_some(Change::Purge { index, marker })
+                .into_iter()
+                .collect())
+        });
     }
 
     /// Saves the vote. Durable when it returns; blocks for one sync.
     pub fn save_vote(&self, vote: Vec<u8>) -> io::Result<()> {
-        unimplemented!()
+        wait(|done| self.save_vote_then(vote, done))
     }
 
     /// As [`Wal::save_vote`], without blocking.
@@ -213,11 +335,45 @@ impl Wal {
         vote: Vec<u8>,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
-        unimplemented!()
+        self.queue.submit(vote.len(), Box::new(done), move |index| {
+            short(&vote)?;
+            index.vote = Some(vote.clone());
+            Ok(vec![Change::Vote(vote)])
+        });
     }
 
-    /// Notes what is committed. Written with the next batch; a crash may lose it.
+    /// Notes what is committed. Written with the next batch or at the end; a crash may lose it.
     pub fn save_committed(&self, committed: Vec<u8>) -> io::Result<()> {
-        unimplemented!()
+        short(&committed)?;
+        self.queue.note_committed(committed)
     }
+}
+
+impl std::fmt::Debug for Wal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wal")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts a request and waits until it is done.
+fn wait(start: impl FnOnce(Box<dyn FnOnce(io::Result<()>) + Send>)) -> io::Result<()> {
+    let (tell, told) = mpsc::sync_channel(1);
+    start(Box::new(move |result| {
+        // Nobody listens only when the caller is gone.
+        tell.send(result).ok();
+    }));
+    told.recv().map_err(io::Error::other)?
+}
+
+fn short(mark: &[u8]) -> io::Result<()> {
+    if mark.len() <= MARK_BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "a vote or mark has at most {MARK_BYTES_MAX} bytes, not {}",
+        mark.len()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use guitai_host::{Batch, Kv, KvError, Pair};
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase as _, TableDefinition};
 
 use super::{OpenOutcome, OpenViewError, open_or_set_aside};
 
