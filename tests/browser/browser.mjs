@@ -1,0 +1,78 @@
+// A Chromium of its own for each party, so that each has a camera of its own: a moving box on a plain
+// ground whose colour tells whose picture it is.
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { chromium } from "playwright-core";
+
+export const artifacts = process.env.GUITAI_ARTIFACTS ?? path.resolve(import.meta.dirname, "artifacts");
+fs.mkdirSync(artifacts, { recursive: true });
+
+export const RED = { name: "red", ground: "0xB02020" };
+export const BLUE = { name: "blue", ground: "0x2040B0" };
+
+// `permissions: "real"` shows the browser's own way of asking instead of granting.
+export async function open(directory, camera, viewport) {
+  const film = path.join(directory, `${camera.name}.y4m`);
+  if (!fs.existsSync(film)) {
+    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", `color=${camera.ground}:s=640x360:r=15:d=4`,
+      "-vf", "drawbox=x='mod(t*160\\,560)':y=140:w=80:h=80:color=white:t=fill", "-pix_fmt", "yuv420p", "-y", film]);
+  }
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+      "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+      `--use-file-for-fake-video-capture=${film}`],
+  });
+  const context = await browser.newContext({ viewport, locale: "zh-CN", permissions: ["camera", "microphone"] });
+  const page = await context.newPage();
+  const said = [];
+  page.on("console", (message) => said.push(`${message.type()}: ${message.text().slice(0, 300)}`));
+  page.on("pageerror", (error) => said.push(`pageerror: ${error.message}`));
+  return {
+    page,
+    said,
+    by: (name) => page.locator(`[data-test="${name}"]`),
+    shot: (name) => page.screenshot({ path: path.join(artifacts, `${name}.png`) }),
+    close: () => browser.close(),
+  };
+}
+
+// Mean colour of a canvas, and the place of the white box: two looks must differ when the picture moves.
+export function look(locator) {
+  return locator.evaluate((canvas) => {
+    const copy = document.createElement("canvas");
+    copy.width = 64;
+    copy.height = 36;
+    const context = copy.getContext("2d");
+    context.drawImage(canvas, 0, 0, 64, 36);
+    const { data } = context.getImageData(0, 0, 64, 36);
+    let [red, blue, box, boxes] = [0, 0, 0, 0];
+    for (let at = 0; at < data.length; at += 4) {
+      red += data[at];
+      blue += data[at + 2];
+      if (data[at] > 200 && data[at + 1] > 200 && data[at + 2] > 200) {
+        box += (at / 4) % 64;
+        boxes += 1;
+      }
+    }
+    const points = data.length / 4;
+    return { red: red / points, blue: blue / points, box: boxes ? box / boxes : -1 };
+  });
+}
+
+// Whether the canvas shows the other party's moving picture: its ground's colour, and a box that moves.
+export async function shows(locator, camera, patience = 15000) {
+  const places = new Set();
+  const deadline = Date.now() + patience;
+  let seen;
+  while (Date.now() < deadline) {
+    seen = await look(locator).catch(() => undefined);
+    const right = seen && (camera === RED ? seen.red > seen.blue + 40 : seen.blue > seen.red + 40);
+    if (right && seen.box >= 0) places.add(Math.round(seen.box));
+    if (places.size >= 4) return true;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  throw new Error(`no moving ${camera.name} picture; last look ${JSON.stringify(seen)}, places ${[...places]}`);
+}
