@@ -151,3 +151,85 @@ impl Session for Fenced {
         self.session.export_keying_material(output, label, context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use guitai_crypto::{tls, web};
+    use quinn::{
+        ConnectionError, Endpoint,
+        crypto::rustls::{QuicClientConfig, QuicServerConfig},
+    };
+    use rustls::{
+        NamedGroup,
+        crypto::{ActiveKeyExchange, CryptoProvider, SupportedKxGroup},
+        pki_types::{CertificateDer, PrivateKeyDer},
+    };
+
+    use super::*;
+
+    /// A key exchange with the fault a stranger would look for.
+    #[derive(Debug)]
+    struct Faulty;
+
+    impl SupportedKxGroup for Faulty {
+        fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
+            panic!("on purpose")
+        }
+
+        fn name(&self) -> NamedGroup {
+            NamedGroup::X25519
+        }
+    }
+
+    fn faulty_server() -> QuicServerConfig {
+        let certificate = web::make(&["localhost".to_owned()], 1_800_000_000).unwrap();
+        let chain = certificate.chain_der.into_iter().map(CertificateDer::from);
+        let key = PrivateKeyDer::try_from(certificate.key_der.to_vec()).unwrap();
+        let provider = CryptoProvider {
+            kx_groups: vec![&Faulty],
+            ..(*tls::browser_provider()).clone()
+        };
+        let server = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.collect(), key)
+            .unwrap();
+        QuicServerConfig::with_initial(Arc::new(server), tls::initial_suite()).unwrap()
+    }
+
+    fn client() -> quinn::ClientConfig {
+        let client = rustls::ClientConfig::builder_with_provider(tls::browser_provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let quic = QuicClientConfig::with_initial(Arc::new(client), tls::initial_suite()).unwrap();
+        quinn::ClientConfig::new(Arc::new(quic))
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_tls_refuses_the_connection_and_leaves_the_endpoint_serving() {
+        let here = "127.0.0.1:0".parse().unwrap();
+        let config = crate::transport::server(Arc::new(FencedServer(Arc::new(faulty_server()))));
+        let server = Endpoint::server(config, here).unwrap();
+        let addr = server.local_addr().unwrap();
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            while let Some(incoming) = accepting.accept().await {
+                tokio::spawn(async move { incoming.accept()?.await.map(drop) });
+            }
+        });
+        let endpoint = Endpoint::client(here).unwrap();
+        for _ in 0..3 {
+            let refused = endpoint.connect_with(client(), addr, "localhost").unwrap();
+            let refused = refused.await.unwrap_err();
+            // The server says so itself: it neither died nor fell silent.
+            let ConnectionError::ConnectionClosed(close) = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(close.error_code, TransportErrorCode::INTERNAL_ERROR);
+        }
+        assert_eq!(server.open_connections(), 0);
+    }
+}

@@ -30,7 +30,7 @@ pub use quinn::{
     ReadError, ReadExactError, ReadToEndError, RecvStream, SendStream, StoppedError, VarInt,
     WriteError,
 };
-pub use transport::{IDLE_MS_MAX, KEEP_ALIVE_MS};
+pub use transport::{IDLE_MS_MAX, KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX, TUNNEL_KEEP_ALIVE_MS};
 
 /// A future in a box; the same type as `futures::future::BoxFuture`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

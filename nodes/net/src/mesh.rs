@@ -364,7 +364,7 @@ fn client_config(tls: &rustls::ClientConfig, alpn: &str) -> Option<quinn::Client
     tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     let quic = QuicClientConfig::with_initial(Arc::new(tls), tls::initial_suite()).ok()?;
     let mut config = quinn::ClientConfig::new(Arc::new(FencedClient(Arc::new(quic))));
-    config.transport_config(transport::transport());
+    config.transport_config(transport::dialling(alpn));
     Some(config)
 }
 

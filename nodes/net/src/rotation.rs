@@ -97,7 +97,7 @@ mod tests {
     fn certificate(sha256: [u8; 32]) -> Certificate {
         Certificate {
             chain_der: Vec::new(),
-            key_der: Vec::new(),
+            key_der: Vec::new().into(),
             sha256,
             not_after_unix: 0,
         }

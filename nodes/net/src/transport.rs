@@ -10,24 +10,46 @@ use quinn::{
 };
 use quinn_proto::RandomConnectionIdGenerator;
 
+use crate::TUNNEL_ALPN;
+
 /// A connection that says nothing sends a sign of life this often, in milliseconds.
 pub const KEEP_ALIVE_MS: u64 = 4_000;
 /// A connection that hears nothing for so long is lost, in milliseconds. More than two signs of
 /// life, so that one lost packet ends nothing.
 pub const IDLE_MS_MAX: u32 = 10_000;
+/// The same for tunnels, set by the inner node that dials: an edge must know soon that a core node
+/// is gone, because customers' questions wait for it.
+pub const TUNNEL_KEEP_ALIVE_MS: u64 = 1_000;
+/// Idle time of a tunnel, in milliseconds.
+pub const TUNNEL_IDLE_MS_MAX: u32 = 4_000;
 /// Length of our connection ids in bytes; long enough that a stateless reset cannot be mistaken.
 const CONNECTION_ID_BYTES: usize = 8;
 
 const _: () = assert!(IDLE_MS_MAX as u64 > 2 * KEEP_ALIVE_MS);
+const _: () = assert!(TUNNEL_IDLE_MS_MAX as u64 > 2 * TUNNEL_KEEP_ALIVE_MS);
+
+/// Settings of a connection this end dials for `alpn`.
+pub(crate) fn dialling(alpn: &str) -> Arc<TransportConfig> {
+    if alpn == TUNNEL_ALPN {
+        config(TUNNEL_KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX)
+    } else {
+        accepting()
+    }
+}
+
+/// Settings of accepted connections. The shorter idle time of the two ends holds.
+fn accepting() -> Arc<TransportConfig> {
+    config(KEEP_ALIVE_MS, IDLE_MS_MAX)
+}
 
 /// Streams, signs of life and idle time. Datagrams and MTU discovery stay as quinn has them.
-pub(crate) fn transport() -> Arc<TransportConfig> {
+fn config(keep_alive_ms: u64, idle_ms_max: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(MEDIA_STREAMS_MAX))
         .max_concurrent_uni_streams(VarInt::from_u32(MEDIA_STREAMS_MAX))
-        .keep_alive_interval(Some(Duration::from_millis(KEEP_ALIVE_MS)))
-        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS_MAX))));
+        .keep_alive_interval(Some(Duration::from_millis(keep_alive_ms)))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle_ms_max))));
     Arc::new(config)
 }
 
@@ -35,7 +57,7 @@ pub(crate) fn transport() -> Arc<TransportConfig> {
 pub(crate) fn server(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::ServerConfig {
     // No TLS tickets, so tokens for returning peers are of no use either: defaults otherwise.
     let mut config = quinn::ServerConfig::with_crypto(crypto);
-    config.transport_config(transport());
+    config.transport_config(accepting());
     config
 }
 
