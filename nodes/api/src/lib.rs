@@ -1,1 +1,27 @@
-//! HTTP: routes, login, events, OpenAPI.
+//! HTTP: what customers, staff and operators ask of a node, and how it is answered.
+//!
+//! Two routers, one per door: [`edge_router`] in the DMZ answers customers and asks the core through the
+//! guard; [`core_router`] inside answers staff from the metadata. The routes and their types describe
+//! themselves in [`openapi`]; every refusal is a [`ProblemBody`].
+
+mod extract;
+mod layers;
+mod login;
+mod media_key;
+mod metrics;
+pub mod password;
+mod problem;
+mod serve;
+mod streams;
+
+pub use layers::REQUEST_MS_MAX;
+pub use login::{
+    LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,
+    PASSWORD_BYTES_MAX,
+};
+pub use problem::{ProblemBody, Refusal};
+pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};
+pub use streams::{STREAMS_MAX, STREAMS_PER_BEARER_MAX};
+
+/// Version of the product.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

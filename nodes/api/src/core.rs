@@ -1,0 +1,224 @@
+//! The inner door: staff ask, the metadata answers.
+
+mod account;
+mod cluster;
+mod desk;
+mod numbers;
+mod package;
+mod session;
+mod view;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::Router;
+use axum::http::HeaderMap;
+use futures::{FutureExt as _, future::BoxFuture};
+use guitai_host::{Clock, Entropy};
+use guitai_meta::{Meta, State};
+use guitai_net::Mesh;
+use guitai_recorder::Recorder;
+use guitai_relay::{
+    Relay,
+    token::{Signer, Verifier},
+};
+use guitai_types::{
+    Code, Epoch, Member, NodeName, Role, UnixMillis,
+    claims::{Claims, Grant},
+    command::{Command, Reply},
+    limits::TOKEN_LIFE_MS,
+    view::DoorView,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use self::{
+    account::{Login, LoggedIn},
+    desk::SetPresence,
+    session::AddStep,
+};
+use crate::{
+    between,
+    door::{self, DoorSource, Doorway},
+    gate::{Gate, StaffBearer},
+    layers,
+    login::Logins,
+    metrics::Metrics,
+    openapi, pages,
+    problem::Refusal,
+    streams::Streams,
+};
+
+/// Milliseconds since each node was heard of over the links that this node holds itself (tunnels to
+/// edges, media links); nodes without a link are absent.
+pub type HeardSource = Arc<dyn Fn() -> BTreeMap<NodeName, u64> + Send + Sync>;
+
+/// What an inner node's door needs.
+pub struct CoreDeps {
+    /// This node.
+    pub member: Member,
+    /// The cluster's metadata.
+    pub meta: Meta,
+    /// The other nodes.
+    pub mesh: Mesh,
+    /// The media relay, on a node with that role.
+    pub relay: Option<Relay>,
+    /// The recorder, on a node with that role.
+    pub recorder: Option<Recorder>,
+    /// Makes tokens.
+    pub signer: Arc<Signer>,
+    /// Checks them.
+    pub verifier: Verifier,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for session ids and media keys.
+    pub entropy: Arc<dyn Entropy>,
+    /// This node's own door.
+    pub door: DoorSource,
+    /// Who was heard of.
+    pub heard: HeardSource,
+}
+
+pub(crate) struct Core {
+    member: Member,
+    meta: Meta,
+    mesh: Mesh,
+    relay: Option<Relay>,
+    recorder: Option<Recorder>,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    door: DoorSource,
+    heard: HeardSource,
+    gate: Gate,
+    logins: Logins,
+    streams: Streams,
+}
+
+pub(crate) type CoreState = Arc<Core>;
+
+/// Routes of an inner node.
+pub fn core_router(deps: CoreDeps) -> Router {
+    let CoreDeps { member, meta, mesh, relay, recorder, signer, .. } = deps;
+    let CoreDeps { verifier, clock, entropy, door, heard, .. } = deps;
+    let epochs = meta.clone();
+    let epoch = Box::new(move || epochs.peek(State::epoch));
+    let gate = Gate { verifier, clock: clock.clone(), epoch };
+    let logins = Logins::new(clock.clone());
+    let streams = Streams::default();
+    let core = Arc::new(Core {
+        member,
+        meta,
+        mesh,
+        relay,
+        recorder,
+        signer,
+        clock: clock.clone(),
+        entropy,
+        door,
+        heard,
+        gate,
+        logins,
+        streams,
+    });
+    let (staff, _) = routes().split_for_parts();
+    let (common, _) = door::routes().split_for_parts();
+    let router = staff
+        .with_state(core.clone())
+        .merge(common.with_state(core))
+        .merge(openapi::route())
+        .merge(pages::staff());
+    layers::wrap(router, clock)
+}
+
+/// The documented routes.
+pub(crate) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .merge(account::routes())
+        .merge(desk::routes())
+        .merge(session::routes())
+        .merge(package::routes())
+        .merge(cluster::routes())
+}
+
+impl Core {
+    /// The logged-in bearer, with the duties the account has now: one that was taken away since the login
+    /// is gone at once, and so is a removed account.
+    fn staff(&self, headers: &HeaderMap) -> Result<StaffBearer, Refusal> {
+        let mut bearer = self.gate.staff(headers)?;
+        let now = self
+            .meta
+            .peek(|state| state.staff(&bearer.staff).map(|staff| staff.duties.clone()))
+            .ok_or_else(|| Refusal::new(Code::BadToken, "the account does not exist any more"))?;
+        bearer.duties.retain(|duty| now.contains(duty));
+        Ok(bearer)
+    }
+
+    /// Has a command agreed on; a refusal by the core becomes ours.
+    async fn write(&self, command: Command) -> Result<Reply, Refusal> {
+        match self.meta.write(command).await {
+            Ok(Reply::Refused { problem }) => Err(Refusal(problem)),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(Refusal(error.problem())),
+        }
+    }
+
+    /// Looks after everything that was acknowledged before.
+    async fn read<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Refusal> {
+        self.meta.read(look).await.map_err(|error| Refusal(error.problem()))
+    }
+
+    /// Makes tokens for views, in the epoch of the state they are made from.
+    fn issue(&self, epoch: Epoch) -> impl Fn(&Grant) -> String {
+        issue(&self.signer, self.clock.wall(), epoch)
+    }
+}
+
+/// Makes tokens that live for [`TOKEN_LIFE_MS`].
+pub(crate) fn issue(signer: &Signer, now: UnixMillis, epoch: Epoch) -> impl Fn(&Grant) -> String {
+    move |grant| {
+        let grant = grant.clone();
+        signer.sign(&Claims { v: 1, expires_at: now.plus(TOKEN_LIFE_MS), epoch, grant })
+    }
+}
+
+impl Doorway for Core {
+    fn node(&self) -> NodeName {
+        self.member.name.clone()
+    }
+
+    fn fit(&self) -> Result<(), Refusal> {
+        if self.meta.status().leader.is_some() {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::NoLeader, "this node knows no leader"))
+    }
+
+    /// A node without relay names one that has it, in its own centre if possible.
+    fn media_door(&self) -> BoxFuture<'_, Result<DoorView, Refusal>> {
+        async move {
+            if self.relay.is_some() {
+                return Ok((self.door)());
+            }
+            let mut relays: Vec<Member> = self.meta.peek(|state| {
+                let relays = state.members().filter(|member| member.has(Role::Relay));
+                relays.filter(|member| member.zone == self.member.zone).cloned().collect()
+            });
+            relays.sort_by_key(|member| (member.centre != self.member.centre, member.id));
+            for relay in &relays {
+                match between::ask_door(&self.mesh, relay).await {
+                    Ok(door) => return Ok(door),
+                    Err(error) => tracing::debug!(node = %relay.name, %error, "no door from it"),
+                }
+            }
+            Err(Refusal::new(Code::NoLeader, "no relay inside answers"))
+        }
+        .boxed()
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
+    fn metrics(&self) -> Metrics {
+        numbers::of(self)
+    }
+}

@@ -1,0 +1,184 @@
+//! The cluster at a glance, its nodes, its queues, and its events.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use futures::StreamExt as _;
+use guitai_meta::State as MetaState;
+use guitai_types::{
+    Code, Member, NodeName, Voice,
+    event::Event,
+    record::Duty,
+    view::{NodeView, QueueView, QuorumView, StatusView},
+};
+use serde::Deserialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Core, CoreState};
+use crate::{
+    between::{self, Consensus},
+    extract::{Json, Query},
+    gate::StaffBearer,
+    problem::{ProblemBody, Refusal},
+    streams::{last_seen, newer_than},
+};
+
+/// A node not heard of for longer than this counts as down, in milliseconds: some lost heartbeats.
+pub const HEARD_MS_MAX: u64 = 3_000;
+
+pub(super) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(nodes))
+        .routes(routes!(queues))
+        .routes(routes!(events))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct From {
+    /// Number of the first event wanted, as far as it is still kept; only new ones without it.
+    from: Option<u64>,
+}
+
+/// The cluster at a glance.
+#[utoipa::path(get, path = "/api/v1/status", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = StatusView), (status = "default", body = ProblemBody)))]
+async fn status(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<StatusView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    core.status(&bearer).await.map(Json)
+}
+
+/// The nodes and how they are.
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = Vec<NodeView>), (status = "default", body = ProblemBody)))]
+async fn nodes(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<NodeView>>, Refusal> {
+    core.staff(&headers)?;
+    let consensus = core.consensus().await;
+    Ok(Json(core.nodes(&consensus)))
+}
+
+/// The queues of one's own institution.
+#[utoipa::path(get, path = "/api/v1/queues", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = Vec<QueueView>), (status = "default", body = ProblemBody)))]
+async fn queues(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<QueueView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    Ok(Json(core.queues(&bearer)))
+}
+
+/// Everything that happens in one's own institution and the cluster: events `event`, numbered, replayable
+/// by `from` or `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/events", tag = "cluster", security(("staff" = [])),
+    params(From),
+    responses((status = 200, body = Event, content_type = "text/event-stream"),
+        (status = "default", body = ProblemBody)))]
+async fn events(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(From { from }): Query<From>,
+) -> Result<Response, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let seen = last_seen(&headers);
+    let begin = match (seen, from) {
+        (0, Some(from)) => from,
+        (0, None) => core.meta.peek(MetaState::event_number) + 1,
+        (seen, _) => seen + 1,
+    };
+    let institution = bearer.staff.institution.clone();
+    let events = core.meta.events(begin).filter(move |event| {
+        let visible = event.institution.as_ref().is_none_or(|of| *of == institution);
+        std::future::ready(visible)
+    });
+    let events = newer_than(seen, bearer.expires_in_ms, events.map(|event| (event.number, event)));
+    core.streams.answer(format!("events/{}", bearer.staff), "event", events)
+}
+
+impl Core {
+    async fn status(&self, bearer: &StaffBearer) -> Result<StatusView, Refusal> {
+        let consensus = self.consensus().await;
+        let nodes = self.nodes(&consensus);
+        let voters = nodes.iter().filter(|node| node.member.voice == Voice::Voter);
+        let quorum = QuorumView {
+            voters: voters.clone().count() as u64,
+            up: voters.clone().filter(|node| node.up).count() as u64,
+            needed: voters.count() as u64 / 2 + 1,
+        };
+        let queues = self.queues(bearer);
+        let raft = self.meta.status();
+        let node = self.member.name.clone();
+        let view = self.meta.peek(move |state| {
+            Some(StatusView {
+                cluster: state.cluster()?.clone(),
+                version: crate::VERSION.to_owned(),
+                node,
+                leader: raft.leader,
+                term: raft.term,
+                applied: raft.applied,
+                epoch: state.epoch(),
+                quorum,
+                cities: state.cities().to_vec(),
+                centres: state.centres().to_vec(),
+                nodes,
+                queues,
+                sessions_running: state.sessions_running().count() as u64,
+                recordings: state.recordings_sealed(),
+                event_number: state.event_number(),
+            })
+        });
+        view.ok_or_else(|| Refusal::new(Code::NoLeader, "the cluster is not founded yet"))
+    }
+
+    fn queues(&self, bearer: &StaffBearer) -> Vec<QueueView> {
+        let mut queues = self.meta.peek(MetaState::queue_views);
+        queues.retain(|queue| queue.institution == bearer.staff.institution);
+        queues
+    }
+
+    /// What the leader knows of the others; without a leader, what this node knows.
+    async fn consensus(&self) -> Consensus {
+        let own = Consensus::of(self.member.name.clone(), self.meta.status());
+        let Some(leader) = own.leader.filter(|leader| *leader != self.member.id) else {
+            return own;
+        };
+        let leader: Option<Member> =
+            self.meta.peek(|state| state.members().find(|member| member.id == leader).cloned());
+        let Some(leader) = leader else { return own };
+        match between::ask_consensus(&self.mesh, &leader).await {
+            Ok(consensus) => consensus,
+            Err(error) => {
+                tracing::debug!(leader = %leader.name, %error, "no status from the leader");
+                own
+            }
+        }
+    }
+
+    fn nodes(&self, consensus: &Consensus) -> Vec<NodeView> {
+        let links: BTreeMap<NodeName, u64> = (self.heard)();
+        let members: Vec<Member> = self.meta.peek(|state| state.members().cloned().collect());
+        let view = |member: Member| {
+            let leader = consensus.leader == Some(member.id);
+            let heard = [consensus.heard_ms.get(&member.id), links.get(&member.name)];
+            let itself = (member.id == self.member.id || member.name == consensus.said_by)
+                .then_some(0);
+            let heard_ms = heard.into_iter().flatten().copied().chain(itself).min();
+            NodeView {
+                up: heard_ms.is_some_and(|ms| ms <= HEARD_MS_MAX),
+                leader,
+                matched: consensus.matched.get(&member.id).copied(),
+                heard_ms,
+                member,
+            }
+        };
+        members.into_iter().map(view).collect()
+    }
+}

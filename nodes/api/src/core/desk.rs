@@ -1,0 +1,168 @@
+//! The agent's desk: presence, what rings, accept, reject, wrap-up.
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::Response,
+};
+use guitai_types::{
+    Code, Hex, ReservationId, SessionId, StaffRef,
+    command::Command,
+    record::{Duty, Participant, Presence},
+    view::DeskView,
+};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Core, CoreState, view};
+use crate::{
+    extract::{Json, Path},
+    media_key,
+    problem::{ProblemBody, Refusal},
+    streams::{last_seen, newer_than},
+};
+
+pub(super) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .routes(routes!(desk))
+        .routes(routes!(desk_events))
+        .routes(routes!(set_presence))
+        .routes(routes!(accept))
+        .routes(routes!(reject))
+        .routes(routes!(finish))
+}
+
+/// Body of `PUT /api/v1/me/presence`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPresence {
+    /// `offline`, `break` or `ready`.
+    pub presence: Presence,
+    /// SM2 public key of the agent's page, uncompressed point (65 bytes) in hex; needed with `ready`.
+    #[serde(default)]
+    pub media_key: Hex,
+}
+
+/// The desk.
+#[utoipa::path(get, path = "/api/v1/desk", tag = "desk", security(("staff" = [])),
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn desk(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<DeskView>, Refusal> {
+    let agent = agent(&core, &headers)?;
+    core.desk(&agent).await.map(Json)
+}
+
+/// Says whenever the desk changes: events `desk`, numbered, content DeskView.
+#[utoipa::path(get, path = "/api/v1/desk/events", tag = "desk", security(("staff" = [])),
+    responses((status = 200, body = DeskView, content_type = "text/event-stream"),
+        (status = "default", body = ProblemBody)))]
+async fn desk_events(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Agent])?;
+    let views = view::follow_desk(core.clone(), bearer.staff.clone());
+    let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
+    core.streams.answer(format!("desk/{}", bearer.staff), "desk", views)
+}
+
+/// Goes on or off duty.
+#[utoipa::path(put, path = "/api/v1/me/presence", tag = "desk", security(("staff" = [])),
+    request_body = SetPresence,
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn set_presence(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Json(SetPresence { presence, media_key }): Json<SetPresence>,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    core.write(Command::SetPresence { staff: staff.clone(), presence, media_key }).await?;
+    core.desk(&staff).await.map(Json)
+}
+
+/// Accepts what rings: it becomes a session.
+#[utoipa::path(post, path = "/api/v1/reservations/{reservation}/accept", tag = "desk",
+    params(("reservation" = ReservationId, Path)), security(("staff" = [])),
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn accept(
+    State(core): State<CoreState>,
+    Path(reservation): Path<ReservationId>,
+    headers: HeaderMap,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    let participants = core.participants(&reservation, &staff).await?;
+    let entropy = core.entropy.clone();
+    // Some milliseconds of curve arithmetic per participant do not belong on an async thread.
+    let wrap = move || media_key::draw_and_wrap(entropy.as_ref(), participants);
+    let keys = tokio::task::spawn_blocking(wrap)
+        .await
+        .map_err(|error| Refusal::internal("wrapping the media key", &error))??;
+    let session = SessionId::from_random(guitai_host::draw16(core.entropy.as_ref()));
+    core.write(Command::Accept { reservation, staff: staff.clone(), session, keys }).await?;
+    core.desk(&staff).await.map(Json)
+}
+
+/// Rejects what rings; the customer keeps the place, the agent goes on a break.
+#[utoipa::path(post, path = "/api/v1/reservations/{reservation}/reject", tag = "desk",
+    params(("reservation" = ReservationId, Path)), security(("staff" = [])),
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn reject(
+    State(core): State<CoreState>,
+    Path(reservation): Path<ReservationId>,
+    headers: HeaderMap,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    core.write(Command::Reject { reservation, staff: staff.clone() }).await?;
+    core.desk(&staff).await.map(Json)
+}
+
+/// Finishes the wrap-up; the agent is ready again.
+#[utoipa::path(post, path = "/api/v1/me/finish", tag = "desk", security(("staff" = [])),
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn finish(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    core.write(Command::FinishWrapUp { staff: staff.clone() }).await?;
+    core.desk(&staff).await.map(Json)
+}
+
+fn agent(core: &Core, headers: &HeaderMap) -> Result<StaffRef, Refusal> {
+    let bearer = core.staff(headers)?;
+    bearer.must_have(&[Duty::Agent])?;
+    Ok(bearer.staff)
+}
+
+impl Core {
+    /// Everybody who gets the media key, each with a public key. All recorders of the cluster do: which
+    /// ones record is decided when the session starts, and may change when one is lost.
+    async fn participants(
+        &self,
+        reservation: &ReservationId,
+        staff: &StaffRef,
+    ) -> Result<Vec<(Participant, Hex)>, Refusal> {
+        let found = self.read(|state| {
+            let reservation = state.reservation(reservation)?;
+            let ticket = state.ticket(&reservation.ticket)?;
+            let desk = state.desk(&reservation.staff)?;
+            let mut participants = vec![
+                (Participant::Customer, ticket.media_key.clone()),
+                (Participant::Agent, desk.media_key.clone()),
+            ];
+            participants.extend(state.recorders().map(|member| {
+                let node = member.name.clone();
+                (Participant::Recorder { node }, member.public_key.clone())
+            }));
+            Some((reservation.staff.clone(), participants))
+        });
+        match found.await? {
+            Some((reserved, participants)) if reserved == *staff => Ok(participants),
+            // Another agent's reservation is no more this agent's business than none.
+            _ => Err(Refusal::new(Code::NotFound, "no such reservation at this desk")),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The evidence package of a session, from whichever node keeps it.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use guitai_net::{RecvStream, Target};
+use guitai_recorder::EXPORT_CALL;
+use guitai_types::{
+    Code, Member, NodeName, SessionId,
+    record::{Duty, RecordingState},
+};
+use tokio::sync::Semaphore;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Core, CoreState};
+use crate::{
+    between,
+    extract::Path,
+    problem::{ProblemBody, Refusal},
+};
+
+/// Packages sent at once by one node: each reads a recording from disk and opens its seal.
+pub const PACKAGES_MAX: usize = 8;
+/// Bytes read from another node at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+static PLACES: Semaphore = Semaphore::const_new(PACKAGES_MAX);
+
+pub(super) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new().routes(routes!(package))
+}
+
+/// The evidence package as a tar stream. A connection that breaks off means that it is not complete.
+#[utoipa::path(get, path = "/api/v1/recordings/{session}/package", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"),
+        (status = "default", body = ProblemBody)))]
+async fn package(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let view = core.session(&bearer, &session).await?;
+    let RecordingState::Sealed { summary } = view.recording else {
+        return Err(Refusal::new(Code::WrongState, "the recording is not sealed yet"));
+    };
+    let Ok(place) = PLACES.try_acquire() else {
+        let limit = format!("the limit PACKAGES_MAX is {PACKAGES_MAX} packages at once");
+        return Err(Refusal::new(Code::TooMany, limit));
+    };
+    let pieces = core.pieces(&summary.node, &session).await?;
+    tracing::info!(%session, staff = %bearer.staff, "evidence package handed out");
+    let held = pieces.inspect(move |_| {
+        let _ = &place;
+    });
+    Ok((download_headers(&session), Body::from_stream(held)).into_response())
+}
+
+fn download_headers(session: &SessionId) -> HeaderMap {
+    let name = format!("attachment; filename=\"guitai-{session}.tar\"");
+    // An id has only letters that a header value may have.
+    let name = HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment"));
+    let kind = HeaderValue::from_static("application/x-tar");
+    HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)])
+}
+
+type Pieces = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+impl Core {
+    async fn pieces(&self, node: &NodeName, session: &SessionId) -> Result<Pieces, Refusal> {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| *node == self.member.name) {
+            let package = recorder.export(session).await;
+            let package = package.map_err(|error| Refusal::internal("exporting", &error))?;
+            return Ok(package.boxed());
+        }
+        let member: Option<Member> = self.meta.peek(|state| state.member(node).cloned());
+        let member = member.ok_or_else(|| {
+            Refusal::new(Code::NotFound, format!("node {node}, which keeps it, is no member"))
+        })?;
+        let body = session.as_str().as_bytes().to_vec();
+        let target: Target = between::target(&member);
+        let stream = self.mesh.call_stream(&target, EXPORT_CALL, body).await;
+        let stream = stream.map_err(|error| Refusal::internal("exporting", &error))?;
+        Ok(read_pieces(stream).boxed())
+    }
+}
+
+fn read_pieces(stream: RecvStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    futures::stream::try_unfold(stream, async |mut stream| {
+        let chunk = stream.read_chunk(PIECE_BYTES, true).await?;
+        Ok::<_, guitai_net::ReadError>(chunk.map(|chunk| (chunk.bytes, stream)))
+    })
+    .map_err(std::io::Error::other)
+}

@@ -1,0 +1,180 @@
+//! Sessions: lists, one of them, its business steps, its end; and the index of recordings.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, http::HeaderMap};
+use guitai_types::{
+    Code, SessionId,
+    command::Command,
+    record::{Duty, EndReason, RecordingState},
+    view::SessionView,
+};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Core, CoreState, view};
+use crate::{
+    extract::{Json, Path, Query},
+    gate::StaffBearer,
+    problem::{ProblemBody, Refusal},
+};
+
+/// Most sessions in one list; the newest come first.
+pub const SESSIONS_LISTED_MAX: usize = 500;
+
+pub(super) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions))
+        .routes(routes!(session))
+        .routes(routes!(add_step))
+        .routes(routes!(hang_up))
+        .routes(routes!(recordings))
+}
+
+/// Which sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Which {
+    /// Going on.
+    Running,
+    /// Over.
+    Ended,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// Only sessions in this state; both without it, running ones first.
+    state: Option<Which>,
+}
+
+/// Body of `POST /api/v1/sessions/{session}/steps`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddStep {
+    /// Step id.
+    pub step: String,
+    /// Details, short texts by name.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+}
+
+/// Sessions of one's own institution, newest first, without their events; an agent sees the own ones.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "session", security(("staff" = [])),
+    params(Filter),
+    responses((status = 200, body = Vec<SessionView>), (status = "default", body = ProblemBody)))]
+async fn sessions(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Vec<SessionView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let running = filter.state != Some(Which::Ended);
+    let ended = filter.state != Some(Which::Running);
+    Ok(Json(core.list(&bearer, running, ended)))
+}
+
+/// One session with its events.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = SessionView), (status = "default", body = ProblemBody)))]
+async fn session(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Json<SessionView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    core.session(&bearer, &session).await.map(Json)
+}
+
+/// Adds a business step; refused while the recording does not run.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/steps", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])), request_body = AddStep,
+    responses((status = 200, body = SessionView), (status = "default", body = ProblemBody)))]
+async fn add_step(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    Json(AddStep { step, details }): Json<AddStep>,
+) -> Result<Json<SessionView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let view = core.session(&bearer, &session).await?;
+    if view.agent != bearer.staff {
+        return Err(Refusal::new(Code::Forbidden, "only the agent of the session adds steps"));
+    }
+    let actor = "agent".to_owned();
+    core.write(Command::AddStep { session: session.clone(), actor, step, details }).await?;
+    core.session(&bearer, &session).await.map(Json)
+}
+
+/// Ends a session: its agent hangs up, or an operator ends it.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/hangup", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = SessionView), (status = "default", body = ProblemBody)))]
+async fn hang_up(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Json<SessionView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let view = core.session(&bearer, &session).await?;
+    let (actor, reason) = if view.agent == bearer.staff {
+        ("agent".to_owned(), EndReason::AgentHungUp)
+    } else {
+        bearer.must_have(&[Duty::Operator])?;
+        (format!("operator:{}", bearer.staff.name), EndReason::OperatorEnded)
+    };
+    core.write(Command::EndSession { session: session.clone(), actor, reason }).await?;
+    core.session(&bearer, &session).await.map(Json)
+}
+
+/// Ended sessions whose recording began, newest first.
+#[utoipa::path(get, path = "/api/v1/recordings", tag = "session", security(("staff" = [])),
+    responses((status = 200, body = Vec<SessionView>), (status = "default", body = ProblemBody)))]
+async fn recordings(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<SessionView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let mut ended = core.list(&bearer, false, true);
+    ended.retain(|session| session.recording != RecordingState::Starting);
+    Ok(Json(ended))
+}
+
+impl Core {
+    fn list(&self, bearer: &StaffBearer, running: bool, ended: bool) -> Vec<SessionView> {
+        let all = bearer.has(&[Duty::Operator, Duty::Auditor]);
+        let visible = |session: &SessionView| {
+            session.institution == bearer.staff.institution
+                && (all || session.agent == bearer.staff)
+        };
+        let mut views = Vec::new();
+        if running {
+            views.extend(self.meta.peek(|state| state.sessions_running_views()));
+            views.reverse();
+        }
+        if ended {
+            // The core's list is of all institutions: take enough of it, then what is ours.
+            let kept = guitai_types::limits::SESSIONS_ENDED_KEPT;
+            views.extend(self.meta.peek(|state| state.sessions_ended_views(kept)));
+        }
+        views.retain(visible);
+        views.truncate(SESSIONS_LISTED_MAX);
+        views
+    }
+
+    /// A session that the bearer may see, with its events.
+    pub(super) async fn session(
+        &self,
+        bearer: &StaffBearer,
+        session: &SessionId,
+    ) -> Result<SessionView, Refusal> {
+        let view = self.read(|state| state.session_view(session)).await?.ok_or_else(view::gone)?;
+        bearer.must_belong_to(&view.institution)?;
+        if view.agent != bearer.staff {
+            bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+        }
+        Ok(view)
+    }
+}

@@ -1,0 +1,246 @@
+//! The core's side of the guard: what customers ask through the edges, answered from the metadata.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream::BoxStream};
+use guitai_crypto::sm2::PublicKey;
+use guitai_host::{Clock, Entropy, draw16};
+use guitai_meta::{Meta, State};
+use guitai_net::Peer;
+use guitai_relay::token::Signer;
+use guitai_types::{
+    Code, Problem, SessionId, TicketId,
+    claims::Grant,
+    command::{Command, Reply},
+    control::{Answer, Ask, OpenTicket},
+    event::{Change, Event},
+    record::{EndReason, TicketState},
+    view::{TicketPhase, TicketView},
+};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::core::issue;
+
+/// A watched ticket is touched this often, in milliseconds: three misses before it counts as away.
+pub const TOUCH_MS: u64 = 10_000;
+
+const _: () = assert!(TOUCH_MS * 3 <= guitai_types::limits::AWAY_MS);
+
+/// Answers customers. Cheap to clone.
+#[derive(Clone)]
+pub struct CoreDesk {
+    meta: Meta,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl CoreDesk {
+    /// A desk on this node's metadata.
+    pub fn new(
+        meta: Meta,
+        signer: Arc<Signer>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { meta, signer, clock, entropy }
+    }
+
+    /// Answers one question that came through `edge`.
+    pub async fn answer(&self, ask: Ask, edge: &Peer) -> Answer {
+        let answer = match ask {
+            Ask::Catalogue => Ok(Answer::Catalogue { catalogue: self.meta.peek(State::catalogue) }),
+            Ask::OpenTicket(open) => self.open(open, edge).await,
+            Ask::Ticket { ticket } | Ask::WatchTicket { ticket } => self.view(&ticket).await,
+            Ask::CloseTicket { ticket, hang_up } => {
+                let reason =
+                    if hang_up { EndReason::CustomerHungUp } else { EndReason::CustomerLeft };
+                self.write(Command::CloseTicket { ticket, reason }).await.map(|_| Answer::Done)
+            }
+            Ask::Rate { ticket, stars, comment } => {
+                self.write(Command::Rate { ticket, stars, comment }).await.map(|_| Answer::Done)
+            }
+            Ask::Confirm { ticket, step } => self.confirm(&ticket, step).await,
+        };
+        answer.unwrap_or_else(|problem| Answer::Refused { problem })
+    }
+
+    /// The ticket now, and whenever it changed, until it is over. It is kept alive as long as somebody
+    /// takes from the stream.
+    pub fn follow(&self, ticket: TicketId) -> BoxStream<'static, TicketView> {
+        Watch::new(self.clone(), ticket).into_stream().boxed()
+    }
+
+    async fn open(&self, open: OpenTicket, edge: &Peer) -> Result<Answer, Problem> {
+        let OpenTicket { institution, queue, customer, consent, media_key } = open;
+        PublicKey::from_point(&media_key.0).map_err(|_| {
+            Problem::new(Code::BadRequest, "media_key is no uncompressed point of the SM2 curve")
+        })?;
+        let ticket = TicketId::from_random(draw16(self.entropy.as_ref()));
+        self.write(Command::OpenTicket {
+            ticket: ticket.clone(),
+            institution: institution.clone(),
+            queue,
+            edge: edge.name.clone(),
+            customer,
+            consent,
+            media_key,
+        })
+        .await?;
+        let look = |state: &State| {
+            let issue = issue(&self.signer, self.clock.wall(), state.epoch());
+            let grant = Grant::Ticket { ticket: ticket.clone(), institution };
+            Some((issue(&grant), state.ticket_view(&ticket, &issue)?))
+        };
+        let (token, view) = self.read(look).await?.ok_or_else(gone)?;
+        Ok(Answer::Opened { ticket, token, view: Box::new(view) })
+    }
+
+    async fn view(&self, ticket: &TicketId) -> Result<Answer, Problem> {
+        let view = self.read(|state| self.view_of(state, ticket)).await?.ok_or_else(gone)?;
+        Ok(Answer::Ticket { view: Box::new(view) })
+    }
+
+    async fn confirm(&self, ticket: &TicketId, step: String) -> Result<Answer, Problem> {
+        let session = self.read(|state| match &state.ticket(ticket)?.state {
+            TicketState::InSession { session } => Some(session.clone()),
+            _ => None,
+        });
+        let session = session
+            .await?
+            .ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
+        let actor = "customer".to_owned();
+        let details = std::collections::BTreeMap::new();
+        self.write(Command::AddStep { session, actor, step, details }).await?;
+        Ok(Answer::Done)
+    }
+
+    async fn write(&self, command: Command) -> Result<Reply, Problem> {
+        match self.meta.write(command).await {
+            Ok(Reply::Refused { problem }) => Err(problem),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(error.problem()),
+        }
+    }
+
+    async fn read<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Problem> {
+        self.meta.read(look).await.map_err(|error| error.problem())
+    }
+
+    fn view_of(&self, state: &State, ticket: &TicketId) -> Option<TicketView> {
+        state.ticket_view(ticket, &issue(&self.signer, self.clock.wall(), state.epoch()))
+    }
+}
+
+fn gone() -> Problem {
+    Problem::new(Code::NotFound, "no such ticket")
+}
+
+/// One customer's page looking at one ticket.
+struct Watch {
+    desk: CoreDesk,
+    ticket: TicketId,
+    news: Pin<Box<dyn Stream<Item = Event> + Send>>,
+    touch: Interval,
+    /// What was shown last, without number and tokens.
+    shown: Option<TicketView>,
+}
+
+impl Watch {
+    fn new(desk: CoreDesk, ticket: TicketId) -> Self {
+        let from = desk.meta.peek(State::event_number) + 1;
+        let news = Box::pin(desk.meta.events(from));
+        let mut touch = tokio::time::interval(Duration::from_millis(TOUCH_MS));
+        touch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { desk, ticket, news, touch, shown: None }
+    }
+
+    fn into_stream(self) -> impl Stream<Item = TicketView> + Send {
+        futures::stream::unfold(self, async |mut watch| {
+            let view = watch.next().await?;
+            Some((view, watch))
+        })
+    }
+
+    async fn next(&mut self) -> Option<TicketView> {
+        let over = |view: &TicketView| matches!(view.phase, TicketPhase::Ended { .. });
+        if self.shown.as_ref().is_some_and(over) {
+            return None;
+        }
+        if self.shown.is_none() {
+            // A node that is behind does not know the ticket yet: its first look is after the write.
+            let ticket = self.ticket.clone();
+            let known = self.desk.read(|state| state.ticket(&ticket).is_some()).await;
+            if known == Ok(false) {
+                return None;
+            }
+        }
+        loop {
+            if let Some(view) = self.look() {
+                return Some(view);
+            }
+            tokio::select! {
+                event = self.news.next() => self.skip_until_relevant(event?).await?,
+                _ = self.touch.tick() => self.keep_alive().await?,
+            }
+        }
+    }
+
+    /// The ticket, if it looks other than when it was shown last.
+    fn look(&mut self) -> Option<TicketView> {
+        let outline = self.desk.meta.peek(|state| state.ticket_view(&self.ticket, &|_| String::new()));
+        let outline = outline.map(|view| TicketView { number: 0, ..view });
+        if outline == self.shown {
+            return None;
+        }
+        self.shown = outline;
+        self.desk.meta.peek(|state| self.desk.view_of(state, &self.ticket))
+    }
+
+    async fn skip_until_relevant(&mut self, first: Event) -> Option<()> {
+        let mut event = first;
+        while !self.concerns(&event) {
+            tokio::select! {
+                next = self.news.next() => event = next?,
+                _ = self.touch.tick() => self.keep_alive().await?,
+            }
+        }
+        Some(())
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        match &event.change {
+            Change::Ticket { ticket } | Change::SessionEnded { ticket, .. } => {
+                *ticket == self.ticket
+            }
+            Change::Queue => self.shown.as_ref().is_none_or(|shown| {
+                event.institution.as_ref() == Some(&shown.institution)
+                    && matches!(shown.phase, TicketPhase::Waiting { .. })
+            }),
+            Change::Session { session } | Change::RecordingSealed { session } => {
+                self.session() == Some(session)
+            }
+            Change::SessionStarted { .. } | Change::Desk { .. } | Change::Cluster => false,
+        }
+    }
+
+    fn session(&self) -> Option<&SessionId> {
+        match &self.shown.as_ref()?.phase {
+            TicketPhase::InSession { call } => Some(&call.session),
+            _ => None,
+        }
+    }
+
+    /// The page is there. Without a leader the next touch says so again; a ticket that is over needs none.
+    async fn keep_alive(&self) -> Option<()> {
+        let touch = Command::TouchTicket { ticket: self.ticket.clone() };
+        match self.desk.write(touch).await {
+            Err(problem) if problem.code == Code::NotFound => None,
+            Err(problem) => {
+                tracing::debug!(%problem, "a ticket was not touched");
+                Some(())
+            }
+            Ok(_) => Some(()),
+        }
+    }
+}

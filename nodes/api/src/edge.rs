@@ -1,0 +1,249 @@
+//! The customer's door: everything it answers comes from the core through the guard.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use futures::StreamExt as _;
+use guitai_host::Clock;
+use guitai_relay::{Relay, guard::Guard, token::Verifier};
+use guitai_types::{
+    Code, TicketId,
+    control::{Answer, Ask, Catalogue, OpenTicket},
+    view::TicketView,
+};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    door::{self, DoorSource},
+    extract::{Json, Path},
+    gate::Gate,
+    layers, openapi, pages,
+    problem::{ProblemBody, Refusal},
+    streams::{Streams, last_seen, newer_than},
+};
+
+/// What an edge's door needs.
+pub struct EdgeDeps {
+    /// The way to the core.
+    pub guard: Guard,
+    /// The media relay of this edge.
+    pub relay: Relay,
+    /// Checks tickets.
+    pub verifier: Verifier,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where media connects.
+    pub door: DoorSource,
+}
+
+pub(crate) struct Edge {
+    pub(crate) guard: Guard,
+    pub(crate) relay: Relay,
+    pub(crate) door: DoorSource,
+    pub(crate) gate: Gate,
+    pub(crate) streams: Streams,
+}
+
+pub(crate) type EdgeState = Arc<Edge>;
+
+/// Routes of an edge.
+pub fn edge_router(deps: EdgeDeps) -> Router {
+    let EdgeDeps { guard, relay, verifier, clock, door } = deps;
+    let epochs = guard.clone();
+    let epoch = Box::new(move || epochs.epoch());
+    let gate = Gate { verifier, clock: clock.clone(), epoch };
+    let edge = Arc::new(Edge { guard, relay, door, gate, streams: Streams::default() });
+    let (api, _) = routes().split_for_parts();
+    let router = api
+        .merge(door::edge_routes())
+        .with_state(edge)
+        .merge(openapi::route())
+        .merge(pages::customer());
+    layers::wrap(router, clock)
+}
+
+/// The documented routes.
+pub(crate) fn routes() -> OpenApiRouter<EdgeState> {
+    OpenApiRouter::new()
+        .routes(routes!(catalogue))
+        .routes(routes!(open_ticket))
+        .routes(routes!(ticket))
+        .routes(routes!(ticket_events))
+        .routes(routes!(close_ticket))
+        .routes(routes!(rate))
+        .routes(routes!(confirm))
+}
+
+/// Answer to a new ticket.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Opened {
+    /// The ticket.
+    pub ticket: TicketId,
+    /// Its token: `Authorization: Bearer <token>`.
+    pub token: String,
+    /// How it stands.
+    pub view: TicketView,
+}
+
+/// Body of `POST /api/v1/tickets/{ticket}/close`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseTicket {
+    /// `true` hangs up a call, `false` leaves the queue.
+    pub hang_up: bool,
+}
+
+/// Body of `POST /api/v1/tickets/{ticket}/rating`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rating {
+    /// 1 to 5.
+    pub stars: u8,
+    /// In the customer's words.
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// Body of `POST /api/v1/tickets/{ticket}/confirm`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// Step id.
+    pub step: String,
+}
+
+impl Edge {
+    async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
+        match self.guard.ask(ask).await {
+            Ok(Answer::Refused { problem }) => Err(Refusal(problem)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(Refusal(error.problem())),
+        }
+    }
+
+    async fn ask_view(&self, ask: Ask) -> Result<Json<TicketView>, Refusal> {
+        match self.ask(ask).await? {
+            Answer::Ticket { view } => Ok(Json(*view)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn do_for(&self, ticket: &TicketId, ask: Ask) -> Result<Json<TicketView>, Refusal> {
+        match self.ask(ask).await? {
+            Answer::Done => self.ask_view(Ask::Ticket { ticket: ticket.clone() }).await,
+            Answer::Ticket { view } => Ok(Json(*view)),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+fn unexpected() -> Refusal {
+    Refusal::new(Code::Internal, "the core gave an answer of another kind")
+}
+
+/// Institutions and queues to choose from.
+#[utoipa::path(get, path = "/api/v1/catalogue", tag = "customer",
+    responses((status = 200, body = Catalogue), (status = "default", body = ProblemBody)))]
+async fn catalogue(State(edge): State<EdgeState>) -> Result<Json<Catalogue>, Refusal> {
+    match edge.ask(Ask::Catalogue).await? {
+        Answer::Catalogue { catalogue } => Ok(Json(catalogue)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Enters a queue.
+#[utoipa::path(post, path = "/api/v1/tickets", tag = "customer", request_body = OpenTicket,
+    responses((status = 201, body = Opened), (status = "default", body = ProblemBody)))]
+async fn open_ticket(
+    State(edge): State<EdgeState>,
+    Json(body): Json<OpenTicket>,
+) -> Result<Response, Refusal> {
+    match edge.ask(Ask::OpenTicket(body)).await? {
+        Answer::Opened { ticket, token, view } => {
+            let opened = Opened { ticket, token, view: *view };
+            Ok((StatusCode::CREATED, Json(opened)).into_response())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// How the ticket stands.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])),
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn ticket(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+) -> Result<Json<TicketView>, Refusal> {
+    let bearer = edge.gate.ticket(&headers, &ticket)?;
+    edge.ask_view(Ask::Ticket { ticket: bearer.ticket }).await
+}
+
+/// Says whenever the ticket changes, and keeps it alive: events `ticket`, numbered, content TicketView.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}/events", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])),
+    responses((status = 200, body = TicketView, content_type = "text/event-stream"),
+        (status = "default", body = ProblemBody)))]
+async fn ticket_events(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let bearer = edge.gate.ticket(&headers, &ticket)?;
+    // A ticket that does not exist is refused here, while there is still a status to say it with.
+    edge.ask_view(Ask::Ticket { ticket: ticket.clone() }).await?;
+    let views = edge.guard.watch(ticket.clone()).map(|view| (view.number, view));
+    let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
+    edge.streams.answer(format!("ticket/{ticket}"), "ticket", views)
+}
+
+/// Leaves the queue, or hangs up.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/close", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = CloseTicket,
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn close_ticket(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(body): Json<CloseTicket>,
+) -> Result<Json<TicketView>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    let ask = Ask::CloseTicket { ticket: ticket.clone(), hang_up: body.hang_up };
+    edge.do_for(&ticket, ask).await
+}
+
+/// Rates the ended call.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/rating", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = Rating,
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn rate(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(Rating { stars, comment }): Json<Rating>,
+) -> Result<Json<TicketView>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    edge.do_for(&ticket, Ask::Rate { ticket: ticket.clone(), stars, comment }).await
+}
+
+/// Confirms a business step shown on the customer's page.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/confirm", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = Confirmation,
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn confirm(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(Confirmation { step }): Json<Confirmation>,
+) -> Result<Json<TicketView>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    edge.do_for(&ticket, Ask::Confirm { ticket: ticket.clone(), step }).await
+}

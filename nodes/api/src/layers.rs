@@ -1,0 +1,141 @@
+//! What every request passes: a time limit, a size limit, a guard against panics, the headers that
+//! keep a page to itself, and one line in the log that names the route and never the request.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use guitai_host::Clock;
+use guitai_types::{Code, limits::BODY_BYTES_MAX};
+use http::{HeaderName, HeaderValue, header};
+use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+
+use crate::problem::Refusal;
+
+/// Longest time a handler may take to answer, in milliseconds; a write waits for a leader less long.
+/// The body of an event stream or a package is not meant.
+pub const REQUEST_MS_MAX: u64 = 15_000;
+
+/// Only our own files run and are shown; `connect-src` lets the page reach the media of another door.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; \
+     style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; \
+     font-src 'self'; connect-src 'self' https: ws: wss:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// Cross-origin isolation gives the player its shared audio buffer; the rest keeps pages to themselves.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(self), microphone=(self), geolocation=()",
+    ),
+];
+
+/// Puts the layers around all routes of `router`.
+pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>) -> Router {
+    router
+        .fallback(async || Refusal::new(Code::NotFound, "no such route"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(Code::BadRequest, "the route does not have this method")
+        })
+        .layer(middleware::from_fn(limit_time))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::map_response(add_headers))
+        .layer(middleware::from_fn_with_state(clock, log))
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    let limit = Duration::from_millis(REQUEST_MS_MAX);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("no answer within REQUEST_MS_MAX, {REQUEST_MS_MAX} ms");
+            Refusal::new(Code::NoLeader, detail).into_response()
+        }
+    }
+}
+
+/// The panic's message goes to the log alone: it may hold what the request held.
+fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(message = message.unwrap_or("not a text"), "a handler panicked");
+    Refusal::new(Code::Internal, "the request could not be served").into_response()
+}
+
+async fn add_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+    response
+}
+
+/// Method, route template, status, time. Paths and queries hold tokens and ids: they are not logged.
+async fn log(State(clock): State<Arc<dyn Clock>>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = clock.monotonic();
+    let response = next.run(request).await;
+    let ms = clock.monotonic().saturating_sub(started).as_millis() as u64;
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    if status >= 500 {
+        tracing::warn!(%method, route, status, ms, "served");
+    } else {
+        tracing::debug!(%method, route, status, ms, "served");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use guitai_host::SystemClock;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(path: &str) -> Result<Response, Box<dyn std::error::Error>> {
+        let router = Router::new()
+            .route("/fine", get(async || "fine"))
+            .route("/panics", get(async || -> &'static str { panic!("a secret") }));
+        let router = wrap(router, Arc::new(SystemClock));
+        Ok(router.oneshot(Request::get(path).body(Body::empty())?).await?)
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_the_headers_errors_too() -> Result<(), Box<dyn std::error::Error>> {
+        for path in ["/fine", "/nothing", "/panics"] {
+            let response = ask(path).await?;
+            for (name, value) in HEADERS {
+                assert_eq!(response.headers()[&name], value, "{path}");
+            }
+            assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_says_nothing() -> Result<(), Box<dyn std::error::Error>> {
+        let response = ask("/panics").await?;
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await?;
+        let text = String::from_utf8(body.to_vec())?;
+        assert!(text.contains("GT-0500") && !text.contains("a secret"), "{text}");
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The Prometheus text format (version 0.0.4), and the numbers both doors have in common.
+
+use std::fmt::{Display, Write as _};
+
+use axum::response::{IntoResponse as _, Response};
+use guitai_relay::{RelayStats, Traffic};
+use http::{HeaderValue, header};
+
+/// Metrics on their way into a text.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// A metric that goes up and down.
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    /// A metric that only goes up.
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
+    }
+
+    /// Begins a metric that has labels; its samples follow by [`Self::sample`].
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "# HELP guitai_{name} {help}\n# TYPE guitai_{name} {kind}");
+    }
+
+    /// One value of a metric.
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "guitai_{name}{labels} {value}");
+    }
+
+    /// What runs here.
+    pub(crate) fn about(&mut self, node: &str) {
+        self.family("info", "gauge", "What runs here.");
+        self.sample("info", &[("node", node), ("version", crate::VERSION)], 1);
+    }
+
+    /// The numbers of a media relay.
+    pub(crate) fn relay(&mut self, stats: &RelayStats) {
+        self.gauge("relay_connections", "Media connections now.", stats.sessions);
+        self.counter("relay_accepted_total", "Media connections let in.", stats.accepted);
+        self.family("relay_refused_total", "counter", "Media connections refused, by reason.");
+        for (reason, count) in &stats.refused {
+            self.sample("relay_refused_total", &[("reason", reason)], count);
+        }
+        self.counter("relay_panics_total", "Panics caught in media connections.", stats.panics);
+        let families: [(&str, &str, fn(&Traffic) -> [u64; 2]); 3] = [
+            ("relay_bytes_total", "Media bytes.", |t| [t.bytes_in, t.bytes_out]),
+            ("relay_frames_total", "Media frames.", |t| [t.frames_in, t.frames_out]),
+            ("relay_groups_total", "Media groups.", |t| [t.groups_in, t.groups_out]),
+        ];
+        for (name, help, values) in families {
+            self.family(name, "counter", help);
+            for (side, traffic) in [("door", &stats.door), ("mesh", &stats.mesh)] {
+                for (way, value) in ["in", "out"].into_iter().zip(values(traffic)) {
+                    self.sample(name, &[("side", side), ("way", way)], value);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        ([(header::CONTENT_TYPE, kind)], self.0).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_what_prometheus_reads() {
+        let mut metrics = Metrics::default();
+        metrics.gauge("raft_term", "Present term.", 3);
+        metrics.family("queue_waiting", "gauge", "Customers.");
+        metrics.sample("queue_waiting", &[("queue", "a\"b"), ("institution", "c")], 2);
+        assert_eq!(
+            metrics.0,
+            "# HELP guitai_raft_term Present term.\n# TYPE guitai_raft_term gauge\n\
+             guitai_raft_term 3\n# HELP guitai_queue_waiting Customers.\n\
+             # TYPE guitai_queue_waiting gauge\n\
+             guitai_queue_waiting{queue=\"a\\\"b\",institution=\"c\"} 2\n"
+        );
+    }
+}

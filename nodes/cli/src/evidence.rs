@@ -1,0 +1,160 @@
+//! `evidence export` and `evidence verify`.
+
+use std::{
+    fs::File,
+    io::{Seek as _, Write as _},
+    path::Path,
+};
+
+use futures::StreamExt as _;
+use guitai_evidence::{Options, Report, UnpackError};
+use guitai_types::{Code, Problem, SessionId, record::Duty};
+use serde_json::json;
+
+use crate::{
+    Export, Language, Verify,
+    failure::{Failure, NOT_VERIFIED},
+    http::Door,
+    show, staff,
+    table::Table,
+};
+
+/// Longest package in bytes that is downloaded: eight hours of two parties at 2 Mbit/s.
+pub(crate) const PACKAGE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// What a command printed, and whether the evidence verifies.
+pub(crate) struct Verified {
+    pub(crate) text: String,
+    pub(crate) ok: bool,
+}
+
+pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter(&arguments.access, &[Duty::Operator, Duty::Auditor]).await?;
+    let Export { session, out, output, .. } = arguments;
+    let bytes = fetch(&door, session, out).await?;
+    if output.json {
+        return show::json(&json!({ "session": session, "out": out, "bytes": bytes }));
+    }
+    let out = out.display();
+    Ok(match lang {
+        Language::Zh => format!("证据包已写入 {out}({bytes} 字节)\n用 guitai evidence verify {out} 校验\n"),
+        Language::En => {
+            format!("package written to {out} ({bytes} bytes)\ncheck it with guitai evidence verify {out}\n")
+        }
+    })
+}
+
+/// Downloads the package of `session` and unpacks it into `out`; gives the bytes downloaded.
+pub(crate) async fn fetch(door: &Door, session: &SessionId, out: &Path) -> Result<u64, Failure> {
+    let path = format!("/api/v1/recordings/{session}/package");
+    let mut pieces = door.download(&path).await?;
+    // The whole stream first: half a package in a directory would look like a broken one.
+    let local = |error: &std::io::Error| Failure::local("keeping the download", error);
+    let mut file = spool().map_err(|error| local(&error))?;
+    let mut bytes = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        bytes += piece.len() as u64;
+        if bytes > PACKAGE_BYTES_MAX {
+            let limit = format!("the limit PACKAGE_BYTES_MAX is {PACKAGE_BYTES_MAX} bytes");
+            return Err(Failure::new(Code::TooLarge, limit));
+        }
+        file.write_all(&piece).map_err(|error| local(&error))?;
+    }
+    file.rewind().map_err(|error| local(&error))?;
+    let out = out.to_owned();
+    let unpacked = tokio::task::spawn_blocking(move || guitai_evidence::unpack(file, &out)).await;
+    match unpacked {
+        Ok(Ok(())) => Ok(bytes),
+        Ok(Err(error @ (UnpackError::Entry(_) | UnpackError::TooLarge))) => {
+            let problem = Problem::new(Code::EvidenceBroken, error.to_string());
+            Err(Failure { exit: NOT_VERIFIED, problem, cause: None, next: None })
+        }
+        Ok(Err(error)) => Err(Failure::local("unpacking", &error)),
+        Err(error) => Err(Failure::local("unpacking", &error)),
+    }
+}
+
+/// A file without a name, gone when it is closed.
+fn spool() -> std::io::Result<File> {
+    tempfile::tempfile()
+}
+
+pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Failure> {
+    let Verify { dir, root, output } = arguments;
+    if !dir.is_dir() {
+        return Err(Failure::usage(
+            format!("{} is no directory", dir.display()),
+            "给出证据包所在的目录",
+            "Name the directory of the package",
+        ));
+    }
+    let expected_root = root.as_deref().map(read_root).transpose()?;
+    let report = guitai_evidence::verify(dir, &Options { expected_root });
+    let text = if output.json { show::json(&report)? } else { words(&report, lang) };
+    Ok(Verified { text, ok: report.ok })
+}
+
+fn read_root(path: &Path) -> Result<Vec<u8>, Failure> {
+    let pem = std::fs::read_to_string(path)
+        .map_err(|error| Failure::local("reading the root certificate", &error))?;
+    let roots = guitai_crypto::x509::certificates_from_pem(&pem)
+        .map_err(|error| Failure::local("reading the root certificate", &error))?;
+    match <[Vec<u8>; 1]>::try_from(roots) {
+        Ok([root]) => Ok(root),
+        Err(roots) => Err(Failure::usage(
+            format!("{} holds {} certificates, one is needed", path.display(), roots.len()),
+            "给出仅含一张根证书的 PEM 文件",
+            "Name a PEM file with one root certificate",
+        )),
+    }
+}
+
+fn words(report: &Report, lang: Language) -> String {
+    let mut items = Table::new(match lang {
+        Language::Zh => ["结果", "检查项", "文件", "细节"],
+        Language::En => ["result", "check", "file", "detail"],
+    });
+    for item in &report.items {
+        items.row([
+            if item.ok { lang.pick("通过", "ok") } else { lang.pick("不符", "FAULT") }.to_owned(),
+            lang.of(&item.what.text()).to_owned(),
+            item.file.clone().unwrap_or_default(),
+            item.detail.clone(),
+        ]);
+    }
+    let mut text = items.render();
+    text.push('\n');
+    if let Some(facts) = &report.facts {
+        let mut table = Table::default();
+        let mut fact = |zh: &str, en: &str, value: String| {
+            table.row([lang.pick(zh, en).to_owned(), value]);
+        };
+        fact("会话", "session", facts.session.to_string());
+        fact("签名者", "signer", facts.signer.clone());
+        fact("封存于", "sealed at", show::when(facts.sealed_at.0));
+        fact("时长", "length", format!("{} ms", facts.duration_ms));
+        fact("轨道", "tracks", facts.tracks.to_string());
+        fact("文件", "files", format!("{} ({} B)", facts.files, facts.bytes));
+        fact("声明的缺口", "declared gaps", facts.gaps.to_string());
+        fact("未完成的必做步骤", "required steps missing", facts.steps_missing.join(", "));
+        fact("默克尔根", "Merkle root", facts.root.to_string());
+        fact("根证书指纹", "root fingerprint", facts.root_fingerprint.to_string());
+        text.push_str(&table.render());
+        if !facts.root_expected {
+            text.push_str(lang.pick(
+                "注意:未用 --root 指定信任的根证书,请当面核对上面的根证书指纹\n",
+                "note: no --root was given; compare the root fingerprint above with its owner\n",
+            ));
+        }
+        text.push('\n');
+    }
+    let faults = report.faults().count();
+    text.push_str(&match (report.ok, lang) {
+        (true, Language::Zh) => "校验通过\n".to_owned(),
+        (true, Language::En) => "verified\n".to_owned(),
+        (false, Language::Zh) => format!("校验不通过:{faults} 处不符\n"),
+        (false, Language::En) => format!("NOT verified: {faults} fault(s)\n"),
+    });
+    text
+}
