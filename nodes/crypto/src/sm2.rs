@@ -238,3 +238,112 @@ pub(crate) fn sign(key: &::sm2::dsa::SigningKey, message: &[u8]) -> Vec<u8> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key of every example in GB/T 32918.5.
+    const PRIVATE: &str = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8";
+    const PUBLIC: &str = concat!(
+        "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020",
+        "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+    );
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        hex::decode(hex).unwrap()
+    }
+
+    fn key(scalar: &[u8]) -> Option<SecretKey> {
+        SecretKey::usable(::sm2::SecretKey::from_slice(scalar).unwrap())
+    }
+
+    #[test]
+    fn gbt_32918_5_signature_example() {
+        let key = key(&unhex(PRIVATE)).unwrap();
+        assert_eq!(key.public().to_point()[..], unhex(PUBLIC));
+        let signature = unhex(concat!(
+            "3046",
+            "022100f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3",
+            "022100b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
+        ));
+        let public = PublicKey::from_point(&unhex(PUBLIC)).unwrap();
+        public.verify(b"message digest", &signature).unwrap();
+        public.verify(b"message Digest", &signature).unwrap_err();
+    }
+
+    #[test]
+    fn gbt_32918_5_encryption_example() {
+        let sealed = unhex(concat!(
+            "0404ebfc718e8d1798620432268e77feb6415e2ede0e073c0f4f640ecd2e149a73",
+            "e858f9d81e5430a57b36daab8f950a3c64e6ee6a63094d99283aff767e124df0",
+            "59983c18f809e262923c53aec295d30383b54e39d609d160afcb1908d0bd8766",
+            "21886ca989ca9c7d58087307ca93092d651efa"
+        ));
+        let key = key(&unhex(PRIVATE)).unwrap();
+        assert_eq!(*key.decrypt(&sealed).unwrap(), b"encryption standard");
+    }
+
+    #[test]
+    fn signatures_fit_key_message_and_form_only() {
+        let (key, other) = (SecretKey::generate(), SecretKey::generate());
+        let signature = key.sign(b"message");
+        assert_ne!(signature, key.sign(b"message"), "nonces are drawn anew");
+        key.public().verify(b"message", &signature).unwrap();
+        key.public().verify(b"massage", &signature).unwrap_err();
+        other.public().verify(b"message", &signature).unwrap_err();
+        for bit in 0..signature.len() * 8 {
+            let mut altered = signature.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            key.public().verify(b"message", &altered).unwrap_err();
+        }
+        for length in 0..signature.len() {
+            key.public()
+                .verify(b"message", &signature[..length])
+                .unwrap_err();
+        }
+        let longer = [&signature[..], &[0]].concat();
+        key.public().verify(b"message", &longer).unwrap_err();
+    }
+
+    #[test]
+    fn sealed_keys_open_unaltered_only() {
+        let key = SecretKey::generate();
+        let sealed = key.public().encrypt(&[7; 32]).unwrap();
+        assert_eq!(sealed.len(), OVERHEAD_BYTES + 32);
+        assert_eq!(sealed[0], 0x04);
+        assert_eq!(*key.decrypt(&sealed).unwrap(), [7; 32]);
+        SecretKey::generate().decrypt(&sealed).unwrap_err();
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[index] ^= 1;
+            key.decrypt(&altered).unwrap_err();
+            key.decrypt(&sealed[..index]).unwrap_err();
+        }
+        key.public().encrypt(b"").unwrap_err();
+        key.public()
+            .encrypt(&[0; MESSAGE_BYTES_MAX + 1])
+            .unwrap_err();
+    }
+
+    #[test]
+    fn keys_read_back_and_the_unusable_ones_are_refused() {
+        let key = SecretKey::generate();
+        let pem = SecretKey::from_pkcs8_pem(&key.to_pkcs8_pem()).unwrap();
+        let der = SecretKey::from_pkcs8_der(&key.to_pkcs8_der()).unwrap();
+        assert_eq!(pem.public(), key.public());
+        assert_eq!(der.public(), key.public());
+        assert_eq!(format!("{key:?}"), "sm2::SecretKey(..)");
+        assert!(self::key(&ORDER_MINUS_ONE).is_none());
+        SecretKey::from_pkcs8_pem("").unwrap_err();
+        for point in [
+            &[][..],
+            &[0],
+            &[4; 65],
+            &[4; 66],
+            &key.public().to_point()[..33],
+        ] {
+            PublicKey::from_point(point).unwrap_err();
+        }
+    }
+}

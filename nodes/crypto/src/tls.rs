@@ -10,6 +10,8 @@ mod hmac;
 mod kx;
 mod quic;
 mod sign;
+#[cfg(test)]
+mod tests;
 mod tls13;
 pub(crate) mod verify;
 

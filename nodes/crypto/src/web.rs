@@ -72,3 +72,25 @@ impl std::fmt::Debug for Certificate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_what_browsers_accept() {
+        let now = 1_790_000_000;
+        let hosts = ["127.1.1.1".to_owned(), "desk.example".to_owned()];
+        let certificate = make(&hosts, now).unwrap();
+        assert_eq!(certificate.not_after_unix, now - 3600 + 13 * 86_400);
+        let [der] = certificate.chain_der.as_slice() else {
+            panic!("one certificate");
+        };
+        let hash = ring::digest::digest(&ring::digest::SHA256, der);
+        assert_eq!(certificate.sha256, hash.as_ref());
+        let again = make(&hosts, now).unwrap();
+        assert_ne!(again.sha256, certificate.sha256, "each has its own key");
+        crate::tls::browser_server_config(&certificate, &[b"h3"]).unwrap();
+        make(&["not a host\u{0}".to_owned()], u64::MAX).unwrap_err();
+    }
+}
