@@ -87,7 +87,9 @@ fn chain(
     let leaf = match checked {
         Ok(leaf) => leaf,
         Err(fault) => {
-            findings.fault(Check::Root, layout::CHAIN, fault);
+            let detail =
+                format!("does not lead to the root at manifest.json's sealing time: {fault}");
+            findings.fault(Check::Root, layout::CHAIN, detail);
             return None;
         }
     };
