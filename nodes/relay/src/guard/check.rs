@@ -1,0 +1,404 @@
+//! What the values of a message may be. Ids are checked by their types already.
+
+use std::str::FromStr as _;
+
+use guitai_crypto::sm2::PublicKey;
+use guitai_types::{
+    Hex, QueueId, TicketId,
+    control::{Answer, Ask, Catalogue, OpenTicket},
+    limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX},
+    place::Text,
+    record::{Participant, RecordingState},
+    view::{CallView, TicketPhase, TicketView},
+};
+
+use super::Refusal;
+use crate::token::TOKEN_BYTES_MAX;
+
+/// Longest title of an institution, queue, step or agent in characters.
+const TITLE_CHARS_MAX: usize = 120;
+/// Most participants of a call, recorders included.
+const PARTICIPANTS_MAX: usize = 16;
+/// Most business steps of a flow.
+const STEPS_MAX: usize = 64;
+/// Longest wrapped media key in bytes: a point, 32 bytes and a digest are 129.
+const WRAPPED_BYTES_MAX: usize = 160;
+/// Uncompressed point, the only form taken.
+const POINT_PREFIX: u8 = 0x04;
+
+/// Checks what a customer asks. The edge does it before the tunnel, the core after.
+pub fn check(ask: &Ask) -> Result<(), Refusal> {
+    match ask {
+        Ask::Catalogue | Ask::Ticket { .. } | Ask::WatchTicket { .. } | Ask::CloseTicket { .. } => {
+            Ok(())
+        }
+        Ask::OpenTicket(open) => check_open(open),
+        Ask::Rate { stars, comment, .. } => {
+            if !(1..=5).contains(stars) {
+                return bad("stars", "1 to 5");
+            }
+            text("comment", comment, NOTE_CHARS_MAX)
+        }
+        Ask::Confirm { step, .. } => id("step", step),
+    }
+}
+
+fn check_open(open: &OpenTicket) -> Result<(), Refusal> {
+    if open.customer.trim().is_empty() {
+        return bad("customer", "a name");
+    }
+    line("customer", &open.customer, NAME_CHARS_MAX)?;
+    if !open.consent.recording {
+        return Err(Refusal::NoConsent);
+    }
+    if open.consent.wording.is_empty() {
+        return bad("consent.wording", "the version of the wording");
+    }
+    line("consent.wording", &open.consent.wording, NAME_CHARS_MAX)?;
+    point("media_key", &open.media_key)
+}
+
+/// Checks that an answer fits the question, and what it says. The core does it before the tunnel,
+/// the edge after.
+pub fn check_answer(ask: &Ask, answer: &Answer) -> Result<(), Refusal> {
+    match (ask, answer) {
+        (_, Answer::Refused { problem }) => line("problem.detail", &problem.detail, NOTE_CHARS_MAX),
+        (Ask::Catalogue, Answer::Catalogue { catalogue }) => check_catalogue(catalogue),
+        (
+            Ask::OpenTicket(open),
+            Answer::Opened {
+                ticket,
+                token,
+                view,
+            },
+        ) => {
+            if view.institution != open.institution || view.queue != open.queue {
+                return Err(Refusal::WrongDirection);
+            }
+            check_token("token", token)?;
+            check_view(ticket, view)
+        }
+        (Ask::Ticket { ticket } | Ask::WatchTicket { ticket }, Answer::Ticket { view }) => {
+            check_view(ticket, view)
+        }
+        (Ask::CloseTicket { .. } | Ask::Rate { .. } | Ask::Confirm { .. }, Answer::Done) => Ok(()),
+        _ => Err(Refusal::WrongDirection),
+    }
+}
+
+fn check_catalogue(catalogue: &Catalogue) -> Result<(), Refusal> {
+    for institution in &catalogue.institutions {
+        title("institution.name", &institution.name)?;
+        for queue in &institution.queues {
+            title("queue.name", &queue.name)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_view(asked: &TicketId, view: &TicketView) -> Result<(), Refusal> {
+    // A view of somebody else's ticket is an answer to another question.
+    if view.ticket != *asked {
+        return Err(Refusal::WrongDirection);
+    }
+    match &view.phase {
+        TicketPhase::Waiting { .. } | TicketPhase::Ringing => Ok(()),
+        TicketPhase::Ended { stars, .. } => match stars {
+            Some(0 | 6..) => bad("stars", "1 to 5"),
+            _ => Ok(()),
+        },
+        TicketPhase::InSession { call } => check_call(view, call),
+    }
+}
+
+fn check_call(view: &TicketView, call: &CallView) -> Result<(), Refusal> {
+    line("call.peer", &call.peer, TITLE_CHARS_MAX)?;
+    count(
+        "call.participants",
+        call.participants.len(),
+        PARTICIPANTS_MAX,
+    )?;
+    count("call.steps", call.steps.len(), STEPS_MAX)?;
+    count("call.done", call.done.len(), STEPS_MAX)?;
+    for step in &call.steps {
+        id("step.id", &step.id)?;
+        title("step.name", &step.name)?;
+        for wording in [&step.wording.zh, &step.wording.en] {
+            text("step.wording", wording, NOTE_CHARS_MAX)?;
+        }
+    }
+    for done in &call.done {
+        id("call.done", done)?;
+    }
+    if let RecordingState::Lost { cause, .. } = &call.recording {
+        id("recording.cause", cause)?;
+    }
+    let media = &call.media;
+    if media.room != format!("/{}/{}", view.institution, call.session) {
+        return bad("media.room", "the room of the session");
+    }
+    check_token("media.token", &media.token)?;
+    id("media.publish", &media.publish)?;
+    id("media.watch", &media.watch)?;
+    // What is wrapped to somebody else is nothing a customer gets.
+    if media.key.recipient != Participant::Customer {
+        return bad("media.key", "wrapped to the customer");
+    }
+    count("media.key", media.key.wrapped.0.len(), WRAPPED_BYTES_MAX)
+}
+
+fn check_token(field: &'static str, token: &str) -> Result<(), Refusal> {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || !token.bytes().all(ok) {
+        return bad(field, "a token");
+    }
+    Ok(())
+}
+
+/// An uncompressed point on the SM2 curve: 65 bytes, the first 04.
+fn point(field: &'static str, key: &Hex) -> Result<(), Refusal> {
+    let uncompressed = key.0.first() == Some(&POINT_PREFIX);
+    if !uncompressed || PublicKey::from_point(&key.0).is_err() {
+        return bad(field, "an SM2 public key of 65 bytes, uncompressed");
+    }
+    Ok(())
+}
+
+fn id(field: &'static str, value: &str) -> Result<(), Refusal> {
+    match QueueId::from_str(value) {
+        Ok(_) => Ok(()),
+        Err(_) => bad(field, "1 to 63 characters of a-z, 0-9 and '-'"),
+    }
+}
+
+fn title(field: &'static str, name: &Text) -> Result<(), Refusal> {
+    line(field, &name.zh, TITLE_CHARS_MAX)?;
+    line(field, &name.en, TITLE_CHARS_MAX)
+}
+
+/// Text of one line.
+fn line(field: &'static str, value: &str, chars_max: usize) -> Result<(), Refusal> {
+    if value.contains(['\n', '\t']) {
+        return bad(field, "one line");
+    }
+    text(field, value, chars_max)
+}
+
+/// Text that shows as it is stored.
+fn text(field: &'static str, value: &str, chars_max: usize) -> Result<(), Refusal> {
+    if value.chars().count() > chars_max {
+        return bad(field, "shorter text");
+    }
+    if value.chars().any(deceives) {
+        return bad(field, "printable text");
+    }
+    Ok(())
+}
+
+/// Characters that make a text look other than it is, or do something: controls, direction marks,
+/// invisible ones, and the two that open and close a tag.
+fn deceives(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '<' | '>' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        _ => c.is_control(),
+    }
+}
+
+fn count(field: &'static str, count: usize, max: usize) -> Result<(), Refusal> {
+    if count > max {
+        return bad(field, "fewer");
+    }
+    Ok(())
+}
+
+fn bad(field: &'static str, rule: &'static str) -> Result<(), Refusal> {
+    Err(Refusal::BadValue { field, rule })
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_crypto::sm2::SecretKey;
+    use guitai_types::{
+        Code, Problem, UnixMillis,
+        record::{Consent, WrappedKey},
+        view::MediaAccess,
+    };
+
+    use super::*;
+
+    fn open() -> OpenTicket {
+        OpenTicket {
+            institution: "bank".parse().unwrap(),
+            queue: "loans".parse().unwrap(),
+            customer: "王小明 O'Neil".to_owned(),
+            consent: Consent {
+                recording: true,
+                wording: "2026-11".to_owned(),
+                at: UnixMillis(1),
+            },
+            media_key: Hex(SecretKey::generate().public().to_point().to_vec()),
+        }
+    }
+
+    fn refused_field(change: impl FnOnce(&mut OpenTicket)) -> Option<&'static str> {
+        let mut open = open();
+        change(&mut open);
+        match check(&Ask::OpenTicket(open)) {
+            Err(Refusal::BadValue { field, .. }) => Some(field),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_opened_by_a_name_a_consent_and_a_key() {
+        assert_eq!(check(&Ask::OpenTicket(open())), Ok(()));
+        let mut silent = open();
+        silent.consent.recording = false;
+        assert_eq!(check(&Ask::OpenTicket(silent)), Err(Refusal::NoConsent));
+        for name in ["", "  ", "a\nb", "a\u{202e}b", "<b>", "\u{0}", "a\u{200b}b"] {
+            let field = refused_field(|open| open.customer = name.to_owned());
+            assert_eq!(field, Some("customer"), "{name:?}");
+        }
+        let long = "王".repeat(NAME_CHARS_MAX + 1);
+        assert_eq!(refused_field(|open| open.customer = long), Some("customer"));
+        let wording = refused_field(|open| open.consent.wording.clear());
+        assert_eq!(wording, Some("consent.wording"));
+    }
+
+    #[test]
+    fn a_media_key_is_an_uncompressed_point_on_the_curve() {
+        let key = open().media_key.0;
+        let mut shorter = key.clone();
+        shorter.pop();
+        let mut hybrid = key.clone();
+        hybrid[0] = 6;
+        let mut off_curve = key.clone();
+        off_curve[64] ^= 1;
+        for bad in [Vec::new(), shorter, hybrid, off_curve, vec![4; 65], vec![0]] {
+            let field = refused_field(|open| open.media_key = Hex(bad));
+            assert_eq!(field, Some("media_key"));
+        }
+    }
+
+    #[test]
+    fn stars_comments_and_steps_have_ranges() {
+        let ticket: TicketId = "t-1".parse().unwrap();
+        let rate = |stars, comment: &str| {
+            let (ticket, comment) = (ticket.clone(), comment.to_owned());
+            check(&Ask::Rate {
+                ticket,
+                stars,
+                comment,
+            })
+            .is_ok()
+        };
+        assert!(rate(1, "谢谢\n很好") && rate(5, ""));
+        assert!(!rate(0, "") && !rate(6, ""));
+        assert!(!rate(3, &"x".repeat(NOTE_CHARS_MAX + 1)) && !rate(3, "\u{7}"));
+        let confirm = |step: &str| {
+            let (ticket, step) = (ticket.clone(), step.to_owned());
+            check(&Ask::Confirm { ticket, step }).is_ok()
+        };
+        assert!(confirm("identity") && !confirm("../x") && !confirm(""));
+    }
+
+    fn view(phase: TicketPhase) -> Box<TicketView> {
+        Box::new(TicketView {
+            ticket: "t-1".parse().unwrap(),
+            institution: "bank".parse().unwrap(),
+            queue: "loans".parse().unwrap(),
+            number: 1,
+            opened_at: UnixMillis(1),
+            phase,
+        })
+    }
+
+    fn call() -> CallView {
+        CallView {
+            session: "s-1".parse().unwrap(),
+            peer: "李 8001".to_owned(),
+            participants: vec![Participant::Customer, Participant::Agent],
+            recording: RecordingState::Starting,
+            started_at: UnixMillis(2),
+            steps: Vec::new(),
+            done: Vec::new(),
+            media: MediaAccess {
+                room: "/bank/s-1".to_owned(),
+                token: "abc.def".to_owned(),
+                publish: "customer".to_owned(),
+                watch: "agent".to_owned(),
+                sealed: true,
+                key: WrappedKey {
+                    recipient: Participant::Customer,
+                    wrapped: Hex(vec![4; 129]),
+                },
+            },
+        }
+    }
+
+    fn answered(change: impl FnOnce(&mut CallView)) -> Result<(), Refusal> {
+        let mut call = call();
+        change(&mut call);
+        let phase = TicketPhase::InSession {
+            call: Box::new(call),
+        };
+        let ticket = "t-1".parse().unwrap();
+        let ask = Ask::WatchTicket { ticket };
+        check_answer(&ask, &Answer::Ticket { view: view(phase) })
+    }
+
+    #[test]
+    fn only_the_customers_own_call_goes_out() {
+        assert_eq!(answered(|_| ()), Ok(()));
+        let agents = |call: &mut CallView| call.media.key.recipient = Participant::Agent;
+        assert!(answered(agents).is_err());
+        assert!(answered(|call| call.media.room = "/bank/s-2".to_owned()).is_err());
+        assert!(answered(|call| call.media.token = "a b".to_owned()).is_err());
+        assert!(answered(|call| call.peer = "<script>".to_owned()).is_err());
+        assert!(answered(|call| call.media.key.wrapped = Hex(vec![0; 4096])).is_err());
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_the_wrong_direction() {
+        let ticket: TicketId = "t-1".parse().unwrap();
+        let other: TicketId = "t-2".parse().unwrap();
+        let waiting = || {
+            view(TicketPhase::Waiting {
+                position: 1,
+                agents: 1,
+            })
+        };
+        let wrong = Err(Refusal::WrongDirection);
+        let asked = Ask::Ticket { ticket: other };
+        assert_eq!(
+            check_answer(&asked, &Answer::Ticket { view: waiting() }),
+            wrong
+        );
+        let asked = Ask::Ticket {
+            ticket: ticket.clone(),
+        };
+        assert_eq!(
+            check_answer(&asked, &Answer::Ticket { view: waiting() }),
+            Ok(())
+        );
+        assert_eq!(check_answer(&asked, &Answer::Done), wrong);
+        assert_eq!(check_answer(&Ask::Catalogue, &Answer::Done), wrong);
+        let opened = Answer::Opened {
+            ticket,
+            token: "a.b".to_owned(),
+            view: waiting(),
+        };
+        assert_eq!(check_answer(&asked, &opened), wrong);
+        assert_eq!(check_answer(&Ask::OpenTicket(open()), &opened), Ok(()));
+        let elsewhere = OpenTicket {
+            queue: "cards".parse().unwrap(),
+            ..open()
+        };
+        assert_eq!(check_answer(&Ask::OpenTicket(elsewhere), &opened), wrong);
+        let problem = Problem::new(Code::NotFound, "no such ticket");
+        assert_eq!(check_answer(&asked, &Answer::Refused { problem }), Ok(()));
+    }
+}

@@ -1,0 +1,398 @@
+//! The core's end: dials every edge, answers what comes through, sends orders out.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use guitai_net::{
+    Link, Mesh, Peer, RecvStream, SendStream, TUNNEL_ALPN, Target, VarInt,
+    frame::{FrameError, read_frame, write_frame},
+};
+use guitai_types::{
+    Code, Epoch, NodeName, Problem, TicketId,
+    control::{Answer, Ask, Order},
+    limits::{CONTROL_BYTES_MAX, MEMBERS_MAX, REFUSALS_MAX},
+    view::TicketView,
+};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{
+    CODE_REFUSED, Count, Counts, Direction, Refusal, TUNNEL_STREAMS_MAX, check, check_answer,
+    message::{UNKNOWN, decode, kind_of, remake},
+};
+
+/// Orders kept for an edge that was away; older ones it has from other core nodes, or the tokens
+/// they void have expired.
+const ORDERS_KEPT: usize = 1_024;
+/// First and longest pause between two tries to reach an edge, in milliseconds.
+const PAUSE_MS_MIN: u64 = 200;
+const PAUSE_MS_MAX: u64 = 3_000;
+/// How long an edge may take to send its question, in milliseconds.
+const QUESTION_MS_MAX: u64 = 5_000;
+/// How long the core may think about a question, in milliseconds; below the edge's patience.
+const THINK_MS_MAX: u64 = 7_500;
+/// How long an edge may take to read what it is sent, in milliseconds.
+const READ_MS_MAX: u64 = 10_000;
+
+const _: () = assert!(THINK_MS_MAX < super::edge::ASK_MS_MAX);
+
+/// A row of views of one ticket. Dropped when the customer's page is gone.
+pub type ViewStream = BoxStream<'static, TicketView>;
+
+/// What answers the edges' questions; the API implements it over the metadata. Questions have
+/// passed [`check`].
+pub trait Core: Send + Sync + 'static {
+    /// Answers a question. Refusals are answers too.
+    fn handle(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, Answer>;
+    /// The views of a ticket, the present one first. The ticket counts as attended while the
+    /// stream lives.
+    fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>>;
+    /// The present epoch.
+    fn epoch(&self) -> Epoch;
+}
+
+/// The tunnels of one core node. Cheap to clone; they close with [`Tunnels::keep`] of nothing.
+#[derive(Clone)]
+pub struct Tunnels {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    mesh: Mesh,
+    core: Arc<dyn Core>,
+    counts: Counts,
+    orders: Mutex<Orders>,
+    /// Number of the newest order; wakes the tunnels.
+    newest: watch::Sender<u64>,
+    edges: Mutex<BTreeMap<Target, Edge>>,
+}
+
+#[derive(Default)]
+struct Orders {
+    kept: VecDeque<(u64, Order)>,
+    number: u64,
+}
+
+struct Edge {
+    task: AbortHandle,
+    up: Arc<AtomicBool>,
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Tunnels {
+    /// No tunnels yet.
+    pub fn new(mesh: Mesh, core: Arc<dyn Core>) -> Self {
+        let inner = Inner {
+            mesh,
+            core,
+            counts: Counts::default(),
+            orders: Mutex::default(),
+            newest: watch::Sender::new(0),
+            edges: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// From now on there is a tunnel to each of these edges, dialled again whenever it breaks, and
+    /// to no other. To be called with the member list whenever it changes.
+    pub fn keep(&self, wanted: &[Target]) {
+        let mut edges = lock(&self.inner.edges);
+        edges.retain(|edge, _| wanted.contains(edge));
+        for target in wanted.iter().take(MEMBERS_MAX) {
+            edges.entry(target.clone()).or_insert_with(|| {
+                let up = Arc::new(AtomicBool::new(false));
+                let dialling = keep_dialling(self.inner.clone(), target.clone(), up.clone());
+                let task = tokio::spawn(dialling).abort_handle();
+                Edge { task, up }
+            });
+        }
+    }
+
+    /// Sends an order to every edge, and to those that are away when they are back.
+    /// [`Order::Hello`] tells them the core's present epoch.
+    pub fn order(&self, order: Order) {
+        let mut orders = lock(&self.inner.orders);
+        orders.number += 1;
+        let number = orders.number;
+        // Hello is not kept: every tunnel makes its own, of the epoch it finds then.
+        if !matches!(order, Order::Hello { .. }) {
+            orders.kept.push_back((number, order));
+        }
+        if orders.kept.len() > ORDERS_KEPT {
+            orders.kept.pop_front();
+        }
+        self.inner.newest.send_replace(number);
+    }
+
+    /// The edges reached now.
+    pub fn up(&self) -> Vec<NodeName> {
+        let edges = lock(&self.inner.edges);
+        let up = edges
+            .iter()
+            .filter(|(_, edge)| edge.up.load(Ordering::Relaxed));
+        up.map(|(target, _)| target.name.clone()).collect()
+    }
+
+    /// Every counter that is not zero.
+    pub fn stats(&self) -> Vec<Count> {
+        self.inner.counts.all()
+    }
+}
+
+impl std::fmt::Debug for Tunnels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tunnels({:?})", self.up())
+    }
+}
+
+async fn keep_dialling(inner: Arc<Inner>, target: Target, up: Arc<AtomicBool>) {
+    let mut pause_ms = PAUSE_MS_MIN;
+    loop {
+        match inner.mesh.dial(TUNNEL_ALPN, &target).await {
+            Ok(link) => {
+                tracing::info!(edge = %target.name, "tunnel up");
+                up.store(true, Ordering::Relaxed);
+                let reason = Tunnel::new(inner.clone(), link).serve().await;
+                up.store(false, Ordering::Relaxed);
+                tracing::warn!(edge = %target.name, %reason, "tunnel down");
+                pause_ms = PAUSE_MS_MIN;
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::debug!(edge = %target.name, error, "edge not reached");
+                pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+}
+
+/// One tunnel to one edge.
+struct Tunnel {
+    inner: Arc<Inner>,
+    link: Link,
+    refusals: AtomicU32,
+}
+
+impl Tunnel {
+    fn new(inner: Arc<Inner>, link: Link) -> Arc<Self> {
+        let streams = VarInt::from_u32(TUNNEL_STREAMS_MAX);
+        link.conn.set_max_concurrent_bi_streams(streams);
+        Arc::new(Self {
+            inner,
+            link,
+            refusals: AtomicU32::new(0),
+        })
+    }
+
+    /// Serves until the tunnel breaks. The questions under way end with it.
+    async fn serve(self: Arc<Self>) -> guitai_net::ConnectionError {
+        let _closed = CloseOnDrop(&self.link);
+        let mut questions = JoinSet::new();
+        let mut orders = std::pin::pin!(self.send_orders());
+        loop {
+            tokio::select! {
+                stream = self.link.conn.accept_bi() => match stream {
+                    Ok((send, receive)) => {
+                        let tunnel = self.clone();
+                        questions.spawn(async move { tunnel.question(send, receive).await });
+                        while questions.try_join_next().is_some() {}
+                    }
+                    Err(reason) => return reason,
+                },
+                () = &mut orders => return self.link.conn.closed().await,
+            }
+        }
+    }
+
+    /// Says hello, then sends what was kept and what comes. Ends when the edge takes no more.
+    async fn send_orders(&self) {
+        let mut newest = self.inner.newest.subscribe();
+        let mut told: Option<Epoch> = None;
+        let mut sent = 0;
+        loop {
+            newest.borrow_and_update();
+            let epoch = self.inner.core.epoch();
+            let hello = (told != Some(epoch)).then_some(Order::Hello { epoch });
+            let due: Vec<Order> = {
+                let orders = lock(&self.inner.orders);
+                let due = orders.kept.iter().filter(|(number, _)| *number > sent);
+                let due = due.map(|(_, order)| order.clone());
+                let due = hello.into_iter().chain(due).collect();
+                sent = orders.number;
+                due
+            };
+            told = Some(epoch);
+            for order in due {
+                if self.send_order(&order).await.is_err() {
+                    return;
+                }
+            }
+            if newest.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn send_order(&self, order: &Order) -> Result<(), FrameError> {
+        let kind = match order {
+            Order::Hello { .. } => "hello",
+            Order::EndSession { .. } => "end-session",
+            Order::RevokeTicket { .. } => "revoke-ticket",
+        };
+        let message = match remake(order) {
+            Ok(message) => message,
+            Err(refusal) => {
+                let counts = &self.inner.counts;
+                counts.refused(Direction::Outward, kind, &refusal);
+                return Ok(());
+            }
+        };
+        let stream = self.link.conn.open_uni().await;
+        let mut stream = stream.map_err(|lost| FrameError::Stream(lost.into()))?;
+        write_frame(&mut stream, &message).await?;
+        self.inner.counts.passed(Direction::Outward, kind);
+        Ok(())
+    }
+
+    async fn question(&self, mut send: SendStream, mut receive: RecvStream) {
+        let limit = Duration::from_millis(QUESTION_MS_MAX);
+        let read = timeout(limit, read_frame(&mut receive, CONTROL_BYTES_MAX));
+        let asked = match read.await {
+            Ok(Ok(Some(message))) => admit(&message),
+            Ok(Err(FrameError::TooLarge { length, max })) => {
+                Err((UNKNOWN, Refusal::TooLarge { length, max }))
+            }
+            Ok(Ok(None) | Err(FrameError::Cut)) | Err(_) => Err((UNKNOWN, Refusal::Malformed)),
+            Ok(Err(FrameError::Stream(_))) => return,
+        };
+        let ask = match asked {
+            Ok(ask) => ask,
+            Err((kind, refusal)) => return self.refuse(&mut send, kind, &refusal).await,
+        };
+        self.inner.counts.passed(Direction::Inward, ask.kind());
+        match &ask {
+            Ask::WatchTicket { ticket } => self.watch(&ask, ticket, send).await,
+            _ => {
+                let answer = self.think(ask.clone()).await;
+                self.reply(&ask, answer, &mut send).await;
+            }
+        }
+    }
+
+    async fn think(&self, ask: Ask) -> Answer {
+        let limit = Duration::from_millis(THINK_MS_MAX);
+        let handled = self.inner.core.handle(ask, self.link.peer.clone());
+        timeout(limit, handled).await.unwrap_or_else(|_| {
+            let problem = Problem::new(Code::NoLeader, "no answer in time");
+            Answer::Refused { problem }
+        })
+    }
+
+    async fn watch(&self, ask: &Ask, ticket: &TicketId, mut send: SendStream) {
+        let watched = self
+            .inner
+            .core
+            .watch(ticket.clone(), self.link.peer.clone());
+        let mut views = match watched.await {
+            Ok(views) => views,
+            Err(problem) => {
+                self.reply(ask, Answer::Refused { problem }, &mut send)
+                    .await;
+                return;
+            }
+        };
+        loop {
+            let view = tokio::select! {
+                view = views.next() => view,
+                // The edge dropped the stream: the customer's page is gone.
+                _ = send.stopped() => return,
+            };
+            let Some(view) = view else { return };
+            let view = Box::new(view);
+            if !self.reply(ask, Answer::Ticket { view }, &mut send).await {
+                return;
+            }
+        }
+    }
+
+    /// Checks an answer, makes its message and sends it. What the core should not have said is
+    /// our own fault: it goes to the log and not to the edge.
+    async fn reply(&self, ask: &Ask, answer: Answer, send: &mut SendStream) -> bool {
+        let counts = &self.inner.counts;
+        let kind = kind_of(&answer);
+        let made = check_answer(ask, &answer).and_then(|()| remake(&answer));
+        let sound = made.is_ok();
+        let message = match made {
+            Ok(message) => message,
+            Err(refusal) => {
+                counts.refused(Direction::Outward, kind, &refusal);
+                own_fault()
+            }
+        };
+        let limit = Duration::from_millis(READ_MS_MAX);
+        let written = timeout(limit, write_frame(send, &message)).await;
+        let sent = matches!(written, Ok(Ok(())));
+        if sound && sent {
+            counts.passed(Direction::Outward, kind);
+        }
+        sound && sent
+    }
+
+    async fn refuse(&self, send: &mut SendStream, kind: &'static str, refusal: &Refusal) {
+        let counts = &self.inner.counts;
+        counts.refused(Direction::Inward, kind, refusal);
+        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
+            tracing::error!(edge = %self.link.peer, "tunnel closed: {REFUSALS_MAX} refusals");
+            self.link.conn.close(VarInt::from_u32(CODE_REFUSED), b"");
+            return;
+        }
+        let problem = refusal.problem();
+        if let Ok(message) = remake(&Answer::Refused { problem }) {
+            let limit = Duration::from_millis(READ_MS_MAX);
+            // An edge that does not read its refusal has been refused all the same.
+            drop(timeout(limit, write_frame(send, &message)).await);
+        }
+    }
+}
+
+/// Decodes and checks a question.
+fn admit(message: &[u8]) -> Result<Ask, (&'static str, Refusal)> {
+    let (ask, kind) = decode::<Ask>(message).map_err(|refused| (refused.kind, refused.refusal))?;
+    check(&ask).map_err(|refusal| (kind, refusal))?;
+    Ok(ask)
+}
+
+fn own_fault() -> Vec<u8> {
+    let problem = Problem::new(Code::Internal, "an answer that may not cross");
+    remake(&Answer::Refused { problem }).unwrap_or_default()
+}
+
+struct CloseOnDrop<'a>(&'a Link);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.conn.close(VarInt::from_u32(0), b"");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

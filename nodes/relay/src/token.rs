@@ -1,0 +1,241 @@
+//! Tokens: [`Claims`] with an SM2 signature around them.
+//!
+//! `base64url(JSON of the claims) "." base64url(signature, DER)`, without padding. Core nodes sign;
+//! relays and edges hold only the public key. The signature is checked before the JSON is looked at.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use guitai_crypto::sm2::{PublicKey, SecretKey};
+use guitai_types::{Epoch, UnixMillis, claims::Claims, limits::ID_BYTES_MAX};
+
+/// The only version of claims there is.
+const VERSION: u8 = 1;
+/// Longest token in bytes: media claims with the longest ids stay under 1 KiB.
+pub const TOKEN_BYTES_MAX: usize = 2048;
+/// Longest SM2 signature in DER: a sequence of two integers of 33 bytes.
+const SIGNATURE_BYTES_MAX: usize = 72;
+
+const _: () = assert!(TOKEN_BYTES_MAX > 2 * (8 * ID_BYTES_MAX + SIGNATURE_BYTES_MAX));
+
+/// Why a token is refused. Says nothing of the token's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// There is none.
+    #[error("no token")]
+    Missing,
+    /// Not what a token looks like, or longer than [`TOKEN_BYTES_MAX`].
+    #[error("not a token")]
+    Malformed,
+    /// Nobody we know signed it.
+    #[error("the token's signature does not verify")]
+    Signature,
+    /// It was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// Issued before authority moved.
+    #[error("the token is of an older epoch")]
+    OldEpoch,
+}
+
+/// Issues tokens; only core nodes have one.
+pub struct Signer(SecretKey);
+
+impl Signer {
+    /// Signs with the cluster's ticket key.
+    pub fn new(key: SecretKey) -> Self {
+        Self(key)
+    }
+
+    /// The verifier of this signer's tokens.
+    pub fn verifier(&self) -> Verifier {
+        Verifier(self.0.public())
+    }
+
+    /// The token for these claims.
+    pub fn sign(&self, claims: &Claims) -> String {
+        // Claims are plain data and always serialise. Were it otherwise, the token would be one
+        // that no verifier takes.
+        let claims = serde_json::to_vec(claims).unwrap_or_default();
+        let signature = self.0.sign(&claims);
+        let mut token = URL_SAFE_NO_PAD.encode(claims);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+/// Checks tokens.
+#[derive(Clone)]
+pub struct Verifier(PublicKey);
+
+impl Verifier {
+    /// Takes tokens signed by this key's owner.
+    pub fn new(key: PublicKey) -> Self {
+        Self(key)
+    }
+
+    /// What the token says, if it may be believed at `now` and in `min_epoch`.
+    pub fn verify(
+        &self,
+        token: &str,
+        now: UnixMillis,
+        min_epoch: Epoch,
+    ) -> Result<Claims, TokenError> {
+        let claims = self.signed(token)?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
+        if claims.v != VERSION {
+            return Err(TokenError::Malformed);
+        }
+        if now >= claims.expires_at {
+            return Err(TokenError::Expired);
+        }
+        if claims.epoch < min_epoch {
+            return Err(TokenError::OldEpoch);
+        }
+        Ok(claims)
+    }
+
+    fn signed(&self, token: &str) -> Result<Vec<u8>, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
+        }
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let (claims, signature) = token.split_once('.').ok_or(TokenError::Malformed)?;
+        // The decoder takes one spelling only: no padding, no stray bits.
+        let decode = |text| {
+            URL_SAFE_NO_PAD
+                .decode(text)
+                .map_err(|_| TokenError::Malformed)
+        };
+        let (claims, signature) = (decode(claims)?, decode(signature)?);
+        if signature.len() > SIGNATURE_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let verified = self.0.verify(&claims, &signature);
+        verified.map_err(|_| TokenError::Signature)?;
+        Ok(claims)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_types::claims::Grant;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn claims() -> Claims {
+        Claims {
+            v: 1,
+            expires_at: NOW.plus(1),
+            epoch: Epoch(7),
+            grant: Grant::Media {
+                institution: "bank".parse().unwrap(),
+                session: "s-1".parse().unwrap(),
+                ticket: "t-1".parse().unwrap(),
+                publish: vec!["customer".to_owned()],
+                subscribe: vec![String::new()],
+            },
+        }
+    }
+
+    fn signer() -> Signer {
+        Signer::new(SecretKey::generate())
+    }
+
+    #[test]
+    fn a_signed_token_says_what_was_signed() {
+        let signer = signer();
+        let token = signer.sign(&claims());
+        let verified = signer.verifier().verify(&token, NOW, Epoch(7));
+        assert_eq!(verified, Ok(claims()));
+    }
+
+    #[test]
+    fn the_longest_media_token_fits_the_limit() {
+        let long = "x".repeat(ID_BYTES_MAX);
+        let claims = Claims {
+            v: 1,
+            expires_at: UnixMillis(u64::MAX),
+            epoch: Epoch(u64::MAX),
+            grant: Grant::Media {
+                institution: long.parse().unwrap(),
+                session: long.parse().unwrap(),
+                ticket: long.parse().unwrap(),
+                publish: vec![long.clone(); 2],
+                subscribe: vec![long.clone(); 2],
+            },
+        };
+        assert!(signer().sign(&claims).len() <= TOKEN_BYTES_MAX);
+    }
+
+    #[test]
+    fn time_and_epoch_are_limits() {
+        let signer = signer();
+        let (token, verifier) = (signer.sign(&claims()), signer.verifier());
+        let verify = |now, epoch| verifier.verify(&token, now, epoch);
+        assert_eq!(verify(NOW.plus(1), Epoch(7)), Err(TokenError::Expired));
+        assert_eq!(verify(NOW, Epoch(8)), Err(TokenError::OldEpoch));
+        assert!(verify(NOW, Epoch(0)).is_ok());
+    }
+
+    #[test]
+    fn another_key_and_another_version_are_refused() {
+        let (ours, theirs) = (signer(), signer());
+        let verify = |token: &str| ours.verifier().verify(token, NOW, Epoch(7));
+        assert_eq!(verify(&theirs.sign(&claims())), Err(TokenError::Signature));
+        let later = Claims { v: 2, ..claims() };
+        assert_eq!(verify(&ours.sign(&later)), Err(TokenError::Malformed));
+        assert_eq!(verify(""), Err(TokenError::Missing));
+        let long = "a".repeat(TOKEN_BYTES_MAX + 1);
+        assert_eq!(verify(&long), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn signed_json_with_an_unknown_field_is_refused() {
+        let signer = signer();
+        let mut json = serde_json::to_value(claims()).unwrap();
+        json["admin"] = true.into();
+        let json = serde_json::to_vec(&json).unwrap();
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let token = format!("{}.{}", encode(&json), encode(&signer.0.sign(&json)));
+        let verified = signer.verifier().verify(&token, NOW, Epoch(7));
+        assert_eq!(verified, Err(TokenError::Malformed));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_changed_token_is_refused(at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.=-]") {
+            let signer = signer();
+            let token = signer.sign(&claims());
+            let at = at.index(token.len());
+            let changed = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+            prop_assume!(changed != token);
+            prop_assert!(signer.verifier().verify(&changed, NOW, Epoch(7)).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused(token in ".{0,300}") {
+            prop_assert!(signer().verifier().verify(&token, NOW, Epoch(0)).is_err());
+        }
+    }
+}
