@@ -297,7 +297,7 @@ mod tests {
             "b":{"codec":"avc1.640028","jitter":50}}}}"#;
         let catalog = Catalog::decode(json.as_bytes()).expect("decodes");
         assert_eq!(catalog.tracks(), ["b"]);
-        assert!(Catalog::decode(b"[]").is_err());
+        assert!(Catalog::decode(b"7").is_err());
         assert!(Catalog::decode(&vec![b' '; CATALOG_BYTES_MAX + 1]).is_err());
     }
 

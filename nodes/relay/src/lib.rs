@@ -5,6 +5,7 @@
 //! the demo, the recorder and tests; [`hang`] is what broadcasts look like inside.
 
 pub mod client;
+pub mod guard;
 pub mod hang;
 pub mod token;
 pub mod websocket;
