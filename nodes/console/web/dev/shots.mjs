@@ -1,0 +1,175 @@
+// Screenshots of every page and state in both languages, against the mock: `node dev/shots.mjs <out dir> [filter]`.
+
+import { mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const [out = "/tmp/shots", only = ""] = process.argv.slice(2);
+const base = process.env.BASE ?? "http://127.0.0.1:5180";
+mkdirSync(out, { recursive: true });
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"],
+});
+const sizes = { phone: { width: 390, height: 844 }, wide: { width: 1440, height: 900 } };
+const set = (path, body) => fetch(`${base}/dev/${path}`, { method: "POST", body: JSON.stringify(body) });
+const wait = (page, phase) => page.locator(`[data-test=phase][data-phase=${phase}]`).waitFor({ timeout: 15_000 });
+const tap = (page, name) => page.locator(`[data-test=${name}]`).click();
+
+async function open(path, size, lang) {
+  const context = await browser.newContext({ viewport: sizes[size], deviceScaleFactor: size === "phone" ? 2 : 1, permissions: ["camera", "microphone"] });
+  const page = await context.newPage();
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && console.log(`${path} ${size} ${lang}: ${message.text().slice(0, 300)}`));
+  page.on("pageerror", (error) => console.log(`${path} ERROR ${error.stack?.slice(0, 600)}`));
+  await page.goto(`${base}${path}${path.includes("?") ? "&" : "?"}lang=${lang}`);
+  page.shot = (name) => page.waitForTimeout(350).then(() => page.screenshot({ path: `${out}/${name}-${size}-${lang}.png` }));
+  return page;
+}
+const done = (page) => page.context().close();
+
+async function customerToQueue(page, shots) {
+  await page.locator("[data-test=queue-wealth]").waitFor();
+  await tap(page, "queue-wealth");
+  await page.locator("[data-test=customer-name]").fill("王建国");
+  if (shots) await page.shot("customer-1-choose");
+  await tap(page, "choose-next");
+  if (shots) await page.shot("customer-2-consent");
+  await page.locator("[data-test=consent-agree]").check({ force: true });
+  await tap(page, "consent-next");
+  if (shots) await page.shot("customer-3-device");
+  await tap(page, "device-start");
+  await page.locator("[data-test=mic-level]").waitFor();
+  await page.waitForTimeout(1_200);
+  if (shots) await page.shot("customer-4-device-on");
+  await tap(page, "take-ticket");
+}
+
+async function login(page, name = "lin") {
+  await page.locator("[data-test=institution]").fill("bank-a");
+  await page.locator("[data-test=name]").fill(name);
+  await page.locator("[data-test=password]").fill("demo");
+  await tap(page, "login");
+}
+
+async function wholeCall(size, lang) {
+  await set("set", { ahead: 3, agents: 4, held: true, recordMs: 2500 });
+  const desk = await open("/desk", "wide", lang);
+  await desk.shot("desk-1-login");
+  await login(desk);
+  await wait(desk, "break");
+  await desk.shot("desk-2-break");
+  await tap(desk, "presence-ready");
+  await wait(desk, "ready");
+  await desk.waitForTimeout(500);
+  await desk.shot("desk-3-ready");
+  const customer = await open("/", size, lang);
+  await customerToQueue(customer, true);
+  await wait(customer, "waiting");
+  await customer.shot("customer-5-waiting");
+  await set("set", { ahead: 0 });
+  await customer.shot("customer-6-next");
+  await set("set", { held: false });
+  await tap(desk, "presence-break");
+  await wait(desk, "break");
+  await tap(desk, "presence-ready");
+  await wait(desk, "ringing");
+  await customer.shot("customer-7-ringing");
+  await desk.shot("desk-4-ringing");
+  await tap(desk, "accept");
+  await wait(customer, "in-session");
+  await customer.waitForTimeout(600);
+  await customer.shot("customer-8-starting");
+  await desk.shot("desk-5-starting");
+  await customer.locator("[data-test=recording][data-state=running]").waitFor();
+  await customer.locator("[data-test=stage][data-peer=playing]").waitFor({ timeout: 8000 }).catch(() => console.log("customer: no picture"));
+  await desk.locator("[data-test=stage][data-peer=playing]").waitFor({ timeout: 8000 }).catch(() => console.log("desk: no picture"));
+  await desk.waitForTimeout(3000);
+  for (const [who, page] of [["customer", customer], ["desk", desk]]) {
+    console.log(who, await page.locator("[data-test=stage]").evaluate((e) => ({ ...e.dataset, frames: e.querySelector("canvas").dataset.frames, size: [e.querySelector("canvas").width, e.querySelector("canvas").height] })));
+  }
+  await customer.shot("customer-9-call");
+  await desk.shot("desk-6-call");
+  await tap(desk, "step-done-identity");
+  await tap(customer, "confirm-step");
+  await desk.waitForTimeout(400);
+  await desk.shot("desk-7-confirmed");
+  await customer.shot("customer-10-confirmed");
+  await set("recording", { state: "lost", cause: "disk-full" });
+  await customer.shot("customer-11-lost");
+  await desk.shot("desk-8-lost");
+  await set("recording", { state: "running" });
+  await tap(customer, "mute");
+  await tap(customer, "camera");
+  await customer.waitForTimeout(900);
+  await customer.shot("customer-12-muted");
+  await desk.shot("desk-9-still");
+  await tap(customer, "hangup");
+  await customer.shot("customer-13-ask");
+  await tap(customer, "hangup-yes");
+  await wait(customer, "ended");
+  await wait(desk, "wrap-up");
+  await tap(customer, "star-5");
+  await customer.shot("customer-14-rating");
+  await desk.waitForTimeout(1800);
+  await desk.shot("desk-10-wrapup");
+  await tap(customer, "rating-submit");
+  await wait(customer, "farewell");
+  await customer.shot("customer-15-farewell");
+  await tap(desk, "finish");
+  await wait(desk, "ready");
+  await desk.shot("desk-11-after");
+  await tap(desk, "presence-break");
+  await wait(desk, "break");
+  await done(customer);
+  await done(desk);
+}
+
+async function problems(lang) {
+  await set("set", { noTunnel: true });
+  const page = await open("/", "phone", lang);
+  await page.locator("[data-test=problem]").waitFor();
+  await page.shot("customer-90-problem");
+  await set("set", { noTunnel: false });
+  await done(page);
+  const desk = await open("/desk", "wide", lang);
+  await desk.locator("[data-test=institution]").fill("bank-a");
+  await desk.locator("[data-test=name]").fill("lin");
+  await desk.locator("[data-test=password]").fill("wrong");
+  await tap(desk, "login");
+  await desk.locator("[data-test=problem]").waitFor();
+  await desk.shot("desk-90-problem");
+  await done(desk);
+}
+
+async function operator(lang) {
+  await set("down", { down: [], leader: 1 });
+  const page = await open("/console", "wide", lang);
+  await page.shot("console-1-login");
+  await login(page, "ops");
+  await page.locator("[data-test=map]").waitFor();
+  await page.waitForTimeout(1200);
+  await page.shot("console-2-overview");
+  await tap(page, "tab-recordings");
+  await page.shot("console-3-recordings");
+  await set("down", { down: ["a1-1", "edge-a2"], leader: 3 });
+  await page.waitForTimeout(2200);
+  await tap(page, "tab-queues");
+  await page.shot("console-4-down");
+  await set("down", { down: ["a1-1", "a1-2", "a2-2"], leader: 3 });
+  await page.waitForTimeout(2200);
+  await page.screenshot({ path: `${out}/console-5-noquorum-wide-${lang}.png`, fullPage: true });
+  await set("down", { down: [], leader: 1 });
+  await done(page);
+}
+
+const runs = {
+  "call-phone-zh": () => wholeCall("phone", "zh"),
+  "call-wide-en": () => wholeCall("wide", "en"),
+  "problems-zh": () => problems("zh"),
+  "problems-en": () => problems("en"),
+  "console-zh": () => operator("zh"),
+  "console-en": () => operator("en"),
+};
+for (const [name, run] of Object.entries(runs)) {
+  if (name.includes(only)) await run().then(() => console.log(`${name} done`), (error) => console.log(`${name} FAILED ${error.message.slice(0, 600)}`));
+}
+await browser.close();

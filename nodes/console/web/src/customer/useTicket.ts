@@ -1,0 +1,115 @@
+// A customer's ticket from opening to the end, as the edge tells it.
+
+import { computed, onScopeDispose, ref, shallowRef } from "vue";
+import { PageKey } from "@/media/keys";
+import { problemOf, request } from "@/shared/api";
+import { follow } from "@/shared/sse";
+import type { OpenedTicket, Problem, TicketView } from "@/shared/types";
+
+/** Version of the consent wording in `words.ts`; changing the wording changes this. */
+export const CONSENT_WORDING = "2026-11";
+
+export interface Request {
+  institution: string;
+  queue: string;
+  customer: string;
+  agreedAt: number;
+}
+
+export function useTicket() {
+  const key = shallowRef(new PageKey());
+  const view = ref<TicketView>();
+  const online = ref(true);
+  const problem = ref<Problem>();
+  const refused = ref<Problem>();
+  const working = ref(false);
+  let token = "";
+  let stop: (() => void) | undefined;
+
+  const phase = computed(() => view.value?.phase);
+  const call = computed(() => (phase.value?.phase === "in-session" ? phase.value.call : undefined));
+
+  /** Runs one request; what it throws becomes the problem shown. */
+  async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+    working.value = true;
+    problem.value = undefined;
+    try {
+      return await work();
+    } catch (error) {
+      problem.value = problemOf(error);
+      return undefined;
+    } finally {
+      working.value = false;
+    }
+  }
+
+  async function open({ institution, queue, customer, agreedAt }: Request): Promise<void> {
+    const consent = { recording: true, wording: CONSENT_WORDING, at: agreedAt };
+    const body = { institution, queue, customer, consent, media_key: key.value.publicKey };
+    const opened = await attempt(() => request<OpenedTicket>("POST", "/api/v1/tickets", { body }));
+    if (!opened) return;
+    token = opened.token;
+    view.value = opened.view;
+    stop = follow({
+      path: `/api/v1/tickets/${opened.ticket}/events`,
+      token,
+      onMessage: ({ event, data }) => {
+        if (event === "ticket") accept(JSON.parse(data) as TicketView);
+      },
+      onOnline: (value) => {
+        online.value = value;
+      },
+      onRefused: (value) => {
+        if (phase.value?.phase !== "ended") refused.value = value;
+      },
+    });
+  }
+
+  function accept(next: TicketView): void {
+    // After a reconnect an edge may be a moment behind what was already seen.
+    if (view.value && next.number < view.value.number) return;
+    view.value = next;
+    if (next.phase.phase === "ended") {
+      stop?.();
+      online.value = true;
+    }
+  }
+
+  const act = (action: string, body: unknown, keepalive = false) =>
+    request<void>("POST", `/api/v1/tickets/${view.value?.ticket}/${action}`, { token, body, keepalive });
+
+  async function close(): Promise<void> {
+    await attempt(async () => {
+      await act("close", { hang_up: call.value !== undefined });
+      if (view.value && phase.value?.phase !== "ended") {
+        accept(await request<TicketView>("GET", `/api/v1/tickets/${view.value.ticket}`, { token }));
+      }
+    });
+  }
+
+  const confirm = (step: string) => attempt(() => act("confirm", { step }).then(() => true));
+  const rate = (stars: number, comment: string) => attempt(() => act("rating", { stars, comment }).then(() => true));
+
+  /** A page that goes away frees its place at once instead of after the time-out. */
+  function leaving(): void {
+    if (!view.value || phase.value?.phase === "ended") return;
+    act("close", { hang_up: call.value !== undefined }, true).catch(() => undefined);
+  }
+
+  function reset(): void {
+    stop?.();
+    token = "";
+    key.value = new PageKey();
+    view.value = undefined;
+    problem.value = undefined;
+    refused.value = undefined;
+    online.value = true;
+  }
+
+  addEventListener("pagehide", leaving);
+  onScopeDispose(() => {
+    removeEventListener("pagehide", leaving);
+    stop?.();
+  });
+  return { key, view, phase, call, online, problem, refused, working, open, close, confirm, rate, reset };
+}

@@ -1,0 +1,177 @@
+// An agent's desk as the core tells it, and what the agent may do with it.
+
+import { computed, onScopeDispose, ref, shallowRef, watch } from "vue";
+import { DeviceError, type DeviceFault, Devices } from "@/media/devices";
+import { PageKey } from "@/media/keys";
+import { problemOf } from "@/shared/api";
+import { chime } from "@/shared/chime";
+import { follow } from "@/shared/sse";
+import type { DeskView, Presence, Problem, SessionView } from "@/shared/types";
+import type { Ask } from "@/shared/useLogin";
+
+/** The chime repeats while it rings. */
+const CHIME_MS = 2_200;
+
+export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => void) {
+  const key = new PageKey();
+  const view = ref<DeskView>();
+  const online = ref(true);
+  const problem = ref<Problem>();
+  const working = ref("");
+  const devices = shallowRef<Devices>();
+  const fault = ref<DeviceFault>();
+  const sessions = ref<SessionView[]>();
+  /** The last call, for the wrap-up. */
+  const last = ref<SessionView>();
+  /** Steps the customer has confirmed in the running call. */
+  const confirmed = ref<string[]>([]);
+
+  const presence = computed<Presence>(() => view.value?.presence ?? "offline");
+  const call = computed(() => view.value?.call ?? undefined);
+  const ring = computed(() => view.value?.ring ?? undefined);
+
+  async function attempt(name: string, work: () => Promise<unknown>): Promise<boolean> {
+    working.value = name;
+    problem.value = undefined;
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      problem.value = problemOf(error);
+      return false;
+    } finally {
+      working.value = "";
+    }
+  }
+
+  async function openDevices(): Promise<boolean> {
+    if (devices.value) return true;
+    fault.value = undefined;
+    try {
+      devices.value = await Devices.open();
+      return true;
+    } catch (error) {
+      fault.value = error instanceof DeviceError ? error.fault : "failed";
+      return false;
+    }
+  }
+
+  async function setPresence(wanted: Presence): Promise<void> {
+    if (wanted === "ready" && !(await openDevices())) return;
+    const body = { presence: wanted, media_key: key.publicKey };
+    await attempt(`presence-${wanted}`, () => ask("PUT", "/api/v1/me/presence", { body }));
+  }
+
+  async function answer(accept: boolean): Promise<void> {
+    if (!ring.value || (accept && !(await openDevices()))) return;
+    const path = `/api/v1/reservations/${ring.value.reservation}/${accept ? "accept" : "reject"}`;
+    await attempt(accept ? "accept" : "reject", () => ask("POST", path));
+  }
+
+  const finishStep = (step: string, note: string) =>
+    attempt("step", () => {
+      const details: Record<string, string> = note.trim() === "" ? {} : { note: note.trim() };
+      return ask("POST", `/api/v1/sessions/${call.value?.session}/steps`, { body: { step, details } });
+    });
+  const hangUp = () => attempt("hangup", () => ask("POST", `/api/v1/sessions/${call.value?.session}/hangup`));
+  const finishWrapUp = () => attempt("finish", () => ask("POST", "/api/v1/me/finish"));
+
+  async function loadSessions(): Promise<void> {
+    const all = await ask<SessionView[]>("GET", "/api/v1/sessions").catch(() => undefined);
+    if (!all) return;
+    const midnight = new Date().setHours(0, 0, 0, 0);
+    const me = view.value?.staff.name;
+    sessions.value = all
+      .filter((session) => session.started_at >= midnight && (!me || session.agent.name === me))
+      .sort((a, b) => b.started_at - a.started_at);
+  }
+
+  async function loadSession(id: string): Promise<void> {
+    const session = await ask<SessionView>("GET", `/api/v1/sessions/${id}`).catch(() => undefined);
+    if (!session) return;
+    last.value = session;
+    confirmed.value = session.events.flatMap(({ actor, details }) =>
+      actor === "customer" && details["step"] ? [details["step"]] : [],
+    );
+  }
+
+  /** A page that was loaded anew holds a new key; until it is told, no call can be opened here. */
+  async function announceKey(): Promise<void> {
+    if (presence.value !== "ready" && presence.value !== "break") return;
+    const body = { presence: presence.value, media_key: key.publicKey };
+    await ask("PUT", "/api/v1/me/presence", { body }).catch(() => undefined);
+  }
+
+  let first = true;
+  const stop = follow({
+    path: "/api/v1/desk/events",
+    token,
+    onMessage: ({ event, data }) => {
+      if (event !== "desk") return;
+      const next = JSON.parse(data) as DeskView;
+      if (view.value && next.number < view.value.number) return;
+      view.value = next;
+      if (first) {
+        first = false;
+        void announceKey();
+        void loadSessions();
+      }
+      const session = next.call?.session ?? (next.presence === "wrap-up" ? last.value?.id : undefined);
+      if (session) void loadSession(session);
+    },
+    onOnline: (value) => {
+      online.value = value;
+    },
+    onRefused: expired,
+  });
+
+  watch(presence, () => void loadSessions());
+  // The customer rates and the recording is sealed after the call: looked up while the agent writes up.
+  const poll = setInterval(() => {
+    if (presence.value === "wrap-up" && last.value) void loadSession(last.value.id);
+  }, 2_000);
+
+  let bell: ReturnType<typeof setInterval> | undefined;
+  watch(ring, (now) => {
+    clearInterval(bell);
+    const sound = () => devices.value && chime(devices.value.context);
+    if (!now) return;
+    sound();
+    bell = setInterval(sound, CHIME_MS);
+  });
+
+  const guard = (event: BeforeUnloadEvent) => {
+    if (call.value) event.preventDefault();
+  };
+  addEventListener("beforeunload", guard);
+
+  onScopeDispose(() => {
+    stop();
+    clearInterval(bell);
+    clearInterval(poll);
+    removeEventListener("beforeunload", guard);
+    devices.value?.close();
+  });
+
+  return {
+    key,
+    view,
+    presence,
+    call,
+    ring,
+    online,
+    problem,
+    working,
+    devices,
+    fault,
+    sessions,
+    last,
+    confirmed,
+    openDevices,
+    setPresence,
+    answer,
+    finishStep,
+    hangUp,
+    finishWrapUp,
+  };
+}

@@ -1,0 +1,94 @@
+// HTTP as the doors speak it: JSON both ways, a bearer token, problem+json for what is refused.
+
+import type { Problem } from "./types";
+
+/** A refusal the user can read; `problem.cause` and `problem.next` are in both languages. */
+export class ApiError extends Error {
+  constructor(readonly problem: Problem) {
+    super(`${problem.code}: ${problem.detail}`);
+  }
+}
+
+/** The door cannot be reached at all: not one of the server's codes. */
+const UNREACHABLE: Problem = {
+  status: 0,
+  code: "GT-NET",
+  detail: "no answer from the door",
+  cause: { zh: "网络不通，或服务暂时没有响应", en: "The network is down or the service does not answer" },
+  next: { zh: "检查网络后重试，页面会自动恢复", en: "Check the network; the page recovers by itself" },
+};
+
+const REQUEST_TIMEOUT_MS = 15_000;
+
+export interface RequestOptions {
+  token?: string | undefined;
+  body?: unknown;
+  /** Let the request outlive the page. */
+  keepalive?: boolean;
+  signal?: AbortSignal;
+  /** Id of the last server-sent event seen. */
+  lastEventId?: string;
+}
+
+export async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+  const response = await send(method, path, options);
+  const text = await response.text();
+  return (text === "" ? undefined : JSON.parse(text)) as T;
+}
+
+/** The raw response of a request that was not refused. */
+export async function send(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
+  const { token, body, lastEventId, keepalive = false } = options;
+  const signal = options.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: {
+        ...(token && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { "content-type": "application/json" }),
+        ...(lastEventId && { "last-event-id": lastEventId }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      cache: "no-store",
+      keepalive,
+      signal,
+    });
+  } catch (error) {
+    throw signal.aborted && signal.reason?.name === "AbortError" ? error : new ApiError(UNREACHABLE);
+  }
+  if (!response.ok) throw new ApiError(await readProblem(response));
+  return response;
+}
+
+async function readProblem(response: Response): Promise<Problem> {
+  const fallback: Problem = {
+    ...UNREACHABLE,
+    status: response.status,
+    code: `HTTP-${response.status}`,
+    detail: response.statusText,
+    cause: { zh: "服务没有按约定应答", en: "The service did not answer as agreed" },
+  };
+  try {
+    const problem: unknown = await response.json();
+    return isProblem(problem) ? problem : fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+function isProblem(value: unknown): value is Problem {
+  return typeof value === "object" && value !== null && "code" in value && "cause" in value && "next" in value;
+}
+
+/** What to show for anything that was thrown. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof ApiError) return error.problem;
+  return {
+    ...UNREACHABLE,
+    code: "GT-PAGE",
+    detail: error instanceof Error ? error.message : String(error),
+    cause: { zh: "页面出现意外错误", en: "Something unexpected happened in the page" },
+    next: { zh: "刷新页面后重试", en: "Reload the page and try again" },
+  };
+}

@@ -1,0 +1,229 @@
+// The JSON of the API, as `nodes/types` writes it.
+
+export interface Text {
+  zh: string;
+  en: string;
+}
+
+export interface Problem {
+  type?: string;
+  title?: string;
+  status: number;
+  code: string;
+  detail: string;
+  cause: Text;
+  next: Text;
+}
+
+export interface DoorView {
+  node: string;
+  centre: string;
+  webtransport: string;
+  websocket: string;
+  certificate_hashes: string[];
+  version: string;
+}
+
+export interface Catalogue {
+  institutions: { id: string; name: Text; queues: { id: string; name: Text }[] }[];
+}
+
+export type Participant = { role: "customer" } | { role: "agent" } | { role: "recorder"; node: string };
+
+export interface RecordingSummary {
+  node: string;
+  root: string;
+  duration_ms: number;
+  bytes: number;
+  segments: number;
+  frames: number;
+  gaps: number;
+  at: number;
+}
+
+export type RecordingState =
+  | { state: "starting" }
+  | { state: "running"; since: number }
+  | { state: "lost"; cause: string; at: number }
+  | { state: "sealed"; summary: RecordingSummary };
+
+export interface Step {
+  id: string;
+  name: Text;
+  wording: Text;
+  required: boolean;
+}
+
+export interface MediaAccess {
+  room: string;
+  token: string;
+  publish: string;
+  watch: string;
+  sealed: boolean;
+  key: { recipient: Participant; wrapped: string };
+}
+
+export interface CallView {
+  session: string;
+  peer: string;
+  participants: Participant[];
+  recording: RecordingState;
+  started_at: number;
+  steps: Step[];
+  done: string[];
+  media: MediaAccess;
+}
+
+export type EndReason =
+  | "customer-left"
+  | "customer-away"
+  | "customer-hung-up"
+  | "agent-hung-up"
+  | "operator-ended"
+  | "recording-lost";
+
+export type TicketPhase =
+  | { phase: "waiting"; position: number; agents: number }
+  | { phase: "ringing" }
+  | { phase: "in-session"; call: CallView }
+  | { phase: "ended"; reason: EndReason; session: string | null; stars: number | null };
+
+export interface TicketView {
+  ticket: string;
+  institution: string;
+  queue: string;
+  number: number;
+  opened_at: number;
+  phase: TicketPhase;
+}
+
+export interface OpenedTicket {
+  ticket: string;
+  token: string;
+  view: TicketView;
+}
+
+export type Duty = "agent" | "operator" | "auditor";
+export type Presence = "offline" | "break" | "ready" | "ringing" | "busy" | "wrap-up";
+
+export interface StaffRef {
+  institution: string;
+  name: string;
+}
+
+export interface StaffView {
+  id: StaffRef;
+  display: string;
+  number: string;
+  duties: Duty[];
+  presence: Presence;
+}
+
+export interface LoginReply {
+  token: string;
+  staff: StaffView;
+  expires_at: number;
+}
+
+export interface RingView {
+  reservation: string;
+  customer: string;
+  queue: string;
+  queue_name: Text;
+  opened_at: number;
+  due_at: number;
+}
+
+export interface DeskView {
+  staff: StaffRef;
+  display: string;
+  presence: Presence;
+  since: number;
+  number: number;
+  waiting: number;
+  ring: RingView | null;
+  call: CallView | null;
+}
+
+export interface SessionEvent {
+  number: number;
+  at: number;
+  actor: string;
+  kind: string;
+  details: Record<string, string>;
+}
+
+export interface SessionView {
+  id: string;
+  institution: string;
+  queue: string;
+  customer: string;
+  agent: StaffRef;
+  agent_display: string;
+  edge: string;
+  recorders: string[];
+  started_at: number;
+  ended_at: number | null;
+  end_reason: EndReason | null;
+  recording: RecordingState;
+  stars: number | null;
+  events: SessionEvent[];
+}
+
+export type Role = "core" | "relay" | "recorder" | "edge";
+export type Zone = "outer" | "dmz" | "inner";
+
+export interface Member {
+  id: number;
+  name: string;
+  centre: string;
+  zone: Zone;
+  roles: Role[];
+  voice: "voter" | "learner" | "none";
+  mesh: string;
+  door: string;
+  public_key: string;
+}
+
+export interface NodeView {
+  member: Member;
+  up: boolean;
+  leader: boolean;
+  matched: number | null;
+  heard_ms: number | null;
+}
+
+export interface QueueView {
+  institution: string;
+  queue: string;
+  name: Text;
+  waiting: number;
+  longest_wait_ms: number;
+  ready: number;
+  busy: number;
+}
+
+export interface StatusView {
+  cluster: string;
+  version: string;
+  node: string;
+  leader: number | null;
+  term: number;
+  applied: number;
+  epoch: number;
+  quorum: { voters: number; up: number; needed: number };
+  cities: { id: string; name: Text }[];
+  centres: { id: string; city: string; name: Text }[];
+  nodes: NodeView[];
+  queues: QueueView[];
+  sessions_running: number;
+  recordings: number;
+  event_number: number;
+}
+
+export interface ClusterEvent {
+  number: number;
+  at: number;
+  institution: string | null;
+  change: { type: string } & Record<string, unknown>;
+}
