@@ -6,9 +6,8 @@
 //! That is harsher than a journalling file system: what holds here holds there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,72 +16,13 @@ use crate::{
     entropy::SeededEntropy,
 };
 
-/// Unit in which unsynced writes survive a power cut.
-const SECTOR_BYTES: usize = 512;
+use image::{Change, Content, Image, Naming};
+
+mod image;
 
 /// A simulated disk; clones are the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk(Arc<Mutex<Image>>);
-
-#[derive(Debug, Default)]
-struct Image {
-    dirs: BTreeSet<PathBuf>,
-    names: BTreeMap<PathBuf, usize>,
-    durable_names: BTreeMap<PathBuf, usize>,
-    /// Changes of names not covered by a directory sync, oldest first.
-    unsynced_names: Vec<Naming>,
-    files: Vec<Content>,
-    /// Grows at each crash: a handle of an earlier life is dead.
-    life: u64,
-    ops: u64,
-    cut_at: Option<u64>,
-    off: bool,
-    bytes_left: Option<(u64, io::ErrorKind)>,
-    sync_fails: bool,
-    sync_lies: bool,
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    written: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Write { offset: usize, data: Vec<u8> },
-    Resize(usize),
-}
-
-#[derive(Debug)]
-enum Naming {
-    Link(PathBuf, usize),
-    Unlink(PathBuf),
-    Rename(PathBuf, PathBuf, usize),
-}
-
-impl Naming {
-    fn dir(&self) -> &Path {
-        let (Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path, _)) = self;
-        path.parent().unwrap_or_else(|| Path::new(""))
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
-        match self {
-            Self::Link(path, file) => {
-                names.insert(path.clone(), *file);
-            }
-            Self::Unlink(path) => {
-                names.remove(path);
-            }
-            Self::Rename(from, to, file) => {
-                names.remove(from);
-                names.insert(to.clone(), *file);
-            }
-        }
-    }
-}
 
 impl SimDisk {
     /// An empty disk without limits.
@@ -93,22 +33,7 @@ impl SimDisk {
     /// Cuts the power and restores it: every handle is dead, faults are cleared, and of what was
     /// not synced a subset chosen by `seed` remains.
     pub fn crash(&self, seed: u64) {
-        let mut image = self.lock();
-        let seeded = SeededEntropy::new(seed);
-        // Some crashes keep almost everything and some almost nothing; middling ones hide faults.
-        let kept_percent = [0, 10, 50, 90, 100][usize::try_from(seeded.below(5)).unwrap_or(0)];
-        let mut names = image.durable_names.clone();
-        for naming in std::mem::take(&mut image.unsynced_names) {
-            if seeded.chance(kept_percent) {
-                naming.apply(&mut names);
-            }
-        }
-        for file in &mut image.files {
-            file.crash(&seeded, kept_percent);
-        }
-        image.names.clone_from(&names);
-        image.durable_names = names;
-        image.begin_life();
+        self.lock().crash(&SeededEntropy::new(seed));
     }
 
     /// Kills the process and starts it again on a machine that stays up: every handle is dead and
@@ -169,124 +94,6 @@ impl SimDisk {
             life: image.life,
         })
     }
-}
-
-impl Image {
-    const fn begin_life(&mut self) {
-        self.life += 1;
-        self.cut_at = None;
-        self.off = false;
-        self.bytes_left = None;
-        self.sync_fails = false;
-        self.sync_lies = false;
-    }
-
-    /// Counts one change or sync; an error when the power is off.
-    fn op(&mut self) -> io::Result<()> {
-        self.ops += 1;
-        if self.cut_at.is_some_and(|at| self.ops >= at) {
-            self.off = true;
-        }
-        self.powered()
-    }
-
-    fn powered(&self) -> io::Result<()> {
-        if self.off {
-            Err(io::Error::other("the power is cut"))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn find(&self, path: &Path) -> io::Result<usize> {
-        self.powered()?;
-        self.names
-            .get(&inside(path)?)
-            .copied()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn file(&mut self, file: usize) -> io::Result<&mut Content> {
-        self.files
-            .get_mut(file)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn name(&mut self, naming: Naming) {
-        naming.apply(&mut self.names);
-        self.unsynced_names.push(naming);
-    }
-
-    fn parent_exists(&self, path: &Path) -> io::Result<()> {
-        let parent = path.parent().unwrap_or_else(|| Path::new(""));
-        let there = parent.as_os_str().is_empty() || self.dirs.contains(parent);
-        if there {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::NotFound.into())
-        }
-    }
-}
-
-impl Content {
-    fn write(&mut self, offset: usize, data: &[u8]) {
-        put(&mut self.written, offset, data);
-        self.unsynced.push(Change::Write {
-            offset,
-            data: data.to_vec(),
-        });
-    }
-
-    fn crash(&mut self, seeded: &SeededEntropy, kept_percent: u64) {
-        let mut image = std::mem::take(&mut self.durable);
-        for change in std::mem::take(&mut self.unsynced) {
-            match change {
-                Change::Resize(len) if seeded.chance(kept_percent) => image.resize(len, 0),
-                Change::Resize(_) => {}
-                Change::Write { offset, data } => {
-                    crash_write(&mut image, offset, &data, seeded, kept_percent);
-                }
-            }
-        }
-        self.written.clone_from(&image);
-        self.durable = image;
-    }
-}
-
-/// Keeps some sectors of a write. The length may survive where the data did not (it reads zero).
-fn crash_write(
-    image: &mut Vec<u8>,
-    offset: usize,
-    data: &[u8],
-    seeded: &SeededEntropy,
-    kept_percent: u64,
-) {
-    let mut at = 0;
-    while at < data.len() {
-        let to_boundary = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
-        let end = data.len().min(at + to_boundary);
-        if seeded.chance(kept_percent) {
-            let torn = seeded.chance(10);
-            let whole = end - at;
-            let keep = if torn {
-                seeded.below(whole as u64) as usize
-            } else {
-                whole
-            };
-            put(image, offset + at, &data[at..at + keep]);
-        } else if seeded.chance(25) && image.len() < offset + end {
-            image.resize(offset + end, 0);
-        }
-        at = end;
-    }
-}
-
-fn put(image: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if image.len() < end {
-        image.resize(end, 0);
-    }
-    image[offset..end].copy_from_slice(data);
 }
 
 impl Disk for SimDisk {
@@ -483,88 +290,4 @@ impl DiskFile for SimFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = "d/f";
-
-    fn disk_with_file() -> (SimDisk, Box<dyn DiskFile>) {
-        let disk = SimDisk::new();
-        disk.create_dir(Path::new("d")).unwrap();
-        let file = disk.create(Path::new(FILE)).unwrap();
-        (disk, file)
-    }
-
-    #[test]
-    fn what_is_synced_survives_every_crash() {
-        for seed in 0..200 {
-            let (disk, file) = disk_with_file();
-            file.write_at(0, &[1; 3_000]).unwrap();
-            file.sync_data().unwrap();
-            disk.sync_dir(Path::new("d")).unwrap();
-            file.write_at(3_000, &[2; 3_000]).unwrap();
-            disk.crash(seed);
-            let data = disk.read(Path::new(FILE), 10_000).unwrap();
-            assert_eq!(&data[..3_000], &[1; 3_000], "seed {seed}");
-            assert!(
-                file.sync_data().is_err(),
-                "a handle must not outlive a crash"
-            );
-        }
-    }
-
-    #[test]
-    fn crashes_lose_names_data_order_and_halves_of_sectors() {
-        let (mut nameless, mut holed, mut torn, mut whole) = (0, 0, 0, 0);
-        for seed in 0..500 {
-            let (disk, file) = disk_with_file();
-            file.write_at(0, &[1; 4 * SECTOR_BYTES]).unwrap();
-            disk.crash(seed);
-            let Ok(data) = disk.read(Path::new(FILE), 10_000) else {
-                nameless += 1;
-                continue;
-            };
-            let kept = data.iter().filter(|byte| **byte == 1).count();
-            let last = data
-                .iter()
-                .rposition(|byte| *byte == 1)
-                .map_or(0, |at| at + 1);
-            holed += usize::from(kept < last);
-            torn += usize::from(kept % SECTOR_BYTES != 0);
-            whole += usize::from(kept == 4 * SECTOR_BYTES);
-        }
-        assert!(nameless > 0 && holed > 0 && torn > 0 && whole > 0);
-    }
-
-    #[test]
-    fn an_unsynced_rename_shows_the_old_content_or_the_new() {
-        let (mut old, mut new) = (0, 0);
-        for seed in 0..200 {
-            let (disk, _) = disk_with_file();
-            disk.write_whole(Path::new(FILE), b"old").unwrap();
-            disk.cut_after(4); // create, write, sync, rename, sync_dir: the cut is at the rename
-            let cut = disk.write_whole(Path::new(FILE), b"new");
-            assert!(cut.is_err());
-            disk.crash(seed);
-            assert_eq!(disk.read(Path::new(FILE), 9).unwrap(), b"old");
-            disk.cut_after(5);
-            disk.write_whole(Path::new(FILE), b"new").unwrap_err();
-            disk.crash(seed);
-            match disk.read(Path::new(FILE), 9).unwrap().as_slice() {
-                b"old" => old += 1,
-                b"new" => new += 1,
-                other => panic!("seed {seed}: a mixture, {other:?}"),
-            }
-        }
-        assert!(old > 0 && new > 0);
-    }
-
-    #[test]
-    fn a_full_disk_takes_what_fits_and_says_so() {
-        let (disk, file) = disk_with_file();
-        disk.fail_after(5, io::ErrorKind::StorageFull);
-        let error = file.write_at(0, b"12345678").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(file.len().unwrap(), 5);
-    }
-}
+mod tests;

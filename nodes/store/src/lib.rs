@@ -13,4 +13,4 @@ pub mod wal;
 pub use node_dir::{NodeDir, OpenNodeDirError};
 pub use snapshots::{SaveSnapshotError, Snapshot, Snapshots};
 pub use view::{OpenOutcome, OpenViewError, RedbView, SledView};
-pub use wal::{OpenWalError, Recovered, Wal};
+pub use wal::{OpenWalError, ReadWalError, Recovered, Wal};

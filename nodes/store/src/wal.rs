@@ -19,11 +19,13 @@ use std::{
 use guitai_host::{Disk, DiskFile};
 use guitai_types::limits::RPC_BYTES_MAX;
 
+pub use error::{OpenWalError, ReadWalError};
 use index::{Entry, Place, Source};
 use queue::Queue;
 use record::{Record, decode};
 use segments::{Change, file_name};
 
+mod error;
 mod index;
 mod queue;
 mod record;
@@ -87,65 +89,6 @@ pub struct Purged {
     pub index: u64,
     /// What the caller said about it (its log id).
     pub marker: Vec<u8>,
-}
-
-/// Why a log was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenWalError {
-    /// Something that was acknowledged is no longer what was written. This node must not vote:
-    /// remove it from the cluster and let it join again under a new id.
-    #[error("the log is damaged: {what} in {file} at byte {offset}", file = file.display())]
-    Damaged {
-        /// What is wrong.
-        what: &'static str,
-        /// The segment.
-        file: PathBuf,
-        /// Where in the segment.
-        offset: u64,
-    },
-    /// The disk refused.
-    #[error("we could not {doing} the log in {path}", path = path.display())]
-    Io {
-        /// The act.
-        doing: &'static str,
-        /// The directory or file.
-        path: PathBuf,
-        /// The disk's words.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// Why entries were not read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadWalError {
-    /// The log has no such entries (any more).
-    #[error("entries {wanted:?} were asked for, the log has {have:?}")]
-    Absent {
-        /// What was asked for.
-        wanted: Range<u64>,
-        /// What there is.
-        have: Range<u64>,
-    },
-    /// What is on the disk is not what was written.
-    #[error("entry {index} is damaged in {file} at byte {offset}", file = file.display())]
-    Damaged {
-        /// The entry.
-        index: u64,
-        /// The segment.
-        file: PathBuf,
-        /// Where in the segment.
-        offset: u64,
-    },
-    /// The disk refused.
-    #[error("we could not read entry {index}")]
-    Io {
-        /// The entry.
-        index: u64,
-        /// The disk's words.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// The log; clones are the same log. Writes happen in the order of the calls.
@@ -216,10 +159,21 @@ impl Wal {
 
     /// Entries of `range`, which must all be there.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, ReadWalError> {
+        self.read_within(range, usize::MAX)
+    }
+
+    /// The first entries of `range` that together have at most `bytes_max` bytes; one at least.
+    pub fn read_within(
+        &self,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ReadWalError> {
         if range.is_empty() {
             return Ok(vec![]);
         }
-        let sources = self.queue.look(|index| index.find(range.clone()))?;
+        let sources = self
+            .queue
+            .look(|index| index.find(range.clone(), bytes_max))?;
         let entries = range.zip(sources).map(|(index, source)| {
             let data = match source {
                 Source::Memory(entry) => entry.to_vec(),

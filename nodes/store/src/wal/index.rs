@@ -165,28 +165,49 @@ impl Index {
         }
     }
 
-    /// Where each entry of `range` can be read.
-    pub(super) fn find(&self, range: Range<u64>) -> Result<Vec<Source>, ReadWalError> {
+    /// Where the first entries of `range` can be read: as many as together have at most
+    /// `bytes_max` bytes, and one at least. All of `range` must be there.
+    pub(super) fn find(
+        &self,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<Source>, ReadWalError> {
         let have = self.range();
-        let absent = || ReadWalError::Absent {
-            wanted: range.clone(),
-            have: have.clone(),
-        };
         if range.start < have.start || range.end > have.end {
-            return Err(absent());
+            return Err(ReadWalError::Absent {
+                wanted: range,
+                have,
+            });
         }
-        let sources = range.clone().map(|index| {
-            let slot = self.slots.get(usize::try_from(index - self.start).ok()?)?;
-            if let Some(entry) = &slot.entry {
-                return Some(Source::Memory(Arc::clone(entry)));
+        let mut sources = Vec::new();
+        let mut bytes = 0_usize;
+        for index in range.clone() {
+            let Some((source, len)) = self.source(index) else {
+                return Err(ReadWalError::Absent {
+                    wanted: range,
+                    have,
+                });
+            };
+            bytes = bytes.saturating_add(len);
+            if bytes > bytes_max && !sources.is_empty() {
+                break;
             }
-            let place = slot.place?;
-            Some(Source::Disk(
-                Arc::clone(self.files.get(&place.segment)?),
-                place,
-            ))
-        });
-        sources.collect::<Option<_>>().ok_or_else(absent)
+            sources.push(source);
+        }
+        Ok(sources)
+    }
+
+    fn source(&self, index: u64) -> Option<(Source, usize)> {
+        let at = index.checked_sub(self.start)?;
+        let slot = self.slots.get(usize::try_from(at).ok()?)?;
+        if let Some(entry) = &slot.entry {
+            return Some((Source::Memory(Arc::clone(entry)), entry.len()));
+        }
+        let place = slot.place?;
+        Some((
+            Source::Disk(Arc::clone(self.files.get(&place.segment)?), place),
+            place.len,
+        ))
     }
 
     /// Reading back: where the log stands at the head of a segment.
@@ -298,7 +319,9 @@ mod tests {
         index.append(5, &[new]).unwrap();
         index.place(5, &old, at(0));
         index.shrink_cache();
-        assert!(matches!(&index.find(5..6).unwrap()[0], Source::Memory(entry) if entry.len() == 2));
+        assert!(
+            matches!(&index.find(5..6, 9).unwrap()[0], Source::Memory(entry) if entry.len() == 2)
+        );
     }
 
     #[test]

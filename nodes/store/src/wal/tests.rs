@@ -79,6 +79,23 @@ fn a_log_on_the_machines_disk_is_there_again() {
 }
 
 #[test]
+fn a_reader_takes_no_more_than_it_wants() {
+    let (wal, _) = open(&SimDisk::new()).unwrap();
+    // Old ones are on the disk, new ones in memory.
+    append(&wal, 0, vec![vec![7; 50]; 20]).unwrap();
+    for start in [0, 17] {
+        let entries = wal.read_within(start..20, 120).unwrap();
+        assert!(
+            (1..=2).contains(&entries.len()),
+            "{} from {start}",
+            entries.len()
+        );
+        assert_eq!(wal.read_within(start..20, 0).unwrap().len(), 1);
+    }
+    assert_eq!(wal.read_within(0..20, usize::MAX).unwrap().len(), 20);
+}
+
+#[test]
 fn an_entry_is_readable_before_it_is_durable() {
     let disk = SimDisk::new();
     let (wal, _) = open(&disk).unwrap();
@@ -208,6 +225,28 @@ fn a_flipped_bit_in_what_was_acknowledged_is_named() {
         *files.entry(at).or_insert(0) += 1;
     }
     assert!(files.len() > 2, "several segments were hit: {files:?}");
+}
+
+#[test]
+fn a_write_that_landed_on_an_earlier_record_is_named() {
+    let disk = SimDisk::new();
+    let (wal, _) = open(&disk).unwrap();
+    for index in 0..8 {
+        append(&wal, index, vec![vec![7; 100]]).unwrap();
+    }
+    drop(wal);
+    let path = Path::new("wal").join(file_name(1));
+    let bytes = disk.read(&path, 1 << 20).unwrap();
+    let records = records(&bytes);
+    // Sound by its checksum, but out of its place.
+    disk.open(&path)
+        .unwrap()
+        .write_at(records[5].start as u64, &bytes[records[2].clone()])
+        .unwrap();
+    match open(&disk) {
+        Err(OpenWalError::Damaged { offset, .. }) => assert_eq!(offset, records[5].start as u64),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

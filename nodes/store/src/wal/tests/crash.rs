@@ -164,9 +164,9 @@ fn run(seed: u64, before_each_life: impl Fn(&SimDisk)) -> Result<(), String> {
         }
         // The machine stays up now and then, so that a later cut takes what an earlier life wrote.
         if seeded.chance(25) {
-            disk.restart()
+            disk.restart();
         } else {
-            disk.crash(seeded.next())
+            disk.crash(seeded.next());
         }
     }
     let (wal, _) = open(&disk).map_err(|error| error.to_string())?;
