@@ -1,11 +1,59 @@
 //! What a core node must be told before it can take part.
 
+use std::sync::Arc;
+
+use guitai_host::{Disk, Kv};
+use guitai_types::{Member, NodeId};
+
+use crate::StartError;
+
+/// Entries applied since the last snapshot before the next is made. A restart replays at most about
+/// this many; a snapshot costs writing the whole state once.
+const SNAPSHOT_EVERY: u64 = 10_000;
+
+/// What a core node must be told.
+#[derive(Clone)]
+pub struct Config {
+    /// This node.
+    pub node: Member,
+    /// Core nodes it can reach before it knows the member list; with or without itself.
+    pub peers: Vec<Member>,
+    /// How long consensus waits.
+    pub timing: Timing,
+    /// Voters that should lead. When another node leads and one of these has caught up, leadership
+    /// is handed to it. Empty: whoever leads stays.
+    pub homes: Vec<NodeId>,
+    /// Where log (`raft-log`) and snapshots (`raft-snapshots`) are kept; everything acknowledged is
+    /// there.
+    pub disk: Arc<dyn Disk>,
+    /// A copy of the state for a fast restart; may be lost at any time.
+    pub view: Arc<dyn Kv>,
+    /// Entries between snapshots.
+    pub snapshot_every: u64,
+}
+
+impl Config {
+    /// The usual configuration.
+    pub fn new(node: Member, peers: Vec<Member>, disk: Arc<dyn Disk>, view: Arc<dyn Kv>) -> Self {
+        Self {
+            node,
+            peers,
+            timing: Timing::NEAR,
+            homes: Vec::new(),
+            disk,
+            view,
+            snapshot_every: SNAPSHOT_EVERY,
+        }
+    }
+}
+
 /// How long consensus waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// The leader speaks at least this often.
+    /// The leader speaks at least this often. At least the round trip to the farthest voter.
     pub heartbeat_ms: u64,
-    /// Lower bound of the random part of the election timeout; more than two heartbeats.
+    /// Lower bound of the random part of the election timeout; more than two heartbeats, and ten
+    /// times a write to the disk, or a busy disk costs more elections than a dead leader.
     pub election_min_ms: u64,
     /// Upper bound of it, and the length of the leader's lease: a follower stands for election
     /// after `election_max_ms` plus a random time between the two bounds.
@@ -20,11 +68,50 @@ impl Timing {
         election_max_ms: 400,
     };
     /// For centres in the other city: they may lead, but only when nobody near stands first. A
-    /// preference is a delay; forbidding election here leaves the cluster without leader when the
-    /// newest entry is only here.
+    /// preference is a delay: forbidding election here would leave the cluster without a leader
+    /// whenever the newest entry is only here.
     pub const FAR: Self = Self {
         heartbeat_ms: 50,
         election_min_ms: 600,
         election_max_ms: 900,
     };
+
+    /// Refuses bounds that contradict each other.
+    pub(crate) fn check(self) -> Result<(), StartError> {
+        let Self {
+            heartbeat_ms,
+            election_min_ms,
+            election_max_ms,
+        } = self;
+        if heartbeat_ms == 0 || heartbeat_ms.saturating_mul(2) >= election_min_ms {
+            let text = format!("election_min_ms {election_min_ms} is not above two heartbeats");
+            return Err(StartError::Timing(text));
+        }
+        if election_min_ms >= election_max_ms {
+            let text = format!("election_max_ms {election_max_ms} is not above election_min_ms");
+            return Err(StartError::Timing(text));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timing_that_elects_for_ever_is_refused() {
+        assert!(Timing::NEAR.check().is_ok());
+        assert!(Timing::FAR.check().is_ok());
+        let hasty = Timing {
+            heartbeat_ms: 100,
+            ..Timing::NEAR
+        };
+        assert!(matches!(hasty.check(), Err(StartError::Timing(_))));
+        let flat = Timing {
+            election_max_ms: 200,
+            ..Timing::NEAR
+        };
+        assert!(matches!(flat.check(), Err(StartError::Timing(_))));
+    }
 }

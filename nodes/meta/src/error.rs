@@ -1,5 +1,8 @@
 //! What can go wrong, one enum per operation.
 
+use std::io;
+
+use guitai_store::OpenWalError;
 use guitai_types::{Problem, limits::COMMAND_BYTES_MAX, problem::Code};
 
 /// Why a node cannot take part.
@@ -9,6 +12,18 @@ pub enum StartError {
     /// The bounds of the timing contradict each other.
     #[error("the timing is wrong: {0}")]
     Timing(String),
+    /// The log cannot be opened. A damaged one means that this node must not vote any more.
+    #[error("the raft log was not opened")]
+    Wal(#[from] OpenWalError),
+    /// The log cannot be read.
+    #[error("the raft log was not read")]
+    Log(#[source] io::Error),
+    /// The snapshot cannot be read or written.
+    #[error("the snapshot was not loaded")]
+    Snapshot(#[source] io::Error),
+    /// What log and snapshot say together makes no sense.
+    #[error("consensus did not start: {0}")]
+    Raft(String),
 }
 
 /// Why a write gave no reply. A refusal by the core is no error: it is a reply.

@@ -1,14 +1,32 @@
-//! Cluster metadata: drives openraft, keeps the core's state, forwards to the leader.
+//! Cluster metadata: agreed on by raft, decided by the core, served to everybody on the node.
 //!
-//! The decisions are in `guitai-meta-core`; here they are agreed on, kept and served.
+//! The decisions are in `guitai-meta-core`. Here is the driver: [`Meta`] is the handle; `log`,
+//! `machine`, `view` and `network` are what openraft asks for; `service` answers the other core
+//! nodes, `transport` reaches them, `duties` is what a leader does besides. Nothing outside this
+//! crate knows openraft.
 
+mod applied;
 mod config;
+mod directory;
+mod duties;
 mod error;
+mod events;
+mod log;
+mod machine;
 mod meta;
+mod network;
+mod raft;
+mod service;
 mod status;
+mod transport;
+mod view;
+mod wire;
 
-pub use config::Timing;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Timing};
 pub use error::{ReadError, StartError, WriteError};
 pub use guitai_meta_core::{Outcome, State};
-pub use meta::Meta;
+pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use status::RaftStatus;

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use guitai_types::NodeId;
+use openraft::{Instant as _, async_runtime::WatchReceiver as _};
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Meta;
 
 /// How consensus stands on this node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftStatus {
     /// The leader, if this node knows one.
     pub leader: Option<NodeId>,
@@ -15,7 +19,36 @@ pub struct RaftStatus {
     pub applied: u64,
     /// Last log index known to be durable on each node; only the leader knows, elsewhere empty.
     pub matched: BTreeMap<NodeId, u64>,
-    /// Milliseconds since each voter or learner was heard of: on the leader by its acknowledgements,
-    /// on a follower only the leader by its messages.
+    /// Milliseconds since each node was heard of: on the leader since it acknowledged, elsewhere
+    /// since it sent something, so mostly of the leader.
     pub heard_ms: BTreeMap<NodeId, u64>,
+    /// Nodes whose voice counts.
+    pub voters: Vec<NodeId>,
+}
+
+impl RaftStatus {
+    pub(crate) fn of(meta: &Meta) -> Self {
+        let metrics = meta.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let mut heard_ms = meta.directory().heard_ms(meta.now());
+        for (node, acked) in metrics.heartbeat.iter().flatten() {
+            if let Some(acked) = acked {
+                let ago = u64::try_from(acked.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let heard = heard_ms.entry(NodeId(*node)).or_insert(ago);
+                *heard = ago.min(*heard);
+            }
+        }
+        heard_ms.insert(NodeId(metrics.id), 0);
+        let replication = metrics.replication.iter().flatten();
+        let matched =
+            replication.filter_map(|(node, log)| Some((NodeId(*node), log.as_ref()?.index)));
+        Self {
+            leader: metrics.current_leader.map(NodeId),
+            term: metrics.current_term,
+            applied: metrics.last_applied.as_ref().map_or(0, |log| log.index),
+            matched: matched.collect(),
+            heard_ms,
+            voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
+        }
+    }
 }

@@ -1,0 +1,57 @@
+//! What this node has applied so far: the core's state, and how far it is. Read by everybody,
+//! changed by the state machine alone.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use guitai_meta_core::State;
+use tokio::sync::watch;
+
+use crate::raft::{LogId, Membership};
+
+/// State, and where in the log it stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Base {
+    pub(crate) state: State,
+    pub(crate) last: Option<LogId>,
+    pub(crate) membership: Membership,
+}
+
+/// The applied state; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Applied {
+    base: Arc<RwLock<Base>>,
+    /// Number of the newest event; subscribers wait on it and read the state's ring.
+    events: watch::Sender<u64>,
+}
+
+impl Applied {
+    pub(crate) fn new(base: Base) -> Self {
+        let (events, _) = watch::channel(base.state.event_number());
+        Self {
+            base: Arc::new(RwLock::new(base)),
+            events,
+        }
+    }
+
+    /// Looks at it. The look must be short: nothing is applied meanwhile.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Base) -> T) -> T {
+        // A panicking reader cannot have changed anything.
+        look(&self.base.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes it and wakes those who wait for events.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Base) -> T) -> T {
+        let mut base = self.base.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut base);
+        let number = base.state.event_number();
+        drop(base);
+        self.events
+            .send_if_modified(|newest| std::mem::replace(newest, number) != number);
+        result
+    }
+
+    /// Wakes whenever there are new events.
+    pub(crate) fn event_number(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
+    }
+}

@@ -1,0 +1,150 @@
+//! What the leader does besides agreeing: lets time pass, and hands leadership home.
+
+use std::time::Duration;
+
+use guitai_host::random_id;
+use guitai_types::{NodeId, RequestId, command::Command};
+use openraft::{ServerState, async_runtime::WatchReceiver as _};
+use tokio::sync::watch;
+
+use crate::{meta::Meta, status::RaftStatus};
+
+/// How often the leader looks whether something is due, in milliseconds: a desk rings at most this
+/// much longer than it should.
+const LOOK_MS: u64 = 100;
+/// After the cluster was without a leader for this long, in milliseconds, pages could not show that
+/// they are alive...
+const OUTAGE_MS: u64 = 10_000;
+/// ...so the new leader waits this long, in milliseconds, before it calls anybody away: a page
+/// touches its ticket every 10 s, and retries for as long.
+const MERCY_MS: u64 = 12_000;
+/// How long a leader stays before it hands over, in milliseconds: nobody hands over in a row.
+const HAND_OVER_AFTER_MS: u64 = 5_000;
+/// A node may take over when at most this many entries are missing there. Handing over to one that
+/// is far behind would leave the cluster without a leader until it has caught up.
+const HAND_OVER_BEHIND_MAX: u64 = 64;
+/// ...and was heard of within this, in milliseconds.
+const HAND_OVER_HEARD_MS: u64 = 1_000;
+
+/// Runs until the node stops.
+pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut term = None;
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        term = leading(&meta).map(|present| Term::follow(term, present, &meta));
+        if let Some(term) = &mut term {
+            if meta.now() >= term.ticks_from {
+                tick(&meta).await;
+            }
+            if meta.now() >= term.hands_over_from {
+                term.hands_over_from = meta.now() + Duration::from_millis(HAND_OVER_AFTER_MS);
+                hand_over(&meta).await;
+            }
+        }
+    }
+}
+
+/// A term in which this node leads.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    number: u64,
+    ticks_from: Duration,
+    hands_over_from: Duration,
+}
+
+impl Term {
+    fn follow(before: Option<Self>, number: u64, meta: &Meta) -> Self {
+        if let Some(same) = before.filter(|before| before.number == number) {
+            return same;
+        }
+        let now = meta.now();
+        let outage_ms = meta.wall().since(meta.peek(|state| state.clock()));
+        let mercy_ms = if outage_ms > OUTAGE_MS { MERCY_MS } else { 0 };
+        Self {
+            number,
+            ticks_from: now + Duration::from_millis(mercy_ms),
+            hands_over_from: now + Duration::from_millis(HAND_OVER_AFTER_MS),
+        }
+    }
+}
+
+/// The term, if this node leads.
+fn leading(meta: &Meta) -> Option<u64> {
+    let metrics = meta.raft().metrics();
+    let metrics = metrics.borrow_watched();
+    (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+}
+
+async fn tick(meta: &Meta) {
+    let (due, clock) = meta.peek(|state| (state.next_due(), state.clock()));
+    // This node's clock may be behind the one of the leader before.
+    let now = meta.wall().max(clock);
+    if due.is_some_and(|due| due <= now) {
+        let request = random_id(meta.entropy(), RequestId::from_random);
+        // If it does not come through, the next look proposes another.
+        meta.propose_here(request, &Command::Tick).await;
+    }
+}
+
+async fn hand_over(meta: &Meta) {
+    let homes = meta.homes();
+    if homes.is_empty() || homes.contains(&meta.id()) {
+        return;
+    }
+    let status = RaftStatus::of(meta);
+    if let Some(heir) = heir(homes, &status) {
+        tracing::info!(%heir, "handing leadership to a node that should lead");
+        if let Err(error) = meta.raft().trigger().transfer_leader(heir.0).await {
+            tracing::warn!(%error, "leadership was not handed over");
+        }
+    }
+}
+
+/// The first of the homes that votes, is alive and has nearly everything.
+fn heir(homes: &[NodeId], status: &RaftStatus) -> Option<NodeId> {
+    let newest = status
+        .matched
+        .values()
+        .copied()
+        .max()
+        .unwrap_or(0)
+        .max(status.applied);
+    let is_ready = |node: &&NodeId| {
+        let matched = status.matched.get(node).copied();
+        let heard_ms = status.heard_ms.get(node).copied().unwrap_or(u64::MAX);
+        status.voters.contains(node)
+            && heard_ms <= HAND_OVER_HEARD_MS
+            && matched.is_some_and(|matched| newest.saturating_sub(matched) <= HAND_OVER_BEHIND_MAX)
+    };
+    homes.iter().find(is_ready).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_living_voter_that_caught_up_inherits() {
+        let [far, behind, silent, learner, good] = [5, 1, 2, 3, 4].map(NodeId);
+        let status = RaftStatus {
+            matched: [
+                (far, 1_000),
+                (behind, 900),
+                (silent, 1_000),
+                (learner, 1_000),
+                (good, 990),
+            ]
+            .into(),
+            heard_ms: [(behind, 1), (silent, 5_000), (learner, 1), (good, 20)].into(),
+            voters: vec![far, behind, silent, good],
+            ..RaftStatus::default()
+        };
+        assert_eq!(heir(&[behind, silent, learner, good], &status), Some(good));
+        assert_eq!(heir(&[behind, silent, learner], &status), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! openraft's log storage on our write-ahead log. Entries, votes and log ids are JSON in it.
+
+use std::{
+    fmt::Debug,
+    io,
+    ops::{Bound, RangeBounds},
+};
+
+use guitai_store::Wal;
+use openraft::{
+    LogState, OptionalSend, RaftLogReader,
+    entry::RaftEntry,
+    storage::{IOFlushed, RaftLogStorage},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use crate::raft::{Entry, LogId, Types, Vote};
+
+/// Bytes of entries sent to a follower at once; with the frame around it below `RPC_BYTES_MAX`.
+const REPLICATION_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(
+    REPLICATION_BYTES_MAX + guitai_types::limits::COMMAND_BYTES_MAX * 4
+        < guitai_types::limits::RPC_BYTES_MAX
+);
+
+/// The log; clones are the same log.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    wal: Wal,
+}
+
+impl LogStore {
+    pub(crate) fn new(wal: Wal) -> Self {
+        Self { wal }
+    }
+
+    /// Id of the last entry, or of the last purged one when there is none after it.
+    pub(crate) fn last(&self) -> io::Result<Option<LogId>> {
+        match self.wal.range().last() {
+            Some(index) => {
+                let entry = self.read(index, index + 1)?.pop();
+                Ok(entry.map(|entry| entry.log_id()))
+            }
+            None => self.purged(),
+        }
+    }
+
+    fn purged(&self) -> io::Result<Option<LogId>> {
+        self.wal
+            .purged()
+            .map(|purged| parse(&purged.marker))
+            .transpose()
+    }
+
+    fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
+        let have = self.wal.range();
+        let range = from.max(have.start)..to.min(have.end);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.wal.read(range).map_err(io::Error::other)?;
+        entries.iter().map(|(_, bytes)| parse(bytes)).collect()
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> Result<Vec<Entry>, io::Error>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let from = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(index) => index.saturating_add(1),
+            Bound::Excluded(index) => *index,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(from, to)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        self.wal.vote().map(|bytes| parse(&bytes)).transpose()
+    }
+
+    /// The first entries of the range that together are not too large for one message; at least one.
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let have = self.wal.range();
+        let range = start.max(have.start)..end.min(have.end);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        for (_, entry) in self.wal.read(range).map_err(io::Error::other)? {
+            bytes += entry.len();
+            if bytes > REPLICATION_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push(parse(&entry)?);
+        }
+        Ok(entries)
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+        Ok(LogState {
+            last_purged_log_id: self.purged()?,
+            last_log_id: self.last()?,
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let vote = json(vote)?;
+        durable(|done| self.wal.save_vote_then(vote, done)).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        // A hint for a faster restart; there is nothing to un-commit.
+        match committed {
+            Some(committed) => self.wal.save_committed(json(&committed)?),
+            None => Ok(()),
+        }
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        self.wal.committed().map(|bytes| parse(&bytes)).transpose()
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut first = None;
+        let mut encoded = Vec::new();
+        for entry in entries {
+            first.get_or_insert(entry.log_id().index);
+            encoded.push(json(&entry)?);
+        }
+        match first {
+            Some(first) => {
+                self.wal
+                    .append(first, encoded, move |result| callback.io_completed(result));
+            }
+            None => callback.io_completed(Ok(())),
+        }
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        let last = last_log_id.map(|log_id| log_id.index);
+        durable(|done| self.wal.truncate_after_then(last, done)).await
+    }
+
+    /// openraft asks for this only after a snapshot that covers it was built or installed, and
+    /// both return only when it is durable.
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        let marker = json(&log_id)?;
+        durable(|done| self.wal.purge_through_then(log_id.index, marker, done)).await
+    }
+}
+
+type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// Waits for the log's writer without holding a thread of the runtime.
+async fn durable(ask: impl FnOnce(Done)) -> io::Result<()> {
+    let (tell, told) = oneshot::channel();
+    // The waiter may be gone at shutdown; then nobody needs the answer.
+    ask(Box::new(move |result| drop(tell.send(result))));
+    told.await
+        .unwrap_or_else(|_gone| Err(io::Error::other("the log's writer has stopped")))
+}
+
+fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(io::Error::other)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(bytes).map_err(io::Error::other)
+}
