@@ -380,12 +380,14 @@ fn reset_secret(identity: &x509::Identity) -> [u8; 32] {
     guitai_crypto::sm3::hash(&identity.key.to_pkcs8_der())
 }
 
-/// Closes a connection also when its handler panics.
+/// Closes a connection also when its handler panics. One that is closed already keeps its reason.
 struct CloseOnDrop(Connection);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(VarInt::from_u32(0), b"");
+        if self.0.close_reason().is_none() {
+            self.0.close(VarInt::from_u32(0), b"");
+        }
     }
 }
 

@@ -42,3 +42,6 @@ const TUNNEL_STREAMS_MAX: u32 = 8_192;
 
 const _: () = assert!(ASKS_MAX + WATCHES_MAX < TUNNEL_STREAMS_MAX as usize);
 const _: () = assert!(REFUSALS_MAX > 0);
+
+#[cfg(test)]
+mod tests;

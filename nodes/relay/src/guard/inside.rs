@@ -389,7 +389,9 @@ struct CloseOnDrop<'a>(&'a Link);
 
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.conn.close(VarInt::from_u32(0), b"");
+        if self.0.conn.close_reason().is_none() {
+            self.0.conn.close(VarInt::from_u32(0), b"");
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Refusal {
 /// What became of a message, for counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// Made anew and sent on.
+    /// Checked and made anew.
     Passed,
     /// See [`Refusal::TooLarge`].
     TooLarge,
