@@ -32,7 +32,7 @@ pub struct Gcm(GcmBackend);
 
 enum GcmBackend {
     #[cfg(target_arch = "x86_64")]
-    Gfni(gfni::Gcm),
+    Gfni(Box<gfni::Gcm>),
     Portable(Box<portable::Gcm>),
 }
 
@@ -42,7 +42,7 @@ impl Gcm {
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(token) = gfni::Token::detect() {
-            return Self(GcmBackend::Gfni(gfni::Gcm::new(token, key)));
+            return Self(GcmBackend::Gfni(Box::new(gfni::Gcm::new(token, key))));
         }
         Self::portable(key)
     }
@@ -104,7 +104,7 @@ pub struct Block(BlockBackend);
 
 enum BlockBackend {
     #[cfg(target_arch = "x86_64")]
-    Gfni(gfni::Block),
+    Gfni(Box<gfni::Block>),
     Portable(Box<portable::Block>),
 }
 
@@ -114,7 +114,7 @@ impl Block {
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(token) = gfni::Token::detect() {
-            return Self(BlockBackend::Gfni(gfni::Block::new(token, key)));
+            return Self(BlockBackend::Gfni(Box::new(gfni::Block::new(token, key))));
         }
         Self::portable(key)
     }
@@ -165,7 +165,9 @@ mod tests {
     }
 
     fn bytes(length: usize, seed: usize) -> Vec<u8> {
-        (0..length).map(|i| ((i + seed) * 167 >> 3) as u8).collect()
+        (0..length)
+            .map(|i| (((i + seed) * 167) >> 3) as u8)
+            .collect()
     }
 
     #[test]

@@ -424,7 +424,7 @@ fn multiply(a: __m128i, b: __m128i) -> __m128i {
 fn powers(schedule: &Schedule) -> Powers {
     let h = u128::from_be_bytes(encrypt_block(schedule, [0; 4]));
     let carry = h >> 127;
-    let h = from_u128(h << 1 ^ carry * (0xc2 << 120 | 1));
+    let h = from_u128((h << 1) ^ (carry * ((0xc2 << 120) | 1)));
     let mut powers = Powers([0; 16]);
     let mut power = h;
     for out in powers.0.iter_mut().rev() {
