@@ -26,6 +26,20 @@ pub enum Command {
     Openapi,
 }
 
+impl Command {
+    /// How it was asked to show things; `None` where there is no choice.
+    pub(crate) fn output(&self) -> Option<&Output> {
+        match self {
+            Self::Status(view) | Self::Nodes(view) | Self::Recordings(view) => Some(&view.output),
+            Self::Sessions(sessions) => Some(&sessions.output),
+            Self::Evidence(Evidence::Export(export)) => Some(&export.output),
+            Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
+            Self::Demo(demo) => Some(&demo.output),
+            Self::Openapi => None,
+        }
+    }
+}
+
 /// Arguments of a command that shows something.
 #[derive(Debug, Args)]
 pub struct View {

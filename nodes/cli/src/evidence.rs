@@ -50,7 +50,7 @@ pub(crate) async fn fetch(door: &Door, session: &SessionId, out: &Path) -> Resul
     let mut pieces = door.download(&path).await?;
     // The whole stream first: half a package in a directory would look like a broken one.
     let local = |error: &std::io::Error| Failure::local("keeping the download", error);
-    let mut file = spool().map_err(|error| local(&error))?;
+    let mut file: File = tempfile::tempfile().map_err(|error| local(&error))?;
     let mut bytes = 0;
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
@@ -75,11 +75,6 @@ pub(crate) async fn fetch(door: &Door, session: &SessionId, out: &Path) -> Resul
     }
 }
 
-/// A file without a name, gone when it is closed.
-fn spool() -> std::io::Result<File> {
-    tempfile::tempfile()
-}
-
 pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Failure> {
     let Verify { dir, root, output } = arguments;
     if !dir.is_dir() {
@@ -90,18 +85,19 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
         ));
     }
     let expected_root = root.as_deref().map(read_root).transpose()?;
-    let report = guitai_evidence::verify(dir, &Options { expected_root });
+    let report = guitai_evidence::verify(dir, Options { expected_root });
     let text = if output.json { show::json(&report)? } else { words(&report, lang) };
     Ok(Verified { text, ok: report.ok })
 }
 
-fn read_root(path: &Path) -> Result<Vec<u8>, Failure> {
+/// Fingerprint of the root certificate in a PEM file.
+pub(crate) fn read_root(path: &Path) -> Result<[u8; 32], Failure> {
     let pem = std::fs::read_to_string(path)
         .map_err(|error| Failure::local("reading the root certificate", &error))?;
     let roots = guitai_crypto::x509::certificates_from_pem(&pem)
         .map_err(|error| Failure::local("reading the root certificate", &error))?;
     match <[Vec<u8>; 1]>::try_from(roots) {
-        Ok([root]) => Ok(root),
+        Ok([root]) => Ok(guitai_evidence::fingerprint(&root)),
         Err(roots) => Err(Failure::usage(
             format!("{} holds {} certificates, one is needed", path.display(), roots.len()),
             "给出仅含一张根证书的 PEM 文件",
@@ -157,4 +153,103 @@ fn words(report: &Report, lang: Language) -> String {
         (false, Language::En) => format!("NOT verified: {faults} fault(s)\n"),
     });
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_evidence::{Check, Facts, Item};
+    use guitai_types::{Hex, UnixMillis};
+
+    use super::*;
+
+    fn report(faulty: bool) -> Result<Report, guitai_types::IdError> {
+        let mut items = vec![
+            Item { what: Check::Manifest, ok: true, detail: "version 1".to_owned(), file: None },
+            Item { what: Check::Files, ok: !faulty, detail: "12 files".to_owned(), file: None },
+        ];
+        if faulty {
+            items[1].detail = "SM3 differs".to_owned();
+            items[1].file = Some("tracks/1/000003.m4s".to_owned());
+        }
+        let facts = Facts {
+            session: "5e55".parse()?,
+            signer: "a1-2".to_owned(),
+            root_fingerprint: Hex(vec![0xab; 4]),
+            root_expected: false,
+            root: Hex(vec![0xcd; 4]),
+            sealed_at: UnixMillis(1_795_300_000_000),
+            duration_ms: 8_000,
+            files: 30,
+            bytes: 512_000,
+            tracks: 4,
+            gaps: 0,
+            steps_missing: Vec::new(),
+        };
+        Ok(Report { ok: !faulty, items, facts: Some(facts) })
+    }
+
+    #[test]
+    fn a_sound_package_in_english() -> Result<(), guitai_types::IdError> {
+        assert_eq!(
+            words(&report(false)?, Language::En),
+            "\
+result  check                            file  detail
+ok      manifest canonical and complete        version 1
+ok      size and SM3 of every file             12 files
+
+session                 5e55
+signer                  a1-2
+sealed at               2026-11-21 22:26:40Z
+length                  8000 ms
+tracks                  4
+files                   30 (512000 B)
+declared gaps           0
+required steps missing
+Merkle root             cdcdcdcd
+root fingerprint        abababab
+note: no --root was given; compare the root fingerprint above with its owner
+
+verified
+"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_broken_package_in_chinese() -> Result<(), guitai_types::IdError> {
+        assert_eq!(
+            words(&report(true)?, Language::Zh),
+            "\
+结果  检查项                  文件                 细节
+通过  清单为规范格式且完整                         version 1
+不符  每个文件的大小和 SM3    tracks/1/000003.m4s  SM3 differs
+
+会话                5e55
+签名者              a1-2
+封存于              2026-11-21 22:26:40Z
+时长                8000 ms
+轨道                4
+文件                30 (512000 B)
+声明的缺口          0
+未完成的必做步骤
+默克尔根            cdcdcdcd
+根证书指纹          abababab
+注意:未用 --root 指定信任的根证书,请当面核对上面的根证书指纹
+
+校验不通过:1 处不符
+"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn json_is_the_report() -> Result<(), Box<dyn std::error::Error>> {
+        let text = show::json(&report(true)?)?;
+        let value: serde_json::Value = serde_json::from_str(&text)?;
+        assert_eq!(value["ok"], false);
+        assert_eq!(value["items"][1]["what"], "files");
+        assert_eq!(value["items"][1]["file"], "tracks/1/000003.m4s");
+        assert_eq!(value["facts"]["tracks"], 4);
+        Ok(())
+    }
 }

@@ -6,20 +6,75 @@
 
 mod args;
 mod cluster;
+pub mod demo;
+mod evidence;
+mod failure;
+mod http;
 mod language;
+mod show;
+mod sse;
+mod staff;
+mod table;
 
 use std::process::ExitCode;
+
+use guitai_host::SystemClock;
 
 pub use crate::{
     args::{
         Access, Command, Demo, Evidence, Export, Output, SessionState, Sessions, Verify, View,
     },
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
+    failure::{FAILED, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
 };
 
-/// Runs one command and says how it went.
+/// The description of the HTTP interface; a test of `api` keeps it the same as what is served.
+const OPENAPI: &str = include_str!("../../../docs/reference/openapi.json");
+
+/// What a command has to say when it is done.
+struct Done {
+    text: String,
+    exit: u8,
+}
+
+/// Runs one command, prints what it has to say, and gives its exit code.
 pub async fn run(command: Command) -> ExitCode {
-    drop(command);
-    unimplemented!("first phase")
+    let output = command.output().cloned();
+    let json = output.as_ref().is_some_and(|output| output.json);
+    let lang = Language::choose(output.and_then(|output| output.lang));
+    match answer(command, lang).await {
+        Ok(Done { text, exit }) => {
+            print!("{text}");
+            ExitCode::from(exit)
+        }
+        Err(failure) => failure.report(json, lang),
+    }
+}
+
+async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
+    let done = |text| Done { text, exit: 0 };
+    match command {
+        Command::Status(view) => show::status(&view, lang).await.map(done),
+        Command::Nodes(view) => show::nodes(&view, lang).await.map(done),
+        Command::Sessions(arguments) => show::sessions(&arguments, lang).await.map(done),
+        Command::Recordings(view) => show::recordings(&view, lang).await.map(done),
+        Command::Evidence(Evidence::Export(arguments)) => {
+            evidence::export(&arguments, lang).await.map(done)
+        }
+        Command::Evidence(Evidence::Verify(arguments)) => {
+            let evidence::Verified { text, ok } = evidence::verify(&arguments, lang)?;
+            Ok(Done { text, exit: if ok { 0 } else { NOT_VERIFIED } })
+        }
+        Command::Demo(arguments) => make_calls(arguments, lang).await,
+        Command::Openapi => Ok(done(OPENAPI.to_owned())),
+    }
+}
+
+async fn make_calls(arguments: Demo, lang: Language) -> Result<Done, Failure> {
+    let Demo { calls, keep_package, data, output } = arguments;
+    let setting = demo::Setting::read(&data, keep_package)?;
+    let report = demo::run(&setting, calls, &SystemClock).await?;
+    let text = if output.json { show::json(&report)? } else { report.to_words(lang) };
+    Ok(Done { text, exit: if report.ok { 0 } else { NOT_VERIFIED } })
 }

@@ -1,0 +1,242 @@
+//! One side's media: publish the sample, sealed; watch the other side, open it, compare.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use guitai_crypto::sframe::{Opener, Sealer};
+use guitai_host::Clock;
+use guitai_relay::{
+    client::{Announcement, Connection, Event, Publisher, Room, Subscriber},
+    hang::{AUDIO_TRACK, AudioConfig, Catalog, VIDEO_TRACK, VideoConfig},
+};
+use guitai_types::{
+    Code, Hex,
+    view::{DoorView, MediaAccess},
+};
+use tokio::sync::watch;
+use url::Url;
+
+use super::{
+    report::Side,
+    sample::{Frame, Sample, Track},
+};
+use crate::failure::Failure;
+
+/// How old a group may grow before a viewer gives it up: on a loaded machine, rather late than never.
+const AGE_MAX: Duration = Duration::from_secs(5);
+/// No time yet.
+const NEVER: u64 = u64::MAX;
+
+/// Who takes part: number in key ids, as `docs/reference/media.md` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Customer = 1,
+    Agent = 2,
+}
+
+/// What one side needs to take part.
+pub(super) struct Part<'a> {
+    pub(super) role: Role,
+    pub(super) access: &'a MediaAccess,
+    pub(super) door: &'a DoorView,
+    pub(super) key: [u8; 32],
+    pub(super) shows: &'a Sample,
+    pub(super) sees: &'a Sample,
+}
+
+/// What one side has done so far.
+#[derive(Debug)]
+pub(super) struct Tally {
+    sent: AtomicU64,
+    seen: AtomicU64,
+    broken: AtomicU64,
+    first_picture_ms: AtomicU64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { sent: zero(), seen: zero(), broken: zero(), first_picture_ms: AtomicU64::new(NEVER) }
+    }
+}
+
+impl Tally {
+    /// As the report shows it; times are since `since_ms`.
+    pub(super) fn side(&self, since_ms: u64) -> Side {
+        let first = self.first_picture_ms.load(Ordering::Relaxed);
+        Side {
+            sent: self.sent.load(Ordering::Relaxed),
+            seen: self.seen.load(Ordering::Relaxed),
+            broken: self.broken.load(Ordering::Relaxed),
+            first_frame_ms: (first != NEVER).then(|| first.saturating_sub(since_ms)),
+        }
+    }
+
+    fn saw(&self, track: Track, sound: bool, now_ms: u64) {
+        if !sound {
+            self.broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.seen.fetch_add(1, Ordering::Relaxed);
+        if track == Track::Video {
+            self.first_picture_ms.fetch_min(now_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Connects over WebTransport, as a browser does.
+pub(super) async fn connect(part: &Part<'_>) -> Result<Connection, Failure> {
+    let MediaAccess { room, token, .. } = part.access;
+    let address = format!("{}{room}?jwt={token}", part.door.webtransport);
+    // The address holds a token: it is not told.
+    let url = Url::parse(&address)
+        .map_err(|error| Failure::local("making the media address", &error))?;
+    let pins = part.door.certificate_hashes.iter().map(|hash| {
+        Hex::parse(hash).and_then(|hash| <[u8; 32]>::try_from(hash.0).ok())
+    });
+    let pins: Option<Vec<_>> = pins.collect();
+    let pins = pins.ok_or_else(|| Failure::new(Code::Internal, "the door names a wrong hash"))?;
+    Connection::connect_webtransport(&url, &pins).await.map_err(|error| {
+        let door = part.door.webtransport.as_str();
+        Failure::not_reachable(door, &error)
+    })
+}
+
+/// Publishes and watches until `over` says so.
+pub(super) async fn take_part(
+    part: &Part<'_>,
+    connection: &Connection,
+    tally: &Tally,
+    clock: &dyn Clock,
+    over: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let publish = publish(part, connection, tally, clock, over.clone());
+    let watch = watch_other(part, connection.room().clone(), tally, clock, over);
+    let (published, watched) = tokio::join!(publish, watch);
+    published.and(watched)
+}
+
+async fn publish(
+    part: &Part<'_>,
+    connection: &Connection,
+    tally: &Tally,
+    clock: &dyn Clock,
+    mut over: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let mut publisher = announce(part, connection)?;
+    let mut seals = part.access.sealed.then(|| Seals::new(part));
+    let began = clock.monotonic();
+    for frame in part.shows.endless() {
+        let due = began + Duration::from_micros(frame.at_us);
+        let wait = due.saturating_sub(clock.monotonic());
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = over.wait_for(|over| *over) => break,
+        }
+        write(&mut publisher, seals.as_mut(), &frame)?;
+        tally.sent.fetch_add(1, Ordering::Relaxed);
+    }
+    publisher.finish().map_err(|error| Failure::local("ending the broadcast", &error))
+}
+
+fn announce(part: &Part<'_>, connection: &Connection) -> Result<Publisher, Failure> {
+    let instance = Hex(guitai_crypto::random::array::<8>().to_vec());
+    let name = format!("{}/{instance}.hang", part.access.publish);
+    let video = VideoConfig::h264("avc1.42c01f", 640, 360, 15.0, 200_000);
+    let mut catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
+    if part.access.sealed {
+        catalog = catalog.sealed_by(part.role as u64);
+    }
+    connection.publish(&name, &catalog).map_err(|error| Failure::local("publishing", &error))
+}
+
+fn write(
+    publisher: &mut Publisher,
+    seals: Option<&mut Seals>,
+    frame: &Frame,
+) -> Result<(), Failure> {
+    let sealed = seals.map(|seals| seals.seal(frame));
+    let payload = sealed.as_deref().unwrap_or(frame.data);
+    let written = match frame.track {
+        Track::Video => publisher.video(frame.at_us, frame.key, payload),
+        Track::Audio => publisher.audio(frame.at_us, payload),
+    };
+    written.map_err(|error| Failure::local("publishing a frame", &error))
+}
+
+/// The two tracks' keys. Counters begin at a random place for each broadcast, so that one published again
+/// never repeats a nonce.
+struct Seals {
+    video: Sealer,
+    audio: Sealer,
+}
+
+impl Seals {
+    fn new(part: &Part<'_>) -> Self {
+        let instance = u32::from_be_bytes(guitai_crypto::random::array());
+        let first = u64::from(instance) << 32;
+        let kid = part.role as u64 * 2;
+        Self {
+            video: Sealer::new(&part.key, kid, first),
+            audio: Sealer::new(&part.key, kid + 1, first),
+        }
+    }
+
+    fn seal(&mut self, frame: &Frame) -> Vec<u8> {
+        match frame.track {
+            Track::Video => self.video.seal(VIDEO_TRACK.as_bytes(), frame.data),
+            Track::Audio => self.audio.seal(AUDIO_TRACK.as_bytes(), frame.data),
+        }
+    }
+}
+
+async fn watch_other(
+    part: &Part<'_>,
+    room: Room,
+    tally: &Tally,
+    clock: &dyn Clock,
+    mut over: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let opener = part.access.sealed.then(|| Opener::new(&part.key));
+    let mut broadcasts = room.announced(&part.access.watch);
+    let watching = async {
+        while let Some(change) = broadcasts.next().await {
+            let Announcement::Started(name) = change else { continue };
+            let subscriber = room.subscribe(&name, AGE_MAX).await;
+            let subscriber =
+                subscriber.map_err(|error| Failure::local("watching the other side", &error))?;
+            read(part, subscriber, opener.as_ref(), tally, clock).await;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        watched = watching => watched,
+        _ = over.wait_for(|over| *over) => Ok(()),
+    }
+}
+
+async fn read(
+    part: &Part<'_>,
+    mut subscriber: Subscriber,
+    opener: Option<&Opener>,
+    tally: &Tally,
+    clock: &dyn Clock,
+) {
+    while let Some(event) = subscriber.next().await {
+        let Event::Frame(frame) = event else { continue };
+        let track = match &*frame.track {
+            VIDEO_TRACK => Track::Video,
+            AUDIO_TRACK => Track::Audio,
+            _ => continue,
+        };
+        let opened = match opener {
+            Some(opener) => opener.open(frame.track.as_bytes(), &frame.payload).ok(),
+            None => Some(frame.payload.to_vec()),
+        };
+        let sound = opened.is_some_and(|data| part.sees.has(track, frame.timestamp_us, &data));
+        let now_ms = u64::try_from(clock.monotonic().as_millis()).unwrap_or(NEVER);
+        tally.saw(track, sound, now_ms);
+    }
+}

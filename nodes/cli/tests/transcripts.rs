@@ -1,0 +1,89 @@
+//! What the user sees: help, and the exit code of every way to fail, as the binary gives them.
+
+use std::process::ExitCode;
+
+use clap::{Command as Clap, FromArgMatches as _, Subcommand as _};
+use guitai_cli::{Command, NOT_REACHABLE, NOT_VERIFIED, USAGE};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn parser() -> Clap {
+    Command::augment_subcommands(Clap::new("guitai").subcommand_required(true))
+}
+
+async fn run(words: &[&str]) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let matches = parser().try_get_matches_from([&["guitai"], words].concat())?;
+    Ok(guitai_cli::run(Command::from_arg_matches(&matches)?).await)
+}
+
+#[test]
+fn help_names_every_command_in_both_languages() {
+    let help = parser().render_help().to_string();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "  status      集群概览 / The cluster at a glance",
+            "  nodes       节点一览 / The nodes and how they are",
+            "  sessions    会话一览 / The sessions",
+            "  recordings  录制一览 / The recordings",
+            "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
+            "  demo        经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use",
+            "  openapi     打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)",
+            "  help        Print this message or the help of the given subcommand(s)",
+        ]
+    );
+}
+
+#[test]
+fn the_arguments_are_sound_and_the_environment_s_secrets_stay_hidden() {
+    parser().debug_assert();
+    // A value set in the environment would be shown in the help otherwise.
+    for command in parser().get_subcommands() {
+        for argument in command.get_arguments() {
+            if argument.get_env().is_some_and(|name| name != "GUITAI_URL") {
+                assert!(argument.is_hide_env_values_set(), "{}", argument.get_id());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn evidence_that_is_none_is_not_verified() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("stray.txt"), "no evidence")?;
+    let path = dir.path().to_str().ok_or("path")?;
+    assert_eq!(run(&["evidence", "verify", path]).await?, ExitCode::from(NOT_VERIFIED));
+    assert_eq!(run(&["evidence", "verify", path, "--json"]).await?, ExitCode::from(NOT_VERIFIED));
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_usage_has_its_own_code() -> Outcome {
+    let missing = "no-such-directory";
+    assert_eq!(run(&["evidence", "verify", missing]).await?, ExitCode::from(USAGE));
+    assert_eq!(run(&["status", "--data", missing]).await?, ExitCode::from(USAGE));
+    assert_eq!(run(&["demo", "--data", missing]).await?, ExitCode::from(USAGE));
+    assert!(run(&["sessions", "--state", "sleeping"]).await.is_err(), "clap refuses with 2 itself");
+    assert!(run(&["demo", "--calls", "0"]).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_there_has_its_own_code() -> Outcome {
+    // Port 9 of the loopback has no listener: the kernel refuses at once.
+    let words = ["nodes", "--url", "http://127.0.0.1:9", "--token", "x.y", "--json"];
+    assert_eq!(run(&words).await?, ExitCode::from(NOT_REACHABLE));
+    Ok(())
+}
+
+#[tokio::test]
+async fn openapi_needs_nobody() -> Outcome {
+    assert_eq!(run(&["openapi"]).await?, ExitCode::SUCCESS);
+    Ok(())
+}
