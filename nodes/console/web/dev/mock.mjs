@@ -1,8 +1,10 @@
 // A stand-in for the doors while the pages are worked on: one process, everything in memory, no promises kept.
 // Never part of the build. `node dev/mock.mjs [port]`; media goes to a relay named by MOCK_WEBTRANSPORT and
-// MOCK_CERT_HASH, when there is one.
+// MOCK_CERT_HASH, when there is one. MOCK_TOKENS is a file {"customer": …, "agent": …} with media tokens of the
+// session named by MOCK_SESSION, for a relay that checks them.
 
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import http from "node:http";
 import { extname } from "node:path";
@@ -14,6 +16,7 @@ const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
 const id = () => randomBytes(16).toString("hex");
 const text = (zh, en) => ({ zh, en });
 const now = () => Date.now();
+const tokens = process.env.MOCK_TOKENS ? JSON.parse(readFileSync(process.env.MOCK_TOKENS, "utf8")) : { customer: "pub", agent: "pub" };
 
 const steps = [
   { id: "identity", name: text("身份核验", "Identity check"), wording: text("请您正对摄像头,报出姓名,并向镜头出示身份证件正反面。", "Please face the camera, state your name and show both sides of your identity card."), required: true },
@@ -52,7 +55,7 @@ const callView = (session, party) => ({
   session: session.id, peer: party === "customer" ? session.agent_display : session.customer,
   participants: [{ role: "customer" }, { role: "agent" }, ...session.recorders.slice(0, 1).map((node) => ({ role: "recorder", node }))],
   recording: session.recording, started_at: session.started_at, steps, done: session.done,
-  media: { room: `/${session.institution}/${session.id}`, token: "pub", publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" } },
+  media: { room: `/${session.institution}/${session.id}`, token: tokens[party], publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" } },
 });
 function ticketView(ticket) {
   const waiting = [...world.tickets.values()].filter((t) => t.phase === "waiting");
@@ -79,7 +82,7 @@ function route() {
   setDesk("ringing");
 }
 function accept() {
-  const ring = world.desk.ring; const ticket = world.tickets.get(ring.ticket); const sid = id();
+  const ring = world.desk.ring; const ticket = world.tickets.get(ring.ticket); const sid = process.env.MOCK_SESSION ?? id();
   const key = new Uint8Array(randomBytes(32));
   const wrap = (point) => (point ? "04" + sm2.doEncrypt(key, point, 1) : "");
   const session = { id: sid, institution: ticket.institution, queue: ticket.queue, customer: ticket.customer, agent: world.desk.staff, agent_display: world.desk.display, edge: "edge-a1", recorders: ["a1-2", "a2-2"], started_at: now(), ended_at: null, end_reason: null, recording: { state: "starting" }, stars: null, events: [], done: [], ticket: ticket.id, keys: { customer: wrap(ticket.media_key), agent: wrap(world.desk.key) } };

@@ -132,7 +132,7 @@ export const en: typeof zh = {
     title: "Let's check your devices",
     lead: "Make sure you see yourself and the meter moves when you speak.",
     start: "Turn on camera and microphone",
-    startHint: "Your browser will ask for permission. Choose “Allow”.",
+    startHint: "Your browser will ask for permission. Choose Allow.",
     speak: "Say a few words",
     heard: "Microphone works",
     noCamera: "No camera found; a still picture will be shown instead",

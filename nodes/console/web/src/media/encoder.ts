@@ -5,6 +5,7 @@ import { AUDIO_CODEC, AUDIO_RATE, VIDEO_CODEC, type VideoShape } from "./catalog
 import { TrackClock } from "./clock";
 import type { Devices } from "./devices";
 import { readFrames } from "./frames";
+import { FRAMERATE, SIDE_MAX, shapeFor } from "./shape";
 
 export interface Packet {
   track: "video" | "audio";
@@ -16,10 +17,6 @@ export interface Packet {
 }
 
 export const AUDIO_BITRATE = 32_000;
-const VIDEO_BITRATE = 600_000;
-const FRAMERATE = 15;
-/** Longer side of the picture sent. */
-const SIDE_MAX = 640;
 /** Pictures closer than this are dropped: a 30 Hz camera gives 15, a 20 Hz camera 20. In microseconds. */
 const SPACING_MIN = 45_000;
 /** A key frame at least every 2 s, less one still picture's spacing. In microseconds. */
@@ -185,13 +182,6 @@ function packetOf(track: "video" | "audio", chunk: EncodedVideoChunk | EncodedAu
   const data = new Uint8Array(chunk.byteLength);
   chunk.copyTo(data);
   return { track, key: chunk.type === "key", timestamp: chunk.timestamp, data };
-}
-
-/** The camera's shape, shrunk to what is sent; even sides, as 4:2:0 wants them. */
-export function shapeFor(width: number, height: number): VideoShape {
-  const scale = Math.min(1, SIDE_MAX / Math.max(width, height, 1));
-  const even = (side: number) => Math.max(2, Math.round((side * scale) / 2) * 2);
-  return { width: even(width), height: even(height), framerate: FRAMERATE, bitrate: VIDEO_BITRATE };
 }
 
 /** Shown instead of a camera that is off: a calm ground with a person's outline. */

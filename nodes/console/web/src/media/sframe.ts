@@ -8,8 +8,8 @@ const SUITE = 0xf001n;
 const KEY_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** Keys an opener remembers: two parties with two tracks each, and room for later tracks. */
-const KEYS_MAX = 16;
+/** Keys an opener remembers: two parties with two tracks each, and room for as many again. */
+const KEYS_MAX = 8;
 
 export type Party = "customer" | "agent";
 
@@ -132,23 +132,16 @@ export class Opener {
   open(metadata: Uint8Array, frame: Uint8Array): Uint8Array {
     const { kid, counter, length } = decodeHeader(frame);
     if (frame.length < length + TAG_BYTES) throw new Error("truncated SFrame");
-    const { key, salt } = this.#keyOf(kid);
-    return sm4.decrypt(frame.subarray(length, frame.length - TAG_BYTES), key, {
+    const key = this.#keys.get(kid) ?? deriveKey(this.#baseKey, kid);
+    const plain = sm4.decrypt(frame.subarray(length, frame.length - TAG_BYTES), key.key, {
       mode: "gcm",
-      iv: nonceOf(salt, counter),
+      iv: nonceOf(key.salt, counter),
       associatedData: concat(frame.subarray(0, length), metadata),
       tag: frame.subarray(frame.length - TAG_BYTES),
       output: "array",
     });
-  }
-
-  #keyOf(kid: bigint): FrameKey {
-    const known = this.#keys.get(kid);
-    if (known) return known;
-    // A stranger cannot make us derive keys without end: what is not sealed by us fails at the tag anyway.
-    if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
-    const fresh = deriveKey(this.#baseKey, kid);
-    this.#keys.set(kid, fresh);
-    return fresh;
+    // Only a KID that proved itself is remembered: made-up ones must not push out real ones.
+    if (this.#keys.size < KEYS_MAX) this.#keys.set(kid, key);
+    return plain;
   }
 }
