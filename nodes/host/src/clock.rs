@@ -28,6 +28,14 @@ pub struct SystemClock;
 )]
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+impl SystemClock {
+    /// The machine's clock. The first one made or asked sets the zero of monotonic time.
+    pub fn new() -> Self {
+        LazyLock::force(&START);
+        Self
+    }
+}
+
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,

@@ -8,6 +8,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use guitai_host::{Disk, SystemDisk};
@@ -80,8 +81,8 @@ impl NodeDir {
     }
 
     /// The directory as a disk.
-    pub const fn disk(&self) -> &SystemDisk {
-        &self.disk
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
     }
 
     /// The directory's absolute path.
