@@ -1,2 +1,53 @@
-//! The guitai binary.
-fn main() {}
+//! `guitai`: one binary; what a process is, its profile says.
+
+mod config;
+mod deployment;
+mod exit;
+mod founding;
+mod identity;
+mod logging;
+mod ports;
+mod ready;
+mod run;
+mod supervisor;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// 柜台:银行自有的远程视频柜台 / Guitai: the bank's own remote video counter
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// 在本机启动整个部署 / Start a whole deployment on this machine
+    Up(up::Arguments),
+    /// 运行一个节点 / Run one node
+    Run(run::Arguments),
+    #[command(flatten)]
+    Client(guitai_cli::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Up(arguments) => {
+            logging::command();
+            up::up(arguments).await.unwrap_or_else(|failure| failure.report())
+        }
+        Command::Run(arguments) => {
+            logging::node();
+            run::run(arguments).await.unwrap_or_else(|failure| failure.report())
+        }
+        Command::Client(command) => {
+            logging::command();
+            guitai_cli::run(command).await
+        }
+    }
+}

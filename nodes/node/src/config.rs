@@ -1,0 +1,160 @@
+//! One node's configuration: read once, whole, and refused early. Written by `up` or the installer,
+//! never by hand; relative paths are relative to the file.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use guitai_types::{
+    Centre, City, ClusterId, Member, Role, Zone,
+    profile::{Raft, SCHEMA},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a node needs to know before it knows anything.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// Format version.
+    pub(crate) schema: u32,
+    /// The cluster this node belongs to.
+    pub(crate) cluster: ClusterId,
+    /// Itself.
+    pub(crate) member: Member,
+    /// Its city and centre, for what it shows before metadata is there.
+    pub(crate) centre: Centre,
+    /// The city of that centre.
+    pub(crate) city: City,
+    /// Raft timers of the cluster.
+    pub(crate) raft: Raft,
+    /// Other nodes to start from. Empty on an edge: it dials nobody and knows no inner address.
+    pub(crate) peers: Vec<Member>,
+    /// Files.
+    pub(crate) files: Files,
+}
+
+/// Files of a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Files {
+    /// Trusted root certificate.
+    pub(crate) root: PathBuf,
+    /// Own certificate chain.
+    pub(crate) identity: PathBuf,
+    /// Own key.
+    pub(crate) identity_key: PathBuf,
+    /// Public half of the key that signs tokens.
+    pub(crate) token_public: PathBuf,
+    /// Secret half; inner nodes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_secret: Option<PathBuf>,
+    /// Key-encryption key of recordings; recorders only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kek: Option<PathBuf>,
+    /// Certificate chain and key that sign evidence; recorders only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<SealFiles>,
+    /// Where the node keeps data; none on an edge, which writes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
+    /// The first log entry; only on the node that founds the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) foundation: Option<PathBuf>,
+}
+
+/// Files of the evidence seal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealFiles {
+    /// Certificate chain.
+    pub(crate) chain: PathBuf,
+    /// Key.
+    pub(crate) key: PathBuf,
+}
+
+/// Why a node configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    #[error("cannot read {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path} is not a node configuration")]
+    Parse {
+        path: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("{path}: {why}")]
+    Rule { path: PathBuf, why: &'static str },
+}
+
+impl NodeConfig {
+    /// Reads and checks a configuration; binds nothing.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        config
+            .check()
+            .map_err(|why| ConfigError::Rule { path: path.to_owned(), why })?;
+        config.files.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.schema != SCHEMA {
+            return Err("another schema than this release reads");
+        }
+        let edge = self.member.has(Role::Edge);
+        if edge != (self.member.zone == Zone::Dmz) {
+            return Err("an edge stands in the dmz, and nothing else does");
+        }
+        let files = &self.files;
+        let knows_inside = !self.peers.is_empty()
+            || files.token_secret.is_some()
+            || files.kek.is_some()
+            || files.data.is_some()
+            || files.foundation.is_some();
+        if edge && knows_inside {
+            return Err("an edge has no peers, no secret but its own key, and no data directory");
+        }
+        if !edge && (files.token_secret.is_none() || files.data.is_none()) {
+            return Err("an inner node needs token_secret and data");
+        }
+        if self.member.has(Role::Recorder) && (files.kek.is_none() || files.seal.is_none()) {
+            return Err("a recorder needs kek and seal");
+        }
+        if !self.member.door.ip().is_loopback() {
+            return Err(
+                "this release serves pages on loopback addresses only: put the bank's TLS gateway in front",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    fn resolve(&mut self, base: &Path) {
+        let at = |path: &mut PathBuf| *path = base.join(&*path);
+        at(&mut self.root);
+        at(&mut self.identity);
+        at(&mut self.identity_key);
+        at(&mut self.token_public);
+        self.token_secret.iter_mut().for_each(at);
+        self.kek.iter_mut().for_each(at);
+        self.data.iter_mut().for_each(at);
+        self.foundation.iter_mut().for_each(at);
+        for seal in &mut self.seal {
+            at(&mut seal.chain);
+            at(&mut seal.key);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A data directory of `up`: which deployment it holds, who uses it now, and what the CLI reads there.
+//!
+//! ```text
+//! <data>/profile.toml      the profile it was founded with
+//! <data>/cluster.json      doors of the deployment, for the CLI and the tests
+//! <data>/demo-login.json   logins made at foundation (mode 600)
+//! <data>/lock              held by a running `up`
+//! <data>/pki/              root key, key-encryption key
+//! <data>/<node>/           what that node may know; its data in data/, its log in node.log
+//! ```
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use guitai_cli::{CLUSTER_FILE, Cluster, LoginFile};
+use guitai_types::{Code, Role, profile::Profile};
+
+use crate::{exit::Failure, founding};
+
+/// File with the logins made at foundation.
+const LOGIN_FILE: &str = "demo-login.json";
+
+/// The profile that `up` uses when none is named: it is part of the binary.
+const DEMO_PROFILE: &str = include_str!("../../../profiles/demo.toml");
+
+/// A deployment on this machine, locked for this process.
+pub(crate) struct Deployment {
+    pub(crate) data: PathBuf,
+    pub(crate) profile: Profile,
+    pub(crate) logins: LoginFile,
+    pub(crate) resumed: bool,
+    _lock: File,
+}
+
+/// Reads and checks a profile; the demo's when `path` is `None`.
+pub(crate) fn read_profile(path: Option<&Path>) -> Result<(Profile, String), Failure> {
+    let bad = |detail: String| Failure::new(Code::BadProfile, detail);
+    let (text, name) = match path {
+        None => (DEMO_PROFILE.to_owned(), "profiles/demo.toml".to_owned()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| bad(format!("{}: {error}", path.display())))?;
+            (text, path.display().to_string())
+        }
+    };
+    let profile: Profile =
+        toml::from_str(&text).map_err(|error| bad(format!("{name}: {}", error.to_string().trim())))?;
+    profile.check().map_err(|error| bad(format!("{name}: {error}")))?;
+    Ok((profile, text))
+}
+
+impl Deployment {
+    /// Opens the data directory: founds a deployment in an empty one, resumes the same one, refuses another.
+    /// Ports are probed by `free` before anything is written.
+    pub(crate) fn open(
+        data: &Path,
+        profile_path: Option<&Path>,
+        now_unix: u64,
+        free: impl FnOnce(&Profile) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let (profile, text) = read_profile(profile_path)?;
+        let logins_and_lock = if data.join(CLUSTER_FILE).is_file() {
+            let (old, _) = read_profile(Some(&data.join("profile.toml")))?;
+            if old != profile {
+                return Err(foreign(data, "was founded with another profile (see its profile.toml)"));
+            }
+            let lock = lock(data)?;
+            free(&profile)?;
+            let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
+            (serde_json::from_str(&text).map_err(|error| internal(&error))?, lock, true)
+        } else {
+            if data.exists() && !is_empty(data)? {
+                return Err(foreign(data, "is not empty and holds no deployment"));
+            }
+            free(&profile)?;
+            let (logins, lock) = found(data, &profile, &text, now_unix)?;
+            (logins, lock, false)
+        };
+        let (logins, lock, resumed) = logins_and_lock;
+        Ok(Self { data: data.to_owned(), profile, logins, resumed, _lock: lock })
+    }
+
+    /// HTTP addresses of the edges' doors.
+    pub(crate) fn edges(&self) -> Vec<url::Url> {
+        urls(&self.profile, Role::Edge)
+    }
+
+    /// HTTP addresses of the inner doors.
+    pub(crate) fn cores(&self) -> Vec<url::Url> {
+        urls(&self.profile, Role::Core)
+    }
+}
+
+/// Founds beside the directory and renames: a deployment either is there whole or is not there.
+fn found(
+    data: &Path,
+    profile: &Profile,
+    text: &str,
+    now_unix: u64,
+) -> Result<(LoginFile, File), Failure> {
+    let mut staged = data.as_os_str().to_owned();
+    staged.push(".founding");
+    let staged = PathBuf::from(staged);
+    if staged.exists() {
+        std::fs::remove_dir_all(&staged).map_err(|error| internal(&error))?;
+    }
+    founding::make_dir(&staged).map_err(|error| internal(&error))?;
+    let lock = lock(&staged)?;
+    let founded = founding::found(profile, &staged, now_unix).map_err(|error| internal(&error))?;
+    let logins = serde_json::to_vec_pretty(&founded.logins).map_err(|error| internal(&error))?;
+    let cluster = Cluster {
+        edges: urls(profile, Role::Edge),
+        cores: urls(profile, Role::Core),
+        login_file: Some(LOGIN_FILE.into()),
+    };
+    let cluster = serde_json::to_vec_pretty(&cluster).map_err(|error| internal(&error))?;
+    let written = founding::write_secret(&staged.join(LOGIN_FILE), &logins)
+        .and_then(|()| founding::write(&staged.join("profile.toml"), text.as_bytes()))
+        .and_then(|()| founding::write(&staged.join(CLUSTER_FILE), &cluster));
+    written.map_err(|error| internal(&error))?;
+    std::fs::rename(&staged, data).map_err(|error| internal(&error))?;
+    Ok((founded.logins, lock))
+}
+
+fn urls(profile: &Profile, role: Role) -> Vec<url::Url> {
+    let nodes = profile.nodes.iter().filter(|node| node.roles.contains(&role));
+    nodes.filter_map(|node| format!("http://{}", node.door).parse().ok()).collect()
+}
+
+fn lock(data: &Path) -> Result<File, Failure> {
+    let path = data.join("lock");
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| internal(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(foreign(data, "is used by a running guitai up")),
+        Err(std::fs::TryLockError::Error(error)) => Err(internal(&error)),
+    }
+}
+
+fn is_empty(dir: &Path) -> Result<bool, Failure> {
+    let mut entries = std::fs::read_dir(dir).map_err(|error| internal(&error))?;
+    Ok(entries.next().is_none())
+}
+
+fn foreign(data: &Path, why: &str) -> Failure {
+    Failure::new(Code::ForeignData, format!("{} {why}", data.display()))
+}
+
+fn internal(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::from_error(Code::Internal, error)
+}

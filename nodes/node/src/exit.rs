@@ -1,0 +1,62 @@
+//! How the program ends: one code per kind of failure, and words in both languages.
+
+use std::{error::Error, process::ExitCode};
+
+use guitai_types::{Code, Problem};
+
+/// Exit codes of `up` and `run`; the other commands' are in `guitai_cli`.
+pub(crate) const FAILED: u8 = 1;
+/// A profile or configuration that cannot be used.
+pub(crate) const BAD_PROFILE: u8 = 10;
+/// An address in use.
+pub(crate) const PORT_TAKEN: u8 = 11;
+/// A data directory of another cluster, profile or running `up`.
+pub(crate) const FOREIGN_DATA: u8 = 12;
+/// The demo call was not verified.
+pub(crate) const NOT_VERIFIED: u8 = 3;
+
+/// A failure on its way to the operator.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) problem: Problem,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let exit = match code {
+            Code::BadProfile => BAD_PROFILE,
+            Code::PortTaken => PORT_TAKEN,
+            Code::ForeignData => FOREIGN_DATA,
+            _ => FAILED,
+        };
+        Self { code: exit, problem: Problem::new(code, detail) }
+    }
+
+    /// A failure from an error and all its sources, said once.
+    pub(crate) fn from_error(code: Code, error: &(dyn Error + 'static)) -> Self {
+        Self::new(code, chain(error))
+    }
+
+    /// Prints code, cause, detail and next step, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (zh, en) = self.problem.code.cause();
+        let (next_zh, next_en) = self.problem.code.next();
+        eprintln!("guitai: {} {zh} / {en}", self.problem.code);
+        eprintln!("  {}", self.problem.detail);
+        eprintln!("  → {next_zh} / {next_en}");
+        ExitCode::from(self.code)
+    }
+}
+
+/// An error and its sources on one line, outermost first.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(inner.to_string().trim());
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,95 @@
+//! `guitai run`: one node. Everything is read before anything is bound, everything is bound before
+//! anything is served.
+
+mod doorway;
+mod edge;
+mod error;
+mod inner;
+mod links;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use guitai_types::{Code, Role};
+use tokio::{io::AsyncReadExt as _, sync::watch};
+
+use self::error::AssembleError;
+use crate::{
+    config::{ConfigError, NodeConfig},
+    exit::{Failure, chain},
+};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// 节点配置 / The node's configuration
+    #[arg(long)]
+    config: PathBuf,
+    /// 标准输入关闭时停止 / Stop when standard input closes: no node outlives its supervisor
+    #[arg(long)]
+    supervised: bool,
+}
+
+/// Runs the node until it is asked to stop.
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let config = NodeConfig::load(&arguments.config).map_err(|error| logged(&error, refused))?;
+    let name = config.member.name.clone();
+    let stop = stop_signal(arguments.supervised);
+    tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
+    let outcome = if config.member.has(Role::Edge) {
+        edge::run(config, stop).await
+    } else {
+        inner::run(config, stop).await
+    };
+    outcome.map_err(|error| logged(&error, |error| Failure::new(error.code(), chain(error))))?;
+    tracing::info!(node = %name, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refused(error: &ConfigError) -> Failure {
+    Failure::new(Code::BadProfile, chain(error))
+}
+
+/// Logs a chain of causes once, where it is consumed.
+fn logged<E: std::error::Error + 'static>(error: &E, failure: impl Fn(&E) -> Failure) -> Failure {
+    tracing::error!(error = %chain(error), "the node does not run");
+    failure(error)
+}
+
+/// Turns true on SIGTERM, on Ctrl-C, and for a supervised node when its standard input closes.
+fn stop_signal(supervised: bool) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        asked(supervised).await;
+        sender.send_replace(true);
+        // Keeps the channel open: receivers must not mistake its end for a second signal.
+        std::future::pending::<()>().await;
+    });
+    receiver
+}
+
+async fn asked(supervised: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        // In a terminal Ctrl-C reaches the whole group; a supervised node waits for its supervisor.
+        _ = tokio::signal::ctrl_c(), if !supervised => {}
+        () = input_closes(), if supervised => {}
+    }
+}
+
+async fn input_closes() {
+    let mut input = tokio::io::stdin();
+    let mut sink = [0; 64];
+    while let Ok(count) = input.read(&mut sink).await {
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+/// Resolves when the node is asked to stop.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end too.
+    drop(stop.wait_for(|stop| *stop).await);
+}

@@ -1,0 +1,59 @@
+//! A node's door: one port, TCP for pages and WebSocket, UDP for WebTransport and QUIC.
+
+use std::sync::Arc;
+
+use guitai_api::DoorSource;
+use guitai_host::Clock;
+use guitai_net::Door;
+use guitai_relay::Relay;
+use guitai_types::{Hex, Member, view::DoorView};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::error::AssembleError;
+
+/// The two sockets of a door, bound and not yet served.
+pub(crate) struct Sockets {
+    pub(crate) http: TcpListener,
+    pub(crate) media: Door,
+}
+
+impl Sockets {
+    /// Binds both.
+    pub(crate) async fn bind(member: &Member, clock: Arc<dyn Clock>) -> Result<Self, AssembleError> {
+        let addr = member.door;
+        let http = TcpListener::bind(addr)
+            .await
+            .map_err(|source| AssembleError::Listen { addr, source })?;
+        let hosts = [addr.ip().to_string(), "localhost".to_owned()];
+        let media = Door::bind(addr, &hosts, &Relay::door_alpns(), clock)?;
+        Ok(Self { http, media })
+    }
+
+    /// What the API tells pages about this door, with the certificates in use when asked.
+    pub(crate) fn source(&self, member: &Member) -> DoorSource {
+        let media = self.media.clone();
+        let member = member.clone();
+        Arc::new(move || DoorView {
+            node: member.name.clone(),
+            centre: member.centre.clone(),
+            webtransport: format!("https://{}", member.door),
+            websocket: format!("ws://{}", member.door),
+            certificate_hashes: media
+                .certificate_hashes()
+                .iter()
+                .map(|hash| Hex(hash.to_vec()).to_string())
+                .collect(),
+            version: guitai_api::VERSION.to_owned(),
+        })
+    }
+}
+
+/// Hands every media connection of the door to the relay, each in a task of its own.
+pub(crate) fn serve_media(door: Door, relay: Relay) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(connection) = door.accept().await {
+            let relay = relay.clone();
+            tokio::spawn(async move { relay.serve_door(connection).await });
+        }
+    })
+}

@@ -1,0 +1,71 @@
+//! An edge: listens, and nothing else. Relay and guard; no data directory, no peer, no dialling.
+
+use std::sync::Arc;
+
+use guitai_api::{EdgeDeps, edge_router};
+use guitai_host::{Clock, SystemClock};
+use guitai_net::{Mesh, TUNNEL_ALPN};
+use guitai_relay::{
+    Config, Limits, Relay,
+    guard::{Guard, OrderSink},
+};
+use guitai_types::{Epoch, SessionId, TicketId};
+use tokio::sync::watch;
+
+use super::{doorway, error::AssembleError, stopped};
+use crate::{config::NodeConfig, identity};
+
+/// Assembles and runs an edge until it is asked to stop.
+pub(crate) async fn run(
+    config: NodeConfig,
+    stop: watch::Receiver<bool>,
+) -> Result<(), AssembleError> {
+    let NodeConfig { member, files, .. } = config;
+    let roots = identity::roots(&files)?;
+    let own = identity::own(&files)?;
+    let verifier = identity::verifier(&files)?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    let door = doorway::Sockets::bind(&member, clock.clone()).await?;
+
+    let relay_config =
+        Config { name: member.name.clone(), zone: member.zone, limits: Limits::default() };
+    let relay = Relay::new(relay_config, verifier.clone(), clock.clone());
+    let guard = Guard::new(Arc::new(Orders(relay.clone())), clock.clone());
+    relay.register(&mesh);
+    let tunnels = guard.clone();
+    mesh.serve(
+        TUNNEL_ALPN,
+        Arc::new(move |link| {
+            let guard = tunnels.clone();
+            Box::pin(async move { guard.serve_tunnel(link).await })
+        }),
+    );
+    let media = doorway::serve_media(door.media.clone(), relay.clone());
+    let source = door.source(&member);
+    let router = edge_router(EdgeDeps { guard, relay, verifier, clock, door: source });
+    tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
+    let served = guitai_api::serve(door.http, router, stopped(stop)).await;
+    media.abort();
+    door.media.close().await;
+    mesh.close().await;
+    served.map_err(AssembleError::Serve)
+}
+
+/// What orders from inside do to this edge's media.
+struct Orders(Relay);
+
+impl OrderSink for Orders {
+    fn end_session(&self, session: SessionId) {
+        self.0.revoke_session(&session);
+    }
+
+    fn revoke_ticket(&self, ticket: TicketId) {
+        self.0.revoke_ticket(&ticket);
+    }
+
+    fn set_epoch(&self, epoch: Epoch) {
+        self.0.set_epoch(epoch);
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a node could not be put together.
+
+use std::io;
+
+use guitai_types::Code;
+
+use crate::identity::IdentityError;
+
+/// Why a node could not be put together; each variant is one act of assembly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AssembleError {
+    #[error("identity")]
+    Identity(#[from] IdentityError),
+    #[error("data directory")]
+    NodeDir(#[from] guitai_store::OpenNodeDirError),
+    #[error("view")]
+    View(#[from] guitai_store::OpenViewError),
+    #[error("mesh")]
+    Mesh(#[from] guitai_net::mesh::BindError),
+    #[error("door")]
+    Door(#[from] guitai_net::door::DoorError),
+    #[error("door on TCP {addr}")]
+    Listen {
+        addr: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("metadata")]
+    Meta(#[from] guitai_meta::StartError),
+    #[error("recorder")]
+    Recorder(#[from] guitai_recorder::StartError),
+    #[error("foundation {path}")]
+    Foundation {
+        path: std::path::PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("serving the door")]
+    Serve(#[source] io::Error),
+    #[error("this node has no {0} in its configuration")]
+    Missing(&'static str),
+}
+
+impl AssembleError {
+    /// The code an operator looks up.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::NodeDir(guitai_store::OpenNodeDirError::ForeignData { .. }) => Code::ForeignData,
+            Self::Mesh(guitai_net::mesh::BindError::Socket { .. })
+            | Self::Door(guitai_net::door::DoorError::Socket { .. })
+            | Self::Listen { .. } => Code::PortTaken,
+            Self::Missing(_) => Code::BadProfile,
+            _ => Code::Internal,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! An inner node: core, relay and recorder as its roles say.
+
+use std::{path::Path, sync::Arc};
+
+use guitai_api::{CoreDeps, CoreDesk, core_router, orders, register_calls};
+use guitai_crypto::x509::Identity;
+use guitai_host::{Clock, Entropy, SystemClock, SystemEntropy};
+use guitai_meta::{Meta, Timing};
+use guitai_net::{Calls, Mesh};
+use guitai_recorder::Recorder;
+use guitai_relay::{Limits, Relay, guard::Tunnels};
+use guitai_store::{NodeDir, SledView};
+use guitai_types::{Member, NodeId, Role, Voice, command::Command, profile::Raft};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{doorway, error::AssembleError, links, stopped};
+use crate::{config::NodeConfig, identity};
+
+/// Assembles and runs an inner node until it is asked to stop.
+pub(crate) async fn run(
+    config: NodeConfig,
+    stop: watch::Receiver<bool>,
+) -> Result<(), AssembleError> {
+    let NodeConfig { member, files, cluster, peers, raft, .. } = config;
+    let roots = identity::roots(&files)?;
+    let own = identity::own(&files)?;
+    let verifier = identity::verifier(&files)?;
+    let token = files.token_secret.as_deref().ok_or(AssembleError::Missing("token_secret"))?;
+    let data = files.data.as_deref().ok_or(AssembleError::Missing("data"))?;
+    let foundation = files.foundation.as_deref().map(read_foundation).transpose()?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let dir = NodeDir::open(data, &cluster, &member.name)?;
+    let view = SledView::open(&data.join("view"))?;
+    if let Some(aside) = &view.quarantined {
+        tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
+    }
+    let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    let door = doorway::Sockets::bind(&member, clock.clone()).await?;
+
+    // Everything is bound; from here on things are served.
+    let calls = Calls::new();
+    calls.attach(&mesh);
+    let mut meta_config =
+        guitai_meta::Config::new(member.clone(), peers.clone(), dir.disk(), Arc::new(view.view));
+    meta_config.timing = timing(&raft, &member);
+    meta_config.homes = homes(&raft, peers.iter().chain([&member]));
+    let meta =
+        Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
+
+    let relay = member.has(Role::Relay).then(|| {
+        let (name, zone) = (member.name.clone(), member.zone);
+        let config = guitai_relay::Config { name, zone, limits: Limits::default() };
+        Relay::new(config, verifier.clone(), clock.clone())
+    });
+    if let Some(relay) = &relay {
+        relay.register(&mesh);
+    }
+    let recorder = match (&files.kek, &files.seal) {
+        (Some(kek), Some(seal)) if member.has(Role::Recorder) => {
+            let parts = RecorderParts {
+                dir: &data.join("recordings"),
+                kek: identity::kek(kek)?,
+                own: Identity { chain: own.chain.clone(), key: own.key.clone() },
+                seal: identity::seal(seal)?,
+                root: roots.first().cloned().unwrap_or_default(),
+            };
+            let deps = guitai_recorder::Deps {
+                meta: meta.clone(),
+                mesh: mesh.clone(),
+                calls: calls.clone(),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            };
+            Some(start_recorder(&member, parts, deps)?)
+        }
+        _ => None,
+    };
+
+    let desk = Arc::new(CoreDesk::new(
+        meta.clone(),
+        Arc::new(identity::signer(token)?),
+        clock.clone(),
+        entropy.clone(),
+    ));
+    let tunnels = Tunnels::new(mesh.clone(), desk);
+    let source = door.source(&member);
+    register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
+
+    let mut tasks = JoinSet::new();
+    if let Some(command) = foundation {
+        tasks.spawn(found(meta.clone(), command));
+    }
+    tasks.spawn(links::keep(
+        member.clone(),
+        meta.clone(),
+        mesh.clone(),
+        relay.clone(),
+        tunnels.clone(),
+    ));
+    tasks.spawn(orders::follow(meta.clone(), relay.clone(), tunnels.clone()));
+    let media = relay.clone().map(|relay| doorway::serve_media(door.media.clone(), relay));
+
+    let heard_tunnels = tunnels.clone();
+    let router = core_router(CoreDeps {
+        member: member.clone(),
+        meta: meta.clone(),
+        mesh: mesh.clone(),
+        relay,
+        recorder: recorder.clone(),
+        signer: identity::signer(token)?,
+        verifier,
+        clock,
+        entropy,
+        door: source,
+        heard: Arc::new(move || {
+            heard_tunnels.up().into_iter().map(|edge| (edge, 0)).collect()
+        }),
+    });
+    tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
+    let served = guitai_api::serve(door.http, router, stopped(stop)).await;
+
+    // Down in the order of the data's way: no new orders, then media, recordings, metadata, sockets.
+    tasks.shutdown().await;
+    tunnels.keep(&[]);
+    if let Some(media) = media {
+        media.abort();
+    }
+    if let Some(recorder) = recorder {
+        recorder.shutdown().await;
+    }
+    meta.shutdown().await;
+    door.media.close().await;
+    mesh.close().await;
+    served.map_err(AssembleError::Serve)
+}
+
+struct RecorderParts<'a> {
+    dir: &'a Path,
+    kek: guitai_crypto::sealed::Kek,
+    own: Identity,
+    seal: Identity,
+    root: Vec<u8>,
+}
+
+fn start_recorder(
+    member: &Member,
+    parts: RecorderParts<'_>,
+    deps: guitai_recorder::Deps,
+) -> Result<Recorder, AssembleError> {
+    let config = guitai_recorder::Config {
+        name: member.name.clone(),
+        dir: parts.dir.to_owned(),
+        kek: parts.kek,
+        identity: parts.own,
+        seal: parts.seal,
+        root: parts.root,
+    };
+    Ok(Recorder::start(config, deps)?)
+}
+
+fn read_foundation(path: &Path) -> Result<Command, AssembleError> {
+    let fail = |source: Box<dyn std::error::Error + Send + Sync>| AssembleError::Foundation {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::read(path).map_err(|error| fail(error.into()))?;
+    serde_json::from_slice(&bytes).map_err(|error| fail(error.into()))
+}
+
+/// Founds the cluster if it is not there yet; a cluster that is there answers "done".
+async fn found(meta: Meta, command: Command) {
+    if let Err(error) = meta.found(command).await {
+        tracing::error!(error = %crate::exit::chain(&error), "the cluster was not founded");
+    }
+    std::future::pending().await
+}
+
+/// A preference is a delay: a node of a reluctant centre waits longer before it stands for election.
+fn timing(raft: &Raft, member: &Member) -> Timing {
+    let reluctant = raft.reluctant.contains(&member.centre);
+    let (election_min_ms, election_max_ms) = if reluctant {
+        (raft.reluctant_min_ms, raft.reluctant_max_ms)
+    } else {
+        (raft.election_min_ms, raft.election_max_ms)
+    };
+    Timing { heartbeat_ms: raft.heartbeat_ms, election_min_ms, election_max_ms }
+}
+
+/// Voters that should lead.
+fn homes<'a>(raft: &Raft, members: impl Iterator<Item = &'a Member>) -> Vec<NodeId> {
+    let willing = members.filter(|member| {
+        member.voice == Voice::Voter && !raft.reluctant.contains(&member.centre)
+    });
+    if raft.reluctant.is_empty() { Vec::new() } else { willing.map(|member| member.id).collect() }
+}

@@ -1,0 +1,177 @@
+// The main job in real browsers: a customer calls through the edge, an agent accepts, each sees the
+// other's moving picture, the steps are walked, the call is rated, the package verifies. Once over
+// WebTransport and once over WebSocket, as where UDP is blocked. Every page is photographed in both
+// languages.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { artifacts, BLUE, open, RED, shows } from "./browser.mjs";
+import { start } from "./deployment.mjs";
+
+const PHONE = { width: 390, height: 844 };
+const DESKTOP = { width: 1360, height: 860 };
+const WAIT = { timeout: 30_000 };
+
+let bank;
+before(async () => {
+  bank = await start();
+});
+after(() => bank?.stop());
+
+// Waits until an attribute of a handle has a value.
+const until = (page, name, attribute, value) =>
+  page.waitForSelector(`[data-test="${name}"][data-${attribute}="${value}"]`, { ...WAIT, state: "attached" });
+
+async function login(party, account) {
+  await party.by("institution").fill(account.institution);
+  await party.by("name").fill(account.name);
+  await party.by("password").fill(account.password);
+  await party.by("login").click();
+}
+
+async function takeTicket(customer, name) {
+  const { by, page, shot } = customer;
+  await until(page, "phase", "phase", "choose");
+  await by("queue-wealth").click();
+  await by("customer-name").fill(name);
+  await shot(`customer-1-choose-${name}`);
+  await by("choose-next").click();
+  await by("consent-agree").check({ force: true });
+  await shot(`customer-2-consent-${name}`);
+  await by("consent-next").click();
+  await by("device-start").click();
+  await by("preview-video").waitFor(WAIT);
+  await page.waitForTimeout(800);
+  await shot(`customer-3-device-${name}`);
+  await by("take-ticket").click();
+}
+
+async function whole(transport, lang) {
+  const call = `${lang}-${transport}`;
+  const customer = await open(bank.directory, RED, PHONE);
+  const agent = await open(bank.directory, BLUE, DESKTOP);
+  try {
+    await customer.page.goto(`${bank.edge}?lang=${lang}&transport=${transport}`);
+    await takeTicket(customer, call);
+    await until(customer.page, "phase", "phase", "waiting");
+    await until(customer.page, "position", "position", "1");
+    await customer.shot(`customer-4-waiting-${call}`);
+
+    await agent.page.goto(`${bank.core}desk?lang=${lang}&transport=${transport}`);
+    await agent.by("login").waitFor(WAIT);
+    await agent.shot(`desk-1-login-${call}`);
+    await login(agent, bank.login("agent"));
+    await agent.by("presence-ready").waitFor(WAIT);
+    await agent.shot(`desk-2-idle-${call}`);
+    await agent.by("presence-ready").click();
+    await agent.by("accept").waitFor(WAIT);
+    await agent.shot(`desk-3-ring-${call}`);
+    await agent.by("accept").click();
+
+    // Each page shows the other's picture, and it moves.
+    await until(customer.page, "phase", "phase", "in-session");
+    await until(agent.page, "phase", "phase", "busy");
+    await until(customer.page, "stage", "peer", "playing");
+    await until(agent.page, "stage", "peer", "playing");
+    await shows(customer.by("remote-video"), BLUE);
+    await shows(agent.by("remote-video"), RED);
+    const wanted = transport === "ws" ? "websocket" : "webtransport";
+    for (const party of [customer, agent]) {
+      assert.equal(await party.by("stage").getAttribute("data-transport"), wanted);
+    }
+
+    // The recorder is shown, and the steps begin only when it runs.
+    await until(customer.page, "recording", "state", "running");
+    await until(agent.page, "recording", "state", "running");
+    assert.match(await customer.by("recorder").innerText(), /a[12]-2/);
+    await customer.shot(`customer-5-call-${call}`);
+    await agent.shot(`desk-4-call-${call}`);
+    for (const step of ["identity", "disclosure", "confirm"]) {
+      const confirm = customer.by("confirm-step");
+      if (await confirm.isVisible().catch(() => false)) await confirm.click();
+      await agent.by(`step-done-${step}`).click(WAIT);
+      await until(agent.page, `step-${step}`, "state", "done");
+    }
+    await agent.by("all-done").waitFor(WAIT);
+    await agent.shot(`desk-5-steps-${call}`);
+
+    await customer.by("hangup").click();
+    await customer.by("hangup-yes").click();
+    await until(customer.page, "phase", "phase", "ended");
+    await customer.by("star-5").click();
+    await customer.shot(`customer-6-rating-${call}`);
+    await customer.by("rating-submit").click();
+    await until(customer.page, "phase", "phase", "farewell");
+    await customer.shot(`customer-7-farewell-${call}`);
+    await until(agent.page, "wrap-recording", "state", "sealed");
+    await agent.shot(`desk-6-wrap-up-${call}`);
+    await agent.by("finish").click();
+    await until(agent.page, "phase", "phase", "ready");
+    await agent.by("presence-offline").click();
+    await until(agent.page, "phase", "phase", "offline");
+  } catch (error) {
+    await customer.shot(`failed-customer-${call}`).catch(() => {});
+    await agent.shot(`failed-desk-${call}`).catch(() => {});
+    throw new Error(`${error.message}\ncustomer said:\n${customer.said.slice(-20).join("\n")}\nagent said:\n${agent.said.slice(-20).join("\n")}`, { cause: error });
+  } finally {
+    await customer.close();
+    await agent.close();
+  }
+  return call;
+}
+
+function newestSealed(customer) {
+  const answer = bank.ask("sessions");
+  const sessions = Array.isArray(answer) ? answer : answer.sessions;
+  const session = sessions.find((one) => one.customer === customer);
+  assert.equal(session?.recording.state, "sealed");
+  assert.equal(session.stars, 5);
+  return session.id;
+}
+
+for (const [transport, lang] of [["wt", "zh"], ["ws", "en"]]) {
+  test(`a call over ${transport}, pages in ${lang}`, async () => {
+    const customer = await whole(transport, lang);
+    const session = newestSealed(customer);
+    const out = path.join(bank.directory, `package-${lang}`);
+    bank.run("evidence", "export", session, "--out", out, "--data", bank.data);
+    const found = fs.existsSync(path.join(out, "manifest.json")) ? out : path.join(out, fs.readdirSync(out)[0]);
+    bank.run("evidence", "verify", found, "--root", path.join(bank.data, "pki/root.pem"));
+  });
+}
+
+test("the console shows centres, nodes, calls and recordings in both languages", async () => {
+  const operator = await open(bank.directory, BLUE, { width: 1440, height: 1000 });
+  try {
+    for (const lang of ["zh", "en"]) {
+      await operator.page.goto(`${bank.core}console?lang=${lang}`);
+      if (lang === "zh") {
+        await operator.by("login").waitFor(WAIT);
+        await operator.shot("console-1-login-zh");
+        await login(operator, bank.login("operator"));
+      }
+      await operator.by("map").waitFor(WAIT);
+      await until(operator.page, "quorum", "health", "healthy");
+      for (const node of ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"]) {
+        await until(operator.page, `node-${node}`, "up", "true");
+      }
+      await operator.shot(`console-2-overview-${lang}`);
+      await operator.by("tab-recordings").click();
+      await operator.page.waitForSelector('[data-test="recording-state"][data-state="sealed"]', WAIT);
+      await operator.shot(`console-3-recordings-${lang}`);
+      await operator.by("tab-nodes").click();
+      await operator.shot(`console-4-nodes-${lang}`);
+    }
+  } catch (error) {
+    await operator.shot("failed-console").catch(() => {});
+    throw new Error(`${error.message}\n${operator.said.slice(-20).join("\n")}`, { cause: error });
+  } finally {
+    await operator.close();
+  }
+});
+
+test("the screenshots are there to be looked at", () => {
+  const shots = fs.readdirSync(artifacts).filter((name) => name.endsWith(".png"));
+  assert.ok(shots.length >= 25, `${shots.length} screenshots in ${artifacts}`);
+});
