@@ -14,9 +14,10 @@ use quinn::{RecvStream, SendStream};
 
 use crate::{
     BoxFuture, CALL_ALPN,
+    answer::{each_request, reply},
     mesh::{Link, Mesh, lock},
     name::{Peer, Target},
-    pool::{CALL_MS_MAX, CallError, each_request, reply},
+    pool::{CALL_MS_MAX, CallError},
 };
 
 /// Longest name of a kind in bytes; it fits its length byte.

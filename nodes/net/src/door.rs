@@ -11,16 +11,17 @@ use std::{
 use guitai_crypto::{tls, web};
 use guitai_host::Clock;
 use quinn::{Connection, Endpoint, VarInt, crypto::rustls::QuicServerConfig};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
     fence::FencedServer,
-    mesh::{HANDSHAKE_MS_MAX, lock, shed},
+    handshake::Handshakes,
+    mesh::{HANDSHAKE_MS_MAX, lock},
     rotation::{Due, Rotation},
     transport,
 };
 
-/// Handshakes at once; beyond it a browser is told to come back with a token.
+/// Handshakes at once; a minute's arrivals at a busy edge.
 const HANDSHAKES_MAX: usize = 512;
 /// Connections that wait for [`Door::accept`]; beyond it new ones are closed.
 const BACKLOG_MAX: usize = 256;
@@ -185,10 +186,9 @@ async fn keep_rotating(door: std::sync::Weak<Inner>) {
 }
 
 async fn accept(endpoint: Endpoint, arrive: mpsc::Sender<Connection>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let handshakes = Handshakes::new(HANDSHAKES_MAX);
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            shed(incoming);
+        let Some((incoming, place)) = handshakes.enter(incoming) else {
             continue;
         };
         let arrive = arrive.clone();
@@ -196,7 +196,7 @@ async fn accept(endpoint: Endpoint, arrive: mpsc::Sender<Connection>) {
             let from = incoming.remote_address();
             let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
             let handshake = tokio::time::timeout(limit, incoming).await;
-            drop(permit);
+            drop(place);
             match handshake {
                 Ok(Ok(conn)) => {
                     if let Err(refused) = arrive.try_send(conn) {

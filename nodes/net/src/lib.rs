@@ -6,6 +6,7 @@
 //! Whatever a peer sends, the endpoint goes on serving: every connection has a task of its own, and
 //! a panic in the cryptography ends one handshake (see [`fence`]).
 
+pub mod answer;
 pub mod calls;
 pub mod door;
 pub mod frame;
@@ -15,7 +16,9 @@ pub mod pool;
 pub mod rotation;
 pub mod rule;
 
+mod accept;
 mod fence;
+mod handshake;
 mod transport;
 
 use std::pin::Pin;

@@ -13,16 +13,14 @@ use std::{
 
 use guitai_crypto::{tls, x509};
 use guitai_host::Clock;
-use guitai_types::Zone;
 use quinn::{
     Connection, ConnectionError, Endpoint, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use rustls_pki_types::CertificateDer;
-use tokio::sync::Semaphore;
 
 use crate::{
-    BoxFuture,
+    BoxFuture, accept,
     fence::{FencedClient, FencedServer},
     name::{Peer, Target},
     pool::Pool,
@@ -31,11 +29,9 @@ use crate::{
 
 /// Longest handshake in milliseconds, dialled or accepted: three round trips of a bad line.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
-/// Handshakes accepted at once; beyond it strangers are told to come back with a token.
-const HANDSHAKES_MAX: usize = 128;
 
 /// Closing code: the peer may not speak this ALPN with us.
-const CODE_FORBIDDEN: VarInt = VarInt::from_u32(1);
+pub(crate) const CODE_FORBIDDEN: VarInt = VarInt::from_u32(1);
 /// Closing code: this node goes away.
 const CODE_GONE: VarInt = VarInt::from_u32(2);
 
@@ -143,7 +139,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
-type Handlers = Arc<Mutex<BTreeMap<String, Handler>>>;
+pub(crate) type Handlers = Arc<Mutex<BTreeMap<String, Handler>>>;
 
 impl Mesh {
     /// Opens the endpoint. Nothing is accepted before the first [`Mesh::serve`]. Needs a tokio runtime.
@@ -171,7 +167,7 @@ impl Mesh {
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
         let handlers = Handlers::default();
-        tokio::spawn(accept(endpoint.clone(), me.zone, handlers.clone()));
+        tokio::spawn(accept::accept(endpoint.clone(), me.zone, handlers.clone()));
         let inner = Inner {
             endpoint,
             me,
@@ -262,99 +258,15 @@ impl Drop for Inner {
     }
 }
 
-async fn accept(endpoint: Endpoint, zone: Zone, handlers: Handlers) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            shed(incoming);
-            continue;
-        };
-        let handlers = handlers.clone();
-        tokio::spawn(async move {
-            let from = incoming.remote_address();
-            let accepted = welcome(incoming, zone).await;
-            drop(permit);
-            let link = match accepted {
-                Ok(link) => link,
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(%from, error, "mesh connection refused");
-                    return;
-                }
-            };
-            let handler = lock(&handlers).get(&link.alpn).cloned();
-            if let Some(handler) = handler {
-                let _closed = CloseOnDrop(link.conn.clone());
-                handler(link).await;
-            }
-        });
-    }
-}
-
-/// Too many handshakes at once: a stranger has to prove its address first, or goes away.
-pub(crate) fn shed(incoming: quinn::Incoming) {
-    if incoming.may_retry() {
-        if let Err(refused) = incoming.retry() {
-            refused.into_incoming().ignore();
-        }
-    } else {
-        incoming.refuse();
-    }
-}
-
-/// Why an accepted connection was not used.
-#[derive(Debug, thiserror::Error)]
-enum WelcomeError {
-    #[error("handshake")]
-    Handshake(#[from] ConnectionError),
-    #[error("handshake not done in {HANDSHAKE_MS_MAX} ms")]
-    Slow,
-    #[error("no ALPN")]
-    NoAlpn,
-    #[error("the certificate names no node")]
-    Nameless,
-    #[error("{alpn} from {peer}")]
-    Forbidden {
-        alpn: String,
-        peer: Peer,
-        #[source]
-        source: rule::Forbidden,
-    },
-}
-
-async fn welcome(incoming: quinn::Incoming, zone: Zone) -> Result<Link, WelcomeError> {
-    let connecting = incoming.accept()?;
-    let handshake = Duration::from_millis(HANDSHAKE_MS_MAX);
-    let conn = match tokio::time::timeout(handshake, connecting).await {
-        Ok(conn) => conn?,
-        Err(_elapsed) => return Err(WelcomeError::Slow),
-    };
-    let admitted = admit(&conn, zone);
-    if admitted.is_err() {
-        conn.close(CODE_FORBIDDEN, b"");
-    }
-    let (peer, alpn) = admitted?;
-    Ok(Link { conn, peer, alpn })
-}
-
-fn admit(conn: &Connection, zone: Zone) -> Result<(Peer, String), WelcomeError> {
-    let alpn = alpn_of(conn).ok_or(WelcomeError::NoAlpn)?;
-    let peer = peer_of(conn).ok_or(WelcomeError::Nameless)?;
-    match rule::may_open(&alpn, peer.zone, zone) {
-        Ok(()) => Ok((peer, alpn)),
-        Err(source) => Err(WelcomeError::Forbidden { alpn, peer, source }),
-    }
-}
-
 /// Who the certificate names; TLS has verified the chain before the connection came to be.
-fn peer_of(conn: &Connection) -> Option<Peer> {
+pub(crate) fn peer_of(conn: &Connection) -> Option<Peer> {
     let identity = conn.peer_identity()?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     let leaf = x509::dangerous_read_unverified(chain.first()?).ok()?;
     Peer::of_certificate(&leaf.dns_names)
 }
 
-fn alpn_of(conn: &Connection) -> Option<String> {
+pub(crate) fn alpn_of(conn: &Connection) -> Option<String> {
     let data = conn.handshake_data()?.downcast::<HandshakeData>().ok()?;
     String::from_utf8(data.protocol?).ok()
 }
@@ -378,17 +290,6 @@ fn server_config(tls: &rustls::ServerConfig, alpns: &[&str]) -> Option<quinn::Se
 /// Outlives the process and is known to nobody else: what the reset key is derived from.
 fn reset_secret(identity: &x509::Identity) -> [u8; 32] {
     guitai_crypto::sm3::hash(&identity.key.to_pkcs8_der())
-}
-
-/// Closes a connection also when its handler panics. One that is closed already keeps its reason.
-struct CloseOnDrop(Connection);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        if self.0.close_reason().is_none() {
-            self.0.close(VarInt::from_u32(0), b"");
-        }
-    }
 }
 
 /// No code that can panic runs under these locks; a poisoned one is as good as before.

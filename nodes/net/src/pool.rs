@@ -12,16 +12,13 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
-    BoxFuture,
     frame::{FrameError, read_frame, write_frame},
-    mesh::{DialError, Link, Mesh, lock},
+    mesh::{DialError, Mesh, lock},
     name::{Peer, Target},
 };
 
 /// How long a call may take unless its caller says otherwise, in milliseconds.
 pub const CALL_MS_MAX: u64 = 5_000;
-/// How long a peer may take to send its request, in milliseconds.
-const REQUEST_MS_MAX: u64 = 10_000;
 /// Calls under way to one peer over one ALPN; below the stream limit, so that a caller waits here,
 /// where its deadline counts, and not inside QUIC.
 pub const CALLS_MAX: usize = 128;
@@ -262,54 +259,6 @@ impl Mesh {
             Err(_) => State::Down,
         };
         done.send_replace(Some(dialled));
-    }
-
-    /// Answers every request on connections of `alpn` with what `answer` makes of it. An answer of
-    /// `None` ends the stream without one.
-    pub fn serve_calls(&self, alpn: &str, answer: Answerer) {
-        let handler = move |link: Link| -> BoxFuture<'static, ()> {
-            let answer = answer.clone();
-            Box::pin(each_request(link, move |peer, request, mut send| {
-                let answered = answer(peer, request);
-                Box::pin(async move {
-                    if let Some(message) = answered.await {
-                        reply(&mut send, &message).await;
-                    }
-                })
-            }))
-        };
-        self.serve(alpn, Arc::new(handler));
-    }
-}
-
-/// What answers the calls of one ALPN.
-pub type Answerer = Arc<dyn Fn(Peer, Vec<u8>) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
-
-/// Reads one request from each stream of a link, each in its own task.
-pub(crate) async fn each_request<F>(link: Link, act: F)
-where
-    F: Fn(Peer, Vec<u8>, SendStream) -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static,
-{
-    // Streams of one connection are bounded by the transport's limit.
-    while let Ok((send, mut receive)) = link.conn.accept_bi().await {
-        let (peer, act) = (link.peer.clone(), act.clone());
-        tokio::spawn(async move {
-            let limit = Duration::from_millis(REQUEST_MS_MAX);
-            let read = read_frame(&mut receive, RPC_BYTES_MAX);
-            match tokio::time::timeout(limit, read).await {
-                Ok(Ok(Some(request))) => act(peer, request, send).await,
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!(%peer, %error, "request not read"),
-                Err(_elapsed) => tracing::warn!(%peer, "request not sent in {REQUEST_MS_MAX} ms"),
-            }
-        });
-    }
-}
-
-/// Sends an answer; a caller that is gone needs none.
-pub(crate) async fn reply(send: &mut SendStream, message: &[u8]) {
-    if let Err(error) = write_frame(send, message).await {
-        tracing::debug!(%error, "answer not sent");
     }
 }
 

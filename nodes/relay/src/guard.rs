@@ -14,6 +14,7 @@ mod edge;
 mod inside;
 mod message;
 mod refusal;
+mod tunnel;
 mod watch;
 
 pub use check::{check, check_answer};

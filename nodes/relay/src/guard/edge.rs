@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use guitai_host::Clock;
 use guitai_net::{
     Link, Peer, RecvStream, VarInt,
-    frame::{FrameError, read_frame, write_frame},
+    frame::{FrameError, read_frame},
 };
 use guitai_types::{
     Code, Epoch, Problem, SessionId, TicketId, Zone,
@@ -25,6 +25,7 @@ use super::{
     ASKS_MAX, CODE_OLD_EPOCH, CODE_REFUSED, CODE_REPLACED, Count, Counts, Direction, Refusal,
     WATCHES_MAX, check, check_answer,
     message::{UNKNOWN, decode, kind_of, remake},
+    tunnel::{Load, Tunnel},
 };
 
 /// How long a question may wait for its answer on one tunnel, in milliseconds. A write waits for a
@@ -102,16 +103,6 @@ pub(super) struct Inner {
     clock: Arc<dyn Clock>,
     asks: Semaphore,
     pub(super) watches: Arc<Semaphore>,
-}
-
-/// One tunnel.
-pub(super) struct Tunnel {
-    link: Link,
-    greeted: AtomicBool,
-    asks: AtomicUsize,
-    refusals: AtomicU32,
-    /// Until when it comes last, by the monotonic clock, in milliseconds.
-    leaderless_until: AtomicU64,
 }
 
 impl Guard {
@@ -372,62 +363,6 @@ impl Guard {
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Guard({} tunnels)", self.tunnels().len())
-    }
-}
-
-impl Tunnel {
-    fn new(link: Link) -> Self {
-        Self {
-            link,
-            greeted: AtomicBool::new(false),
-            asks: AtomicUsize::new(0),
-            refusals: AtomicU32::new(0),
-            leaderless_until: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn id(&self) -> usize {
-        self.link.conn.stable_id()
-    }
-
-    fn is_ready(&self) -> bool {
-        self.greeted.load(Ordering::Acquire) && self.link.conn.close_reason().is_none()
-    }
-
-    fn close(&self, code: u32) {
-        self.link.conn.close(VarInt::from_u32(code), b"");
-    }
-
-    /// Sends a question on a stream of its own; what comes back is read from the other half.
-    pub(super) async fn send(&self, message: &[u8]) -> Result<RecvStream, AskError> {
-        let limit = Duration::from_millis(ASK_MS_MAX);
-        let opened = timeout(limit, self.link.conn.open_bi()).await;
-        let Ok(Ok((mut send, receive))) = opened else {
-            return Err(AskError::NotSent);
-        };
-        let written = timeout(limit, write_frame(&mut send, message)).await;
-        let finished = matches!(written, Ok(Ok(()))) && send.finish().is_ok();
-        if finished {
-            Ok(receive)
-        } else {
-            Err(AskError::Lost)
-        }
-    }
-}
-
-/// A question under way on a tunnel.
-pub(super) struct Load(pub(super) Arc<Tunnel>);
-
-impl Load {
-    pub(super) fn on(tunnel: Arc<Tunnel>) -> Self {
-        tunnel.asks.fetch_add(1, Ordering::Relaxed);
-        Self(tunnel)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.asks.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

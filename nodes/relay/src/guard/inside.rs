@@ -217,7 +217,11 @@ impl Tunnel {
                     }
                     Err(reason) => return reason,
                 },
-                () = &mut orders => return self.link.conn.closed().await,
+                // An edge that takes no orders gets no answers either: dialled anew.
+                () = &mut orders => {
+                    self.link.conn.close(VarInt::from_u32(0), b"");
+                    return self.link.conn.closed().await;
+                }
             }
         }
     }

@@ -17,7 +17,8 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     WATCHES_MAX,
-    edge::{ASK_MS_MAX, AskError, Guard, Load, is_leaderless},
+    edge::{ASK_MS_MAX, AskError, Guard, is_leaderless},
+    tunnel::Load,
 };
 
 /// Views that wait for a slow page; beyond it the core waits too.
