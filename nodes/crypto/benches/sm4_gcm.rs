@@ -12,7 +12,7 @@ fn main() {
     for length in [80, 1200, 16 * 1024] {
         let gcm = sm4::Gcm::new(&[7; 16]);
         let mut data = vec![0x5a; length];
-        let mut nonce = [0; 12];
+        let mut nonce = [0u8; 12];
         let mut seal = || {
             nonce[0] = std::hint::black_box(nonce[0]).wrapping_add(1);
             std::hint::black_box(gcm.seal_in_place(&nonce, b"header of packet", &mut data));

@@ -135,6 +135,7 @@ impl SecretKey {
     }
 
     /// A signing key under `id`; it computes the public point, so keep it where signing is frequent.
+    /// Unlike `SecretKey` it does not erase itself: `sm2` 0.14 gives no way to.
     ///
     /// # Panics
     /// Never: only an ID past 8191 bytes is refused, and ours are constants.

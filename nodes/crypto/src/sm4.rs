@@ -6,7 +6,7 @@
 //! * `portable`: RustCrypto's `sm4` under `aes-gcm`. It looks its S-box up in a table indexed by
 //!   secret data, so it is neither constant-time nor fast (about 100 MB/s a core). A bitsliced
 //!   fallback and kernels for processors without GFNI (AVX2, AES-NI, Arm) are later work;
-//!   [`backend`] says which one runs, and the node shows it in its status.
+//!   [`backend`] says which one runs, for the node's status.
 
 #[cfg(target_arch = "x86_64")]
 mod gfni;
