@@ -3,6 +3,7 @@ import vue from "@vitejs/plugin-vue";
 import { ElementPlusResolver } from "unplugin-vue-components/resolvers";
 import components from "unplugin-vue-components/vite";
 import { defineConfig } from "vite";
+import { licences } from "./licences.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -24,6 +25,7 @@ export default defineConfig({
   plugins: [
     vue(),
     components({ dts: false, dirs: [], resolvers: [ElementPlusResolver({ importStyle: "css" })] }),
+    licences(),
   ],
   worker: { format: "es" },
   build: {
@@ -34,7 +36,9 @@ export default defineConfig({
     sourcemap: false,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 900,
-    rollupOptions: {
+    rolldownOptions: {
+      // The MoQ library writes addresses with their media tokens to the console.
+      output: { minify: { compress: { dropConsole: true } } },
       input: {
         customer: here("./customer.html"),
         desk: here("./desk.html"),

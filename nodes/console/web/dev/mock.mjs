@@ -119,7 +119,7 @@ function statusView() {
 class Refused extends Error { constructor(status, code, zh, en, next_zh, next_en) { super(code); Object.assign(this, { status, code, cause: text(zh, en), next: text(next_zh, next_en) }); } }
 const wrongState = () => new Refused(409, "GT-0409", "当前状态不允许此操作", "Not possible in the present state", "刷新后重试", "Refresh and try again");
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-const csp = "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' https: ws: wss:; worker-src 'self' blob:; img-src 'self' data: blob:; media-src 'self' blob:; frame-ancestors 'none'";
+const csp = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self' https: ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 async function serve(request, response) {
   const url = new URL(request.url, "http://x"); const path = url.pathname; const key = `${request.method} ${path}`;
@@ -146,7 +146,7 @@ async function serve(request, response) {
     if (m[2] === "events") return stream("ticket", () => ticketView(ticket));
     if (m[2] === "close") { if (session) end(session, "customer-hung-up"); else { ticket.phase = "ended"; ticket.reason = "customer-left"; changed({ type: "ticket", ticket: ticket.id }); } return json(204); }
     if (m[2] === "rating") { ticket.stars = body.stars; if (session) session.stars = body.stars; changed({ type: "ticket", ticket: ticket.id }); return json(204); }
-    if (m[2] === "confirm") { addEvent(session, "customer", "step", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
+    if (m[2] === "confirm") { addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
   }
   if (key === "POST /api/v1/login") { if (body.password !== "demo") throw new Refused(401, "GT-0402", "用户名或密码不正确", "Wrong name or password", "核对机构、用户名和密码", "Check institution, name and password"); return json(200, { token: "s", expires_at: now() + 36e6, staff: { id: { institution: body.institution, name: body.name }, display: body.name === "ops" ? "周衡" : "林晓", number: "8021", duties: body.name === "ops" ? ["operator"] : ["agent"], presence: world.desk.presence } }); }
   if (key === "GET /api/v1/me") return json(200, { id: world.desk.staff, display: "林晓", number: "8021", duties: ["agent", "operator"], presence: world.desk.presence });

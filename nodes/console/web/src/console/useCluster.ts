@@ -1,6 +1,6 @@
 // What the console shows, kept fresh: asked again every two seconds and at once when an event says so.
 
-import { computed, onScopeDispose, ref } from "vue";
+import { computed, onScopeDispose, ref, watch } from "vue";
 import { problemOf } from "@/shared/api";
 import { follow } from "@/shared/sse";
 import type { ClusterEvent, Problem, SessionView, StatusView } from "@/shared/types";
@@ -10,6 +10,8 @@ const REFRESH_MS = 2_000;
 /** Events come in bursts; one refresh serves a burst. */
 const BURST_MS = 150;
 const EVENTS_SHOWN = 60;
+/** Events from before the page was opened. */
+const EVENTS_BEFORE = 30;
 
 export function useCluster(token: string, ask: Ask, expired: (problem: Problem) => void) {
   const status = ref<StatusView>();
@@ -52,26 +54,35 @@ export function useCluster(token: string, ask: Ask, expired: (problem: Problem) 
     }, BURST_MS);
   }
 
-  const stop = follow({
-    path: (lastId) => (lastId ? `/api/v1/events?from=${Number(lastId) + 1}` : "/api/v1/events"),
-    token,
-    onMessage: ({ event, data }) => {
-      if (event !== "event") return;
-      const one = JSON.parse(data) as ClusterEvent;
-      if (events.value[0] && one.number <= events.value[0].number) return;
-      events.value = [one, ...events.value].slice(0, EVENTS_SHOWN);
-      soon();
-    },
-    onOnline: (value) => {
-      online.value = value;
-    },
-    onRefused: expired,
+  let stopEvents: (() => void) | undefined;
+  function followEvents(from: number): void {
+    if (stopped) return;
+    stopEvents = follow({
+      path: (lastId) => `/api/v1/events?from=${lastId ? Number(lastId) + 1 : from}`,
+      token,
+      onMessage: ({ event, data }) => {
+        if (event !== "event") return;
+        const one = JSON.parse(data) as ClusterEvent;
+        if (events.value[0] && one.number <= events.value[0].number) return;
+        events.value = [one, ...events.value].slice(0, EVENTS_SHOWN);
+        soon();
+      },
+      onOnline: (value) => {
+        online.value = value;
+      },
+      onRefused: expired,
+    });
+  }
+  const begun = watch(status, (first) => {
+    if (!first) return;
+    begun.stop();
+    followEvents(Math.max(1, first.event_number - EVENTS_BEFORE));
   });
   void refresh();
 
   onScopeDispose(() => {
     stopped = true;
-    stop();
+    stopEvents?.();
     clearTimeout(timer);
     clearTimeout(burst);
   });

@@ -56,10 +56,14 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     }
   }
 
+  /** A page that was loaded anew holds a new key; until the core knows it, no call can be opened here. */
+  let keyKnown = false;
+
   async function setPresence(wanted: Presence): Promise<void> {
     if (wanted === "ready" && !(await openDevices())) return;
     const body = { presence: wanted, media_key: key.publicKey };
-    await attempt(`presence-${wanted}`, () => ask("PUT", "/api/v1/me/presence", { body }));
+    const told = await attempt(`presence-${wanted}`, () => ask("PUT", "/api/v1/me/presence", { body }));
+    keyKnown ||= told;
   }
 
   async function answer(accept: boolean): Promise<void> {
@@ -95,11 +99,13 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     );
   }
 
-  /** A page that was loaded anew holds a new key; until it is told, no call can be opened here. */
   async function announceKey(): Promise<void> {
-    if (presence.value !== "ready" && presence.value !== "break") return;
-    const body = { presence: presence.value, media_key: key.publicKey };
-    await ask("PUT", "/api/v1/me/presence", { body }).catch(() => undefined);
+    if (keyKnown || (presence.value !== "ready" && presence.value !== "ringing")) return;
+    keyKnown = true;
+    const body = { presence: "ready", media_key: key.publicKey };
+    await ask("PUT", "/api/v1/me/presence", { body }).catch(() => {
+      keyKnown = false;
+    });
   }
 
   let first = true;
@@ -111,9 +117,9 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
       const next = JSON.parse(data) as DeskView;
       if (view.value && next.number < view.value.number) return;
       view.value = next;
+      void announceKey();
       if (first) {
         first = false;
-        void announceKey();
         void loadSessions();
       }
       const session = next.call?.session ?? (next.presence === "wrap-up" ? last.value?.id : undefined);

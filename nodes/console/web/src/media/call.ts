@@ -38,7 +38,7 @@ const WATCH_MS = 1_000;
 /** No picture for this long although one should come: shown to the user. */
 const STALL_MS = 3_000;
 /** … and the connection is made anew, each time after twice the wait: the fault may be on the other side. */
-const RENEW_FIRST_MS = 8_000;
+const RENEW_FIRST_MS = 5_000;
 const RENEW_MAX_MS = 120_000;
 
 export class Call {

@@ -71,6 +71,7 @@ async function run(options: EventsOptions, signal: AbortSignal): Promise<void> {
   let delay = RETRY_FIRST_MS;
   let lastId = "";
   while (!signal.aborted) {
+    const since = performance.now();
     try {
       await readOnce(options, lastId, signal, (message) => {
         delay = RETRY_FIRST_MS;
@@ -85,6 +86,8 @@ async function run(options: EventsOptions, signal: AbortSignal): Promise<void> {
       }
     }
     if (signal.aborted) return;
+    // A stream that lived shows that the way is open.
+    if (performance.now() - since > RETRY_MAX_MS) delay = RETRY_FIRST_MS;
     options.onOnline?.(false);
     await new Promise((resolve) => setTimeout(resolve, delay * (0.75 + Math.random() / 2)));
     delay = Math.min(delay * 2, RETRY_MAX_MS);
