@@ -409,6 +409,10 @@ fn settings(config: &Config) -> Result<openraft::Config, StartError> {
         election_timeout_min: config.timing.election_min_ms,
         election_timeout_max: config.timing.election_max_ms,
         enable_pre_vote: Some(true),
+        // A restarted leader must be elected again: it may have lost entries that it had sent before
+        // they were durable here, and it does not know exactly what was committed, so going on in
+        // the old term could give two contents to one log id, or an old answer to a read.
+        enable_leader_restore: Some(false),
         max_payload_entries: ENTRIES_SENT_MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
         max_in_snapshot_log_to_keep: LOG_KEPT.min(config.snapshot_every),

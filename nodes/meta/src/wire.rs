@@ -133,11 +133,11 @@ mod tests {
         let bytes = Request::Vote(VoteRequest::new(Vote::new(3, 1), None))
             .encode()
             .unwrap();
-        let json = br#"{"vote":{"leader_id":{"term":3,"node_id":1},"committed":false},"last_log_id":null}"#;
-        assert_eq!(&bytes[..5], [2, 0, 0, 0, json.len() as u8]);
-        assert_eq!(
-            String::from_utf8_lossy(&bytes[5..]),
-            String::from_utf8_lossy(json)
+        let json = concat!(
+            r#"{"vote":{"leader_id":{"term":3,"node_id":1},"committed":false},"#,
+            r#""last_log_id":null,"leadership_transfer":false}"#
         );
+        assert_eq!(bytes[..5], [2, 0, 0, 0, json.len() as u8]);
+        assert_eq!(String::from_utf8_lossy(&bytes[5..]), json);
     }
 }

@@ -169,9 +169,13 @@ impl State {
     }
 
     /// Running sessions, by id.
-    pub fn sessions_running(&self) -> impl ExactSizeIterator<Item = &Session> {
-        let ids: Vec<&Session> = self.pick(self.index.running.iter()).collect();
-        ids.into_iter()
+    pub fn sessions_running(&self) -> impl Iterator<Item = &Session> {
+        self.pick(self.index.running.iter())
+    }
+
+    /// How many sessions run, without looking at each.
+    pub fn sessions_running_count(&self) -> usize {
+        self.index.running.len()
     }
 
     /// Ended sessions still kept, newest first.
