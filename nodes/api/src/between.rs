@@ -36,8 +36,18 @@ pub(crate) struct Consensus {
 
 impl Consensus {
     pub(crate) fn of(said_by: NodeName, status: RaftStatus) -> Self {
-        let RaftStatus { leader, matched, heard_ms, .. } = status;
-        Self { said_by, leader, matched, heard_ms }
+        let RaftStatus {
+            leader,
+            matched,
+            heard_ms,
+            ..
+        } = status;
+        Self {
+            said_by,
+            leader,
+            matched,
+            heard_ms,
+        }
     }
 }
 
@@ -61,14 +71,17 @@ pub fn register_calls(calls: &Calls, node: NodeName, meta: Meta, door: DoorSourc
 }
 
 pub(crate) async fn ask_door(mesh: &Mesh, member: &Member) -> Result<DoorView, AskError> {
-    let answer = mesh.call_kind(&target(member), DOOR_CALL, Vec::new()).await?;
+    let answer = mesh
+        .call_kind(&target(member), DOOR_CALL, Vec::new())
+        .await?;
     Ok(serde_json::from_slice(&answer)?)
 }
 
 pub(crate) async fn ask_consensus(mesh: &Mesh, member: &Member) -> Result<Consensus, AskError> {
     let deadline = std::time::Duration::from_millis(CONSENSUS_MS_MAX);
-    let answer =
-        mesh.call_kind_within(&target(member), CONSENSUS_CALL, Vec::new(), deadline).await?;
+    let answer = mesh
+        .call_kind_within(&target(member), CONSENSUS_CALL, Vec::new(), deadline)
+        .await?;
     Ok(serde_json::from_slice(&answer)?)
 }
 
@@ -77,5 +90,9 @@ const CONSENSUS_MS_MAX: u64 = 500;
 
 /// Where a member is dialled.
 pub(crate) fn target(member: &Member) -> Target {
-    Target { addr: member.mesh, name: member.name.clone(), zone: member.zone }
+    Target {
+        addr: member.mesh,
+        name: member.name.clone(),
+        zone: member.zone,
+    }
 }

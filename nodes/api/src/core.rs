@@ -8,10 +8,9 @@ mod package;
 mod session;
 mod view;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use axum::Router;
-use axum::http::HeaderMap;
+use axum::{Router, http::HeaderMap};
 use futures::{FutureExt as _, future::BoxFuture};
 use guitai_host::{Clock, Entropy};
 use guitai_meta::{Meta, State};
@@ -19,6 +18,7 @@ use guitai_net::Mesh;
 use guitai_recorder::Recorder;
 use guitai_relay::{
     Relay,
+    guard::Tunnels,
     token::{Signer, Verifier},
 };
 use guitai_types::{
@@ -31,7 +31,7 @@ use guitai_types::{
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::{
-    account::{Login, LoggedIn},
+    account::{LoggedIn, Login},
     desk::SetPresence,
     session::AddStep,
 };
@@ -46,10 +46,6 @@ use crate::{
     problem::Refusal,
     streams::Streams,
 };
-
-/// Milliseconds since each node was heard of over the links that this node holds itself (tunnels to
-/// edges, media links); nodes without a link are absent.
-pub type HeardSource = Arc<dyn Fn() -> BTreeMap<NodeName, u64> + Send + Sync>;
 
 /// What an inner node's door needs.
 pub struct CoreDeps {
@@ -73,8 +69,8 @@ pub struct CoreDeps {
     pub entropy: Arc<dyn Entropy>,
     /// This node's own door.
     pub door: DoorSource,
-    /// Who was heard of.
-    pub heard: HeardSource,
+    /// The tunnels to the edges.
+    pub tunnels: Tunnels,
 }
 
 pub(crate) struct Core {
@@ -87,7 +83,7 @@ pub(crate) struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     door: DoorSource,
-    heard: HeardSource,
+    tunnels: Tunnels,
     gate: Gate,
     logins: Logins,
     streams: Streams,
@@ -97,11 +93,26 @@ pub(crate) type CoreState = Arc<Core>;
 
 /// Routes of an inner node.
 pub fn core_router(deps: CoreDeps) -> Router {
-    let CoreDeps { member, meta, mesh, relay, recorder, signer, .. } = deps;
-    let CoreDeps { verifier, clock, entropy, door, heard, .. } = deps;
+    let CoreDeps {
+        member,
+        meta,
+        mesh,
+        relay,
+        recorder,
+        signer,
+        verifier,
+        clock,
+        entropy,
+        door,
+        tunnels,
+    } = deps;
     let epochs = meta.clone();
     let epoch = Box::new(move || epochs.peek(State::epoch));
-    let gate = Gate { verifier, clock: clock.clone(), epoch };
+    let gate = Gate {
+        verifier,
+        clock: clock.clone(),
+        epoch,
+    };
     let logins = Logins::new(clock.clone());
     let streams = Streams::default();
     let core = Arc::new(Core {
@@ -114,7 +125,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         clock: clock.clone(),
         entropy,
         door,
-        heard,
+        tunnels,
         gate,
         logins,
         streams,
@@ -163,7 +174,10 @@ impl Core {
 
     /// Looks after everything that was acknowledged before.
     async fn read<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Refusal> {
-        self.meta.read(look).await.map_err(|error| Refusal(error.problem()))
+        self.meta
+            .read(look)
+            .await
+            .map_err(|error| Refusal(error.problem()))
     }
 
     /// Makes tokens for views, in the epoch of the state they are made from.
@@ -176,7 +190,12 @@ impl Core {
 pub(crate) fn issue(signer: &Signer, now: UnixMillis, epoch: Epoch) -> impl Fn(&Grant) -> String {
     move |grant| {
         let grant = grant.clone();
-        signer.sign(&Claims { v: 1, expires_at: now.plus(TOKEN_LIFE_MS), epoch, grant })
+        signer.sign(&Claims {
+            v: 1,
+            expires_at: now.plus(TOKEN_LIFE_MS),
+            epoch,
+            grant,
+        })
     }
 }
 
@@ -200,7 +219,10 @@ impl Doorway for Core {
             }
             let mut relays: Vec<Member> = self.meta.peek(|state| {
                 let relays = state.members().filter(|member| member.has(Role::Relay));
-                relays.filter(|member| member.zone == self.member.zone).cloned().collect()
+                relays
+                    .filter(|member| member.zone == self.member.zone)
+                    .cloned()
+                    .collect()
             });
             relays.sort_by_key(|member| (member.centre != self.member.centre, member.id));
             for relay in &relays {

@@ -2,14 +2,17 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _, stream::BoxStream};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use guitai_crypto::sm2::PublicKey;
 use guitai_host::{Clock, Entropy, draw16};
 use guitai_meta::{Meta, State};
 use guitai_net::Peer;
-use guitai_relay::token::Signer;
+use guitai_relay::{
+    guard::{self, ViewStream},
+    token::Signer,
+};
 use guitai_types::{
-    Code, Problem, SessionId, TicketId,
+    Code, Epoch, Problem, SessionId, TicketId,
     claims::Grant,
     command::{Command, Reply},
     control::{Answer, Ask, OpenTicket},
@@ -43,38 +46,61 @@ impl CoreDesk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { meta, signer, clock, entropy }
+        Self {
+            meta,
+            signer,
+            clock,
+            entropy,
+        }
     }
 
-    /// Answers one question that came through `edge`.
-    pub async fn answer(&self, ask: Ask, edge: &Peer) -> Answer {
+    async fn answer(&self, ask: Ask, edge: &Peer) -> Answer {
         let answer = match ask {
-            Ask::Catalogue => Ok(Answer::Catalogue { catalogue: self.meta.peek(State::catalogue) }),
+            Ask::Catalogue => Ok(Answer::Catalogue {
+                catalogue: self.meta.peek(State::catalogue),
+            }),
             Ask::OpenTicket(open) => self.open(open, edge).await,
             Ask::Ticket { ticket } | Ask::WatchTicket { ticket } => self.view(&ticket).await,
             Ask::CloseTicket { ticket, hang_up } => {
-                let reason =
-                    if hang_up { EndReason::CustomerHungUp } else { EndReason::CustomerLeft };
-                self.write(Command::CloseTicket { ticket, reason }).await.map(|_| Answer::Done)
+                let reason = if hang_up {
+                    EndReason::CustomerHungUp
+                } else {
+                    EndReason::CustomerLeft
+                };
+                self.write(Command::CloseTicket { ticket, reason })
+                    .await
+                    .map(|_| Answer::Done)
             }
-            Ask::Rate { ticket, stars, comment } => {
-                self.write(Command::Rate { ticket, stars, comment }).await.map(|_| Answer::Done)
-            }
+            Ask::Rate {
+                ticket,
+                stars,
+                comment,
+            } => self
+                .write(Command::Rate {
+                    ticket,
+                    stars,
+                    comment,
+                })
+                .await
+                .map(|_| Answer::Done),
             Ask::Confirm { ticket, step } => self.confirm(&ticket, step).await,
         };
         answer.unwrap_or_else(|problem| Answer::Refused { problem })
     }
 
-    /// The ticket now, and whenever it changed, until it is over. It is kept alive as long as somebody
-    /// takes from the stream.
-    pub fn follow(&self, ticket: TicketId) -> BoxStream<'static, TicketView> {
-        Watch::new(self.clone(), ticket).into_stream().boxed()
-    }
-
     async fn open(&self, open: OpenTicket, edge: &Peer) -> Result<Answer, Problem> {
-        let OpenTicket { institution, queue, customer, consent, media_key } = open;
+        let OpenTicket {
+            institution,
+            queue,
+            customer,
+            consent,
+            media_key,
+        } = open;
         PublicKey::from_point(&media_key.0).map_err(|_| {
-            Problem::new(Code::BadRequest, "media_key is no uncompressed point of the SM2 curve")
+            Problem::new(
+                Code::BadRequest,
+                "media_key is no uncompressed point of the SM2 curve",
+            )
         })?;
         let ticket = TicketId::from_random(draw16(self.entropy.as_ref()));
         self.write(Command::OpenTicket {
@@ -89,16 +115,28 @@ impl CoreDesk {
         .await?;
         let look = |state: &State| {
             let issue = issue(&self.signer, self.clock.wall(), state.epoch());
-            let grant = Grant::Ticket { ticket: ticket.clone(), institution };
+            let grant = Grant::Ticket {
+                ticket: ticket.clone(),
+                institution,
+            };
             Some((issue(&grant), state.ticket_view(&ticket, &issue)?))
         };
         let (token, view) = self.read(look).await?.ok_or_else(gone)?;
-        Ok(Answer::Opened { ticket, token, view: Box::new(view) })
+        Ok(Answer::Opened {
+            ticket,
+            token,
+            view: Box::new(view),
+        })
     }
 
     async fn view(&self, ticket: &TicketId) -> Result<Answer, Problem> {
-        let view = self.read(|state| self.view_of(state, ticket)).await?.ok_or_else(gone)?;
-        Ok(Answer::Ticket { view: Box::new(view) })
+        let view = self
+            .read(|state| self.view_of(state, ticket))
+            .await?
+            .ok_or_else(gone)?;
+        Ok(Answer::Ticket {
+            view: Box::new(view),
+        })
     }
 
     async fn confirm(&self, ticket: &TicketId, step: String) -> Result<Answer, Problem> {
@@ -111,7 +149,13 @@ impl CoreDesk {
             .ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
         let actor = "customer".to_owned();
         let details = std::collections::BTreeMap::new();
-        self.write(Command::AddStep { session, actor, step, details }).await?;
+        self.write(Command::AddStep {
+            session,
+            actor,
+            step,
+            details,
+        })
+        .await?;
         Ok(Answer::Done)
     }
 
@@ -128,7 +172,34 @@ impl CoreDesk {
     }
 
     fn view_of(&self, state: &State, ticket: &TicketId) -> Option<TicketView> {
-        state.ticket_view(ticket, &issue(&self.signer, self.clock.wall(), state.epoch()))
+        state.ticket_view(
+            ticket,
+            &issue(&self.signer, self.clock.wall(), state.epoch()),
+        )
+    }
+}
+
+impl guard::Core for CoreDesk {
+    fn handle(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, Answer> {
+        async move { self.answer(ask, &edge).await }.boxed()
+    }
+
+    /// The ticket now, and whenever it changed, until it is over. It is kept alive as long as somebody
+    /// takes from the stream.
+    fn watch(&self, ticket: TicketId, _edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
+        async move {
+            // A node that is behind may not know the ticket yet: this look is after its opening.
+            let known = self.read(|state| state.ticket(&ticket).is_some()).await?;
+            if !known {
+                return Err(gone());
+            }
+            Ok(Watch::new(self.clone(), ticket).into_stream().boxed())
+        }
+        .boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.meta.peek(State::epoch)
     }
 }
 
@@ -152,7 +223,13 @@ impl Watch {
         let news = Box::pin(desk.meta.events(from));
         let mut touch = tokio::time::interval(Duration::from_millis(TOUCH_MS));
         touch.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { desk, ticket, news, touch, shown: None }
+        Self {
+            desk,
+            ticket,
+            news,
+            touch,
+            shown: None,
+        }
     }
 
     fn into_stream(self) -> impl Stream<Item = TicketView> + Send {
@@ -167,14 +244,6 @@ impl Watch {
         if self.shown.as_ref().is_some_and(over) {
             return None;
         }
-        if self.shown.is_none() {
-            // A node that is behind does not know the ticket yet: its first look is after the write.
-            let ticket = self.ticket.clone();
-            let known = self.desk.read(|state| state.ticket(&ticket).is_some()).await;
-            if known == Ok(false) {
-                return None;
-            }
-        }
         loop {
             if let Some(view) = self.look() {
                 return Some(view);
@@ -188,13 +257,18 @@ impl Watch {
 
     /// The ticket, if it looks other than when it was shown last.
     fn look(&mut self) -> Option<TicketView> {
-        let outline = self.desk.meta.peek(|state| state.ticket_view(&self.ticket, &|_| String::new()));
+        let outline = self
+            .desk
+            .meta
+            .peek(|state| state.ticket_view(&self.ticket, &|_| String::new()));
         let outline = outline.map(|view| TicketView { number: 0, ..view });
         if outline == self.shown {
             return None;
         }
         self.shown = outline;
-        self.desk.meta.peek(|state| self.desk.view_of(state, &self.ticket))
+        self.desk
+            .meta
+            .peek(|state| self.desk.view_of(state, &self.ticket))
     }
 
     async fn skip_until_relevant(&mut self, first: Event) -> Option<()> {
@@ -232,8 +306,10 @@ impl Watch {
     }
 
     /// The page is there. Without a leader the next touch says so again; a ticket that is over needs none.
-    async fn keep_alive(&self) -> Option<()> {
-        let touch = Command::TouchTicket { ticket: self.ticket.clone() };
+    async fn keep_alive(&mut self) -> Option<()> {
+        let touch = Command::TouchTicket {
+            ticket: self.ticket.clone(),
+        };
         match self.desk.write(touch).await {
             Err(problem) if problem.code == Code::NotFound => None,
             Err(problem) => {

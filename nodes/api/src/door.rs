@@ -63,7 +63,10 @@ pub(crate) fn routes() -> OpenApiRouter<DoorState> {
     responses((status = 200, body = Health), (status = 503, body = ProblemBody)))]
 async fn health(State(door): State<DoorState>) -> Result<Json<Health>, Refusal> {
     door.fit()?;
-    Ok(Json(Health { node: door.node(), version: crate::VERSION.to_owned() }))
+    Ok(Json(Health {
+        node: door.node(),
+        version: crate::VERSION.to_owned(),
+    }))
 }
 
 /// Numbers for Prometheus.
@@ -94,8 +97,13 @@ async fn media(
     let offered = offered_protocols(&headers);
     let protocol = websocket::choose(&offered)
         .ok_or_else(|| Refusal::new(Code::BadRequest, "no media subprotocol in common"))?;
-    let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    relay.check(&path).map_err(|error| Refusal::new(Code::BadToken, error.to_string()))?;
+    let path = uri
+        .path_and_query()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    relay
+        .check(&path)
+        .map_err(|error| Refusal::new(Code::BadToken, error.to_string()))?;
     let upgrade = upgrade.protocols([protocol]);
     Ok(upgrade.on_upgrade(async move |socket| {
         let socket = socket

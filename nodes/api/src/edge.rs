@@ -8,28 +8,32 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use guitai_host::Clock;
 use guitai_relay::{Relay, guard::Guard, token::Verifier};
 use guitai_types::{
-    Code, TicketId,
+    Code, NodeName, TicketId,
     control::{Answer, Ask, Catalogue, OpenTicket},
-    view::TicketView,
+    view::{DoorView, TicketView},
 };
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    door::{self, DoorSource},
+    door::{self, DoorSource, Doorway},
     extract::{Json, Path},
     gate::Gate,
-    layers, openapi, pages,
+    layers,
+    metrics::Metrics,
+    openapi, pages,
     problem::{ProblemBody, Refusal},
     streams::{Streams, last_seen, newer_than},
 };
 
 /// What an edge's door needs.
 pub struct EdgeDeps {
+    /// This node.
+    pub node: NodeName,
     /// The way to the core.
     pub guard: Guard,
     /// The media relay of this edge.
@@ -43,26 +47,46 @@ pub struct EdgeDeps {
 }
 
 pub(crate) struct Edge {
-    pub(crate) guard: Guard,
-    pub(crate) relay: Relay,
-    pub(crate) door: DoorSource,
-    pub(crate) gate: Gate,
-    pub(crate) streams: Streams,
+    node: NodeName,
+    guard: Guard,
+    relay: Relay,
+    door: DoorSource,
+    gate: Gate,
+    streams: Streams,
 }
 
 pub(crate) type EdgeState = Arc<Edge>;
 
 /// Routes of an edge.
 pub fn edge_router(deps: EdgeDeps) -> Router {
-    let EdgeDeps { guard, relay, verifier, clock, door } = deps;
+    let EdgeDeps {
+        node,
+        guard,
+        relay,
+        verifier,
+        clock,
+        door,
+    } = deps;
     let epochs = guard.clone();
     let epoch = Box::new(move || epochs.epoch());
-    let gate = Gate { verifier, clock: clock.clone(), epoch };
-    let edge = Arc::new(Edge { guard, relay, door, gate, streams: Streams::default() });
+    let gate = Gate {
+        verifier,
+        clock: clock.clone(),
+        epoch,
+    };
+    let edge = Arc::new(Edge {
+        node,
+        guard,
+        relay,
+        door,
+        gate,
+        streams: Streams::default(),
+    });
     let (api, _) = routes().split_for_parts();
+    let (common, _) = door::routes().split_for_parts();
     let router = api
-        .merge(door::edge_routes())
-        .with_state(edge)
+        .with_state(edge.clone())
+        .merge(common.with_state(edge))
         .merge(openapi::route())
         .merge(pages::customer());
     layers::wrap(router, clock)
@@ -137,10 +161,60 @@ impl Edge {
 
     async fn do_for(&self, ticket: &TicketId, ask: Ask) -> Result<Json<TicketView>, Refusal> {
         match self.ask(ask).await? {
-            Answer::Done => self.ask_view(Ask::Ticket { ticket: ticket.clone() }).await,
+            Answer::Done => {
+                self.ask_view(Ask::Ticket {
+                    ticket: ticket.clone(),
+                })
+                .await
+            }
             Answer::Ticket { view } => Ok(Json(*view)),
             _ => Err(unexpected()),
         }
+    }
+}
+
+impl Doorway for Edge {
+    fn node(&self) -> NodeName {
+        self.node.clone()
+    }
+
+    fn fit(&self) -> Result<(), Refusal> {
+        if self.guard.tunnels().is_empty() {
+            return Err(Refusal::new(
+                Code::NoTunnel,
+                "no inner node has a tunnel to this edge",
+            ));
+        }
+        Ok(())
+    }
+
+    fn media_door(&self) -> BoxFuture<'_, Result<DoorView, Refusal>> {
+        std::future::ready(Ok((self.door)())).boxed()
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        Some(&self.relay)
+    }
+
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        metrics.about(self.node.as_str());
+        let tunnels = self.guard.tunnels().len();
+        metrics.gauge("guard_tunnels", "Tunnels from inner nodes.", tunnels);
+        metrics.gauge(
+            "guard_epoch",
+            "Highest epoch told by a core node.",
+            self.guard.epoch().0,
+        );
+        metrics.guard(&self.guard.stats());
+        metrics.relay(&self.relay.stats());
+        let streams = self.streams.open();
+        metrics.gauge(
+            "api_event_streams",
+            "Server-sent event streams open.",
+            streams,
+        );
+        metrics
     }
 }
 
@@ -166,8 +240,16 @@ async fn open_ticket(
     Json(body): Json<OpenTicket>,
 ) -> Result<Response, Refusal> {
     match edge.ask(Ask::OpenTicket(body)).await? {
-        Answer::Opened { ticket, token, view } => {
-            let opened = Opened { ticket, token, view: *view };
+        Answer::Opened {
+            ticket,
+            token,
+            view,
+        } => {
+            let opened = Opened {
+                ticket,
+                token,
+                view: *view,
+            };
             Ok((StatusCode::CREATED, Json(opened)).into_response())
         }
         _ => Err(unexpected()),
@@ -184,7 +266,10 @@ async fn ticket(
     headers: HeaderMap,
 ) -> Result<Json<TicketView>, Refusal> {
     let bearer = edge.gate.ticket(&headers, &ticket)?;
-    edge.ask_view(Ask::Ticket { ticket: bearer.ticket }).await
+    edge.ask_view(Ask::Ticket {
+        ticket: bearer.ticket,
+    })
+    .await
 }
 
 /// Says whenever the ticket changes, and keeps it alive: events `ticket`, numbered, content TicketView.
@@ -198,11 +283,13 @@ async fn ticket_events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let bearer = edge.gate.ticket(&headers, &ticket)?;
-    // A ticket that does not exist is refused here, while there is still a status to say it with.
-    edge.ask_view(Ask::Ticket { ticket: ticket.clone() }).await?;
-    let views = edge.guard.watch(ticket.clone()).map(|view| (view.number, view));
+    let views = edge.guard.watch(ticket.clone()).await;
+    let views = views
+        .map_err(|error| Refusal(error.problem()))?
+        .map(|view| (view.number, view));
     let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
-    edge.streams.answer(format!("ticket/{ticket}"), "ticket", views)
+    edge.streams
+        .answer(format!("ticket/{ticket}"), "ticket", views)
 }
 
 /// Leaves the queue, or hangs up.
@@ -216,7 +303,10 @@ async fn close_ticket(
     Json(body): Json<CloseTicket>,
 ) -> Result<Json<TicketView>, Refusal> {
     edge.gate.ticket(&headers, &ticket)?;
-    let ask = Ask::CloseTicket { ticket: ticket.clone(), hang_up: body.hang_up };
+    let ask = Ask::CloseTicket {
+        ticket: ticket.clone(),
+        hang_up: body.hang_up,
+    };
     edge.do_for(&ticket, ask).await
 }
 
@@ -231,7 +321,15 @@ async fn rate(
     Json(Rating { stars, comment }): Json<Rating>,
 ) -> Result<Json<TicketView>, Refusal> {
     edge.gate.ticket(&headers, &ticket)?;
-    edge.do_for(&ticket, Ask::Rate { ticket: ticket.clone(), stars, comment }).await
+    edge.do_for(
+        &ticket,
+        Ask::Rate {
+            ticket: ticket.clone(),
+            stars,
+            comment,
+        },
+    )
+    .await
 }
 
 /// Confirms a business step shown on the customer's page.
@@ -245,5 +343,12 @@ async fn confirm(
     Json(Confirmation { step }): Json<Confirmation>,
 ) -> Result<Json<TicketView>, Refusal> {
     edge.gate.ticket(&headers, &ticket)?;
-    edge.do_for(&ticket, Ask::Confirm { ticket: ticket.clone(), step }).await
+    edge.do_for(
+        &ticket,
+        Ask::Confirm {
+            ticket: ticket.clone(),
+            step,
+        },
+    )
+    .await
 }

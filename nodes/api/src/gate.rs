@@ -59,13 +59,18 @@ impl Gate {
         let claims = self.claims(headers)?;
         let expires_in_ms = claims.expires_at.since(self.clock.wall());
         match claims.grant {
-            Grant::Ticket { ticket, .. } if ticket == *wanted => {
-                Ok(TicketBearer { ticket, expires_in_ms })
-            }
-            Grant::Ticket { .. } => {
-                Err(Refusal::new(Code::Forbidden, "the token is for another ticket"))
-            }
-            _ => Err(Refusal::new(Code::BadToken, "the token is not for a ticket")),
+            Grant::Ticket { ticket, .. } if ticket == *wanted => Ok(TicketBearer {
+                ticket,
+                expires_in_ms,
+            }),
+            Grant::Ticket { .. } => Err(Refusal::new(
+                Code::Forbidden,
+                "the token is for another ticket",
+            )),
+            _ => Err(Refusal::new(
+                Code::BadToken,
+                "the token is not for a ticket",
+            )),
         }
     }
 
@@ -74,7 +79,11 @@ impl Gate {
         let claims = self.claims(headers)?;
         let expires_in_ms = claims.expires_at.since(self.clock.wall());
         match claims.grant {
-            Grant::Staff { staff, duties } => Ok(StaffBearer { staff, duties, expires_in_ms }),
+            Grant::Staff { staff, duties } => Ok(StaffBearer {
+                staff,
+                duties,
+                expires_in_ms,
+            }),
             _ => Err(Refusal::new(Code::BadToken, "the token is not for staff")),
         }
     }
@@ -86,7 +95,10 @@ impl StaffBearer {
         if self.has(duties) {
             return Ok(());
         }
-        Err(Refusal::new(Code::Forbidden, format!("needs one of the duties {duties:?}")))
+        Err(Refusal::new(
+            Code::Forbidden,
+            format!("needs one of the duties {duties:?}"),
+        ))
     }
 
     /// Whether the bearer has one of these duties.
@@ -99,7 +111,10 @@ impl StaffBearer {
         if self.staff.institution == *institution {
             return Ok(());
         }
-        Err(Refusal::new(Code::NotFound, "no such thing in this institution"))
+        Err(Refusal::new(
+            Code::NotFound,
+            "no such thing in this institution",
+        ))
     }
 }
 
@@ -109,7 +124,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
         .ok_or_else(|| Refusal::new(Code::BadToken, "no Authorization header"))?;
     let token = value.to_str().ok().and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
     });
     match token {
         Some(token) if token.len() <= TOKEN_BYTES_MAX => Ok(token),
@@ -117,7 +134,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
             Code::BadToken,
             format!("the limit TOKEN_BYTES_MAX is {TOKEN_BYTES_MAX} bytes"),
         )),
-        None => Err(Refusal::new(Code::BadToken, "the Authorization header is no bearer token")),
+        None => Err(Refusal::new(
+            Code::BadToken,
+            "the Authorization header is no bearer token",
+        )),
     }
 }
 
@@ -137,12 +157,24 @@ mod tests {
         let key = SecretKey::generate();
         let verifier = Verifier::new(key.public());
         let clock = Arc::new(ManualClock::new(UnixMillis(1_000)));
-        (Gate { verifier, clock, epoch: Box::new(|| Epoch(2)) }, Signer::new(key))
+        (
+            Gate {
+                verifier,
+                clock,
+                epoch: Box::new(|| Epoch(2)),
+            },
+            Signer::new(key),
+        )
     }
 
     fn headers(signer: &Signer, epoch: u64, expires_at: u64, grant: Grant) -> HeaderMap {
         let expires_at = UnixMillis(expires_at);
-        let token = signer.sign(&Claims { v: 1, expires_at, epoch: Epoch(epoch), grant });
+        let token = signer.sign(&Claims {
+            v: 1,
+            expires_at,
+            epoch: Epoch(epoch),
+            grant,
+        });
         let value = HeaderValue::from_str(&format!("Bearer {token}"));
         HeaderMap::from_iter(value.ok().map(|value| (header::AUTHORIZATION, value)))
     }
@@ -155,10 +187,19 @@ mod tests {
     fn a_ticket_opens_its_own_door_only() -> Outcome {
         let (gate, signer) = gate();
         let ticket: TicketId = "t1".parse()?;
-        let grant = Grant::Ticket { ticket: ticket.clone(), institution: "bank".parse()? };
+        let grant = Grant::Ticket {
+            ticket: ticket.clone(),
+            institution: "bank".parse()?,
+        };
         let good = headers(&signer, 2, 5_000, grant.clone());
-        assert_eq!(gate.ticket(&good, &ticket).map(|b| b.expires_in_ms).ok(), Some(4_000));
-        assert_eq!(code(gate.ticket(&good, &"t2".parse()?)), Some(Code::Forbidden));
+        assert_eq!(
+            gate.ticket(&good, &ticket).map(|b| b.expires_in_ms).ok(),
+            Some(4_000)
+        );
+        assert_eq!(
+            code(gate.ticket(&good, &"t2".parse()?)),
+            Some(Code::Forbidden)
+        );
         assert_eq!(code(gate.staff(&good)), Some(Code::BadToken));
 
         let expired = headers(&signer, 2, 1_000, grant.clone());
@@ -172,14 +213,26 @@ mod tests {
     #[test]
     fn duties_and_institutions_are_kept_apart() -> Outcome {
         let (gate, signer) = gate();
-        let staff = StaffRef { institution: "bank".parse()?, name: "wang".parse()? };
-        let grant = Grant::Staff { staff, duties: vec![Duty::Agent] };
+        let staff = StaffRef {
+            institution: "bank".parse()?,
+            name: "wang".parse()?,
+        };
+        let grant = Grant::Staff {
+            staff,
+            duties: vec![Duty::Agent],
+        };
         let Ok(bearer) = gate.staff(&headers(&signer, 2, 5_000, grant)) else {
             return Err("refused".into());
         };
         assert_eq!(code(bearer.must_have(&[Duty::Agent, Duty::Operator])), None);
-        assert_eq!(code(bearer.must_have(&[Duty::Auditor])), Some(Code::Forbidden));
-        assert_eq!(code(bearer.must_belong_to(&"other".parse()?)), Some(Code::NotFound));
+        assert_eq!(
+            code(bearer.must_have(&[Duty::Auditor])),
+            Some(Code::Forbidden)
+        );
+        assert_eq!(
+            code(bearer.must_belong_to(&"other".parse()?)),
+            Some(Code::NotFound)
+        );
         Ok(())
     }
 }

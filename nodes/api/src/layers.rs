@@ -29,8 +29,14 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; wo
 /// Cross-origin isolation gives the player its shared audio buffer; the rest keeps pages to themselves.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-embedder-policy"),
+        "require-corp",
+    ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (
@@ -71,16 +77,24 @@ fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(message = message.unwrap_or("not a text"), "a handler panicked");
+    tracing::error!(
+        message = message.unwrap_or("not a text"),
+        "a handler panicked"
+    );
     Refusal::new(Code::Internal, "the request could not be served").into_response()
 }
 
 async fn add_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(no_store);
     response
 }
 
@@ -110,11 +124,14 @@ mod tests {
     use super::*;
 
     async fn ask(path: &str) -> Result<Response, Box<dyn std::error::Error>> {
-        let router = Router::new()
-            .route("/fine", get(async || "fine"))
-            .route("/panics", get(async || -> &'static str { panic!("a secret") }));
+        let router = Router::new().route("/fine", get(async || "fine")).route(
+            "/panics",
+            get(async || -> &'static str { panic!("a secret") }),
+        );
         let router = wrap(router, Arc::new(SystemClock));
-        Ok(router.oneshot(Request::get(path).body(Body::empty())?).await?)
+        Ok(router
+            .oneshot(Request::get(path).body(Body::empty())?)
+            .await?)
     }
 
     #[tokio::test]
@@ -135,7 +152,10 @@ mod tests {
         assert_eq!(response.status(), 500);
         let body = axum::body::to_bytes(response.into_body(), 10_000).await?;
         let text = String::from_utf8(body.to_vec())?;
-        assert!(text.contains("GT-0500") && !text.contains("a secret"), "{text}");
+        assert!(
+            text.contains("GT-0500") && !text.contains("a secret"),
+            "{text}"
+        );
         Ok(())
     }
 }

@@ -1,19 +1,34 @@
 //! HTTP: what customers, staff and operators ask of a node, and how it is answered.
 //!
 //! Two routers, one per door: [`edge_router`] in the DMZ answers customers and asks the core through the
-//! guard; [`core_router`] inside answers staff from the metadata. The routes and their types describe
-//! themselves in [`openapi`]; every refusal is a [`ProblemBody`].
+//! guard; [`core_router`] inside answers staff from the metadata. [`CoreDesk`] is the other end of the
+//! guard, [`orders`] tells edges and relays what is over. The routes and their types describe themselves
+//! in [`openapi`]; every refusal is a [`ProblemBody`].
 
+mod between;
+mod core;
+mod customers;
+mod door;
+mod edge;
 mod extract;
+mod gate;
 mod layers;
 mod login;
 mod media_key;
 mod metrics;
+pub mod openapi;
+pub mod orders;
+mod pages;
 pub mod password;
 mod problem;
 mod serve;
 mod streams;
 
+pub use self::core::{AddStep, CoreDeps, LoggedIn, Login, SetPresence, core_router};
+pub use between::register_calls;
+pub use customers::{CoreDesk, TOUCH_MS};
+pub use door::{DoorSource, Health};
+pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, Rating, edge_router};
 pub use layers::REQUEST_MS_MAX;
 pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,

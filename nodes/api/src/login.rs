@@ -85,12 +85,16 @@ impl Logins {
         let permit = permit.map_err(|error| Refusal::internal("checking a login", &error))?;
         let check = tokio::task::spawn_blocking(move || {
             let right = PasswordHash::new(&phc).is_ok_and(|hash| {
-                Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+                Argon2::default()
+                    .verify_password(password.as_bytes(), &hash)
+                    .is_ok()
             });
             drop(permit);
             right
         });
-        check.await.map_err(|error| Refusal::internal("checking a login", &error))
+        check
+            .await
+            .map_err(|error| Refusal::internal("checking a login", &error))
     }
 
     /// Counts the attempt before it is made, so that many at once do not pass together.
@@ -107,9 +111,15 @@ impl Logins {
             let limit = format!("the limit LOGIN_ACCOUNTS_MAX is {LOGIN_ACCOUNTS_MAX}");
             return Err(Refusal::new(Code::TooMany, limit));
         }
-        let entry = all.entry(staff.clone()).or_insert(Attempts { failed: 0, first_at: now });
+        let entry = all.entry(staff.clone()).or_insert(Attempts {
+            failed: 0,
+            first_at: now,
+        });
         if !counts(entry) {
-            *entry = Attempts { failed: 0, first_at: now };
+            *entry = Attempts {
+                failed: 0,
+                first_at: now,
+            };
         }
         if entry.failed >= LOGIN_ATTEMPTS_MAX {
             let limit = format!(
@@ -143,15 +153,23 @@ mod tests {
     async fn an_unknown_name_and_a_wrong_password_look_alike() -> Outcome {
         let clock = Arc::new(ManualClock::new(UnixMillis(1)));
         let logins = Logins::new(clock);
-        let wang = StaffRef { institution: "bank".parse()?, name: "wang".parse()? };
+        let wang = StaffRef {
+            institution: "bank".parse()?,
+            name: "wang".parse()?,
+        };
         let phc = password::hash("right")?;
         assert!(phc.starts_with("$argon2id$"), "{phc}");
 
         let unknown = logins.check(&wang, None, "right".to_owned()).await;
-        let wrong = logins.check(&wang, Some(phc.clone()), "wrong".to_owned()).await;
+        let wrong = logins
+            .check(&wang, Some(phc.clone()), "wrong".to_owned())
+            .await;
         assert_eq!(unknown, wrong);
         assert_eq!(code(wrong), Some(Code::BadLogin));
-        assert_eq!(logins.check(&wang, Some(phc), "right".to_owned()).await, Ok(()));
+        assert_eq!(
+            logins.check(&wang, Some(phc), "right".to_owned()).await,
+            Ok(())
+        );
         Ok(())
     }
 
@@ -159,8 +177,14 @@ mod tests {
     async fn attempts_on_one_account_are_limited_and_forgotten() -> Outcome {
         let clock = Arc::new(ManualClock::new(UnixMillis(1)));
         let logins = Logins::new(clock.clone());
-        let wang = StaffRef { institution: "bank".parse()?, name: "wang".parse()? };
-        let li = StaffRef { institution: "bank".parse()?, name: "li".parse()? };
+        let wang = StaffRef {
+            institution: "bank".parse()?,
+            name: "wang".parse()?,
+        };
+        let li = StaffRef {
+            institution: "bank".parse()?,
+            name: "li".parse()?,
+        };
         for _ in 0..LOGIN_ATTEMPTS_MAX {
             let refused = logins.check(&wang, None, "guess".to_owned()).await;
             assert_eq!(code(refused), Some(Code::BadLogin));

@@ -18,12 +18,20 @@ pub(crate) fn draw_and_wrap(
     entropy.fill(key.as_mut_slice());
     let wrap = |(recipient, public): (Participant, Hex)| {
         let refuse = |why: &str| {
-            Problem::new(Code::WrongState, format!("the public key of {recipient:?} {why}"))
+            Problem::new(
+                Code::WrongState,
+                format!("the public key of {recipient:?} {why}"),
+            )
         };
         let public =
             PublicKey::from_point(&public.0).map_err(|_| refuse("is no point of the curve"))?;
-        let wrapped = public.encrypt(key.as_slice()).map_err(|_| refuse("cannot be used"))?;
-        Ok(WrappedKey { recipient, wrapped: Hex(wrapped) })
+        let wrapped = public
+            .encrypt(key.as_slice())
+            .map_err(|_| refuse("cannot be used"))?;
+        Ok(WrappedKey {
+            recipient,
+            wrapped: Hex(wrapped),
+        })
     };
     participants.into_iter().map(wrap).collect()
 }
@@ -41,13 +49,21 @@ mod tests {
         let point = |secret: &SecretKey| Hex(secret.public().to_point().to_vec());
         let wrapped = draw_and_wrap(
             &SystemEntropy,
-            [(Participant::Customer, point(&customer)), (Participant::Agent, point(&agent))],
+            [
+                (Participant::Customer, point(&customer)),
+                (Participant::Agent, point(&agent)),
+            ],
         )?;
-        let [for_customer, for_agent] = wrapped.as_slice() else { return Err("two keys".into()) };
+        let [for_customer, for_agent] = wrapped.as_slice() else {
+            return Err("two keys".into());
+        };
         assert_eq!(for_customer.recipient, Participant::Customer);
         let opened = customer.decrypt(&for_customer.wrapped.0)?;
         assert_eq!(opened.len(), 32);
-        assert_eq!(opened.as_slice(), agent.decrypt(&for_agent.wrapped.0)?.as_slice());
+        assert_eq!(
+            opened.as_slice(),
+            agent.decrypt(&for_agent.wrapped.0)?.as_slice()
+        );
         Ok(())
     }
 

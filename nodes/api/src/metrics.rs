@@ -3,7 +3,10 @@
 use std::fmt::{Display, Write as _};
 
 use axum::response::{IntoResponse as _, Response};
-use guitai_relay::{RelayStats, Traffic};
+use guitai_relay::{
+    RelayStats, Traffic,
+    guard::{Count, Verdict},
+};
 use http::{HeaderValue, header};
 
 /// Metrics on their way into a text.
@@ -26,16 +29,28 @@ impl Metrics {
     /// Begins a metric that has labels; its samples follow by [`Self::sample`].
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a String does not fail.
-        let _ = writeln!(self.0, "# HELP guitai_{name} {help}\n# TYPE guitai_{name} {kind}");
+        let _ = writeln!(
+            self.0,
+            "# HELP guitai_{name} {help}\n# TYPE guitai_{name} {kind}"
+        );
     }
 
     /// One value of a metric.
     pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let labels: Vec<_> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        let labels =
-            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let escape = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+        };
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", escape(value)))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.0, "guitai_{name}{labels} {value}");
     }
 
@@ -45,19 +60,68 @@ impl Metrics {
         self.sample("info", &[("node", node), ("version", crate::VERSION)], 1);
     }
 
+    /// What crossed the guard and what did not.
+    pub(crate) fn guard(&mut self, counts: &[Count]) {
+        let (passed, refused): (Vec<&Count>, Vec<&Count>) = counts
+            .iter()
+            .partition(|count| count.verdict == Verdict::Passed);
+        self.family(
+            "guard_passed_total",
+            "counter",
+            "Messages that crossed, by way and kind.",
+        );
+        for count in passed {
+            let labels = [("way", count.direction.as_str()), ("kind", count.kind)];
+            self.sample("guard_passed_total", &labels, count.count);
+        }
+        self.family(
+            "guard_refused_total",
+            "counter",
+            "Messages refused, by way, kind, verdict.",
+        );
+        for count in refused {
+            let verdict = count.verdict.as_str();
+            let way = count.direction.as_str();
+            let labels = [("way", way), ("kind", count.kind), ("verdict", verdict)];
+            self.sample("guard_refused_total", &labels, count.count);
+        }
+    }
+
     /// The numbers of a media relay.
     pub(crate) fn relay(&mut self, stats: &RelayStats) {
-        self.gauge("relay_connections", "Media connections now.", stats.sessions);
-        self.counter("relay_accepted_total", "Media connections let in.", stats.accepted);
-        self.family("relay_refused_total", "counter", "Media connections refused, by reason.");
+        self.gauge(
+            "relay_connections",
+            "Media connections now.",
+            stats.sessions,
+        );
+        self.counter(
+            "relay_accepted_total",
+            "Media connections let in.",
+            stats.accepted,
+        );
+        self.family(
+            "relay_refused_total",
+            "counter",
+            "Media connections refused, by reason.",
+        );
         for (reason, count) in &stats.refused {
             self.sample("relay_refused_total", &[("reason", reason)], count);
         }
-        self.counter("relay_panics_total", "Panics caught in media connections.", stats.panics);
+        self.counter(
+            "relay_panics_total",
+            "Panics caught in media connections.",
+            stats.panics,
+        );
         let families: [(&str, &str, fn(&Traffic) -> [u64; 2]); 3] = [
-            ("relay_bytes_total", "Media bytes.", |t| [t.bytes_in, t.bytes_out]),
-            ("relay_frames_total", "Media frames.", |t| [t.frames_in, t.frames_out]),
-            ("relay_groups_total", "Media groups.", |t| [t.groups_in, t.groups_out]),
+            ("relay_bytes_total", "Media bytes.", |t| {
+                [t.bytes_in, t.bytes_out]
+            }),
+            ("relay_frames_total", "Media frames.", |t| {
+                [t.frames_in, t.frames_out]
+            }),
+            ("relay_groups_total", "Media groups.", |t| {
+                [t.groups_in, t.groups_out]
+            }),
         ];
         for (name, help, values) in families {
             self.family(name, "counter", help);
@@ -84,7 +148,11 @@ mod tests {
         let mut metrics = Metrics::default();
         metrics.gauge("raft_term", "Present term.", 3);
         metrics.family("queue_waiting", "gauge", "Customers.");
-        metrics.sample("queue_waiting", &[("queue", "a\"b"), ("institution", "c")], 2);
+        metrics.sample(
+            "queue_waiting",
+            &[("queue", "a\"b"), ("institution", "c")],
+            2,
+        );
         assert_eq!(
             metrics.0,
             "# HELP guitai_raft_term Present term.\n# TYPE guitai_raft_term gauge\n\

@@ -51,7 +51,9 @@ fn document() -> OpenApi {
         document.merge(part);
     }
     let bearer = |what: &str| {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(what));
         SecurityScheme::Http(scheme.build())
     };
     let components = document.components.get_or_insert_default();
@@ -71,8 +73,10 @@ pub(crate) fn route() -> Router {
 mod tests {
     use super::*;
 
-    const COMMITTED: &str =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/openapi.json");
+    const COMMITTED: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/openapi.json"
+    );
 
     #[test]
     fn the_committed_document_is_what_is_served() -> Result<(), Box<dyn std::error::Error>> {
@@ -89,7 +93,13 @@ mod tests {
 
     #[test]
     fn every_documented_route_says_who_may_ask() {
-        let open = ["/healthz", "/metrics", "/api/v1/door", "/api/v1/catalogue", "/api/v1/login"];
+        let open = [
+            "/healthz",
+            "/metrics",
+            "/api/v1/door",
+            "/api/v1/catalogue",
+            "/api/v1/login",
+        ];
         for (path, item) in document().paths.paths {
             let secured = [&item.get, &item.post, &item.put]
                 .into_iter()

@@ -19,7 +19,9 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// An edge shows the customer's page.
 pub(crate) fn customer() -> Router {
-    Router::new().route("/", get(async || page("customer.html"))).merge(assets())
+    Router::new()
+        .route("/", get(async || page("customer.html")))
+        .merge(assets())
 }
 
 /// An inner node shows the desk and the console.
@@ -54,7 +56,9 @@ mod tests {
     use super::*;
 
     async fn ask(router: Router, path: &str) -> Result<Response, Box<dyn std::error::Error>> {
-        Ok(router.oneshot(Request::get(path).body(Body::empty())?).await?)
+        Ok(router
+            .oneshot(Request::get(path).body(Body::empty())?)
+            .await?)
     }
 
     #[tokio::test]
@@ -62,12 +66,18 @@ mod tests {
         for (router, path) in [(customer(), "/"), (staff(), "/desk"), (staff(), "/console")] {
             let response = ask(router, path).await?;
             assert_eq!(response.status(), 200, "{path}");
-            assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+            assert_eq!(
+                response.headers()["content-type"],
+                "text/html; charset=utf-8"
+            );
             assert_eq!(response.headers()["cache-control"], "no-cache");
         }
         assert_eq!(ask(customer(), "/desk").await?.status(), 404);
         assert_eq!(ask(staff(), "/").await?.headers()["location"], "/desk");
-        assert_eq!(ask(customer(), "/assets/../Cargo.toml").await?.status(), 404);
+        assert_eq!(
+            ask(customer(), "/assets/../Cargo.toml").await?.status(),
+            404
+        );
         Ok(())
     }
 }

@@ -14,7 +14,9 @@ pub(crate) const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFs
 /// Hashes a password with 19 MiB, two passes and one lane (OWASP's recommendation) and a new salt.
 pub fn hash(password: &str) -> Result<String, Error> {
     let salt = SaltString::encode_b64(&draw16(&SystemEntropy))?;
-    Ok(Argon2::default().hash_password(password.as_bytes(), &salt)?.to_string())
+    Ok(Argon2::default()
+        .hash_password(password.as_bytes(), &salt)?
+        .to_string())
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ impl Refusal {
 
 impl From<&Problem> for ProblemBody {
     fn from(problem: &Problem) -> Self {
-        let text = |(zh, en): (&str, &str)| Text { zh: zh.to_owned(), en: en.to_owned() };
+        let text = |(zh, en): (&str, &str)| Text {
+            zh: zh.to_owned(),
+            en: en.to_owned(),
+        };
         Self {
             kind: format!("urn:guitai:error:{}", problem.code),
             title: problem.code.cause().1.to_owned(),
@@ -99,7 +102,10 @@ impl From<QueryRejection> for Refusal {
 fn too_large_or_broken(rejection: &BytesRejection) -> Refusal {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let limit = guitai_types::limits::BODY_BYTES_MAX;
-        return Refusal::new(Code::TooLarge, format!("the limit BODY_BYTES_MAX is {limit} bytes"));
+        return Refusal::new(
+            Code::TooLarge,
+            format!("the limit BODY_BYTES_MAX is {limit} bytes"),
+        );
     }
     Refusal::new(Code::BadRequest, rejection.body_text())
 }
@@ -107,14 +113,15 @@ fn too_large_or_broken(rejection: &BytesRejection) -> Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = ProblemBody::from(&self.0);
-        let status =
-            StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(body)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
         }
         response
     }
@@ -130,7 +137,10 @@ mod tests {
             let body = ProblemBody::from(&Problem::new(*code, "detail"));
             assert!(StatusCode::from_u16(body.status).is_ok(), "{code}");
             for text in [&body.cause, &body.next] {
-                assert!(!text.zh.is_ascii() && !text.en.is_empty(), "{code}: {text:?}");
+                assert!(
+                    !text.zh.is_ascii() && !text.en.is_empty(),
+                    "{code}: {text:?}"
+                );
             }
         }
     }
@@ -139,7 +149,10 @@ mod tests {
     fn a_refusal_is_problem_json_and_asks_for_a_bearer() {
         let response = Refusal::new(Code::BadToken, "expired").into_response();
         assert_eq!(response.status(), 401);
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
     }
 }

@@ -51,7 +51,9 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut ended = ended.clone();
         tokio::spawn(async move {
             let mut connection = std::pin::pin!(connection);
@@ -72,7 +74,10 @@ pub async fn serve(
     drop(ending);
     let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let drain = Duration::from_millis(DRAIN_MS_MAX);
-    if tokio::time::timeout(drain, places.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(drain, places.acquire_many(all))
+        .await
+        .is_err()
+    {
         tracing::info!("connections that did not end in time are cut");
     }
     Ok(())
@@ -83,7 +88,11 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let place = places
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // Events and media records are small and must not wait for each other.
     stream.set_nodelay(true)?;
@@ -113,13 +122,18 @@ mod tests {
         let server = tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
 
         let mut client = TcpStream::connect(address).await?;
-        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await?;
         arrived.recv().await.ok_or("the request did not arrive")?;
         drop(stop);
         finish.send(true)?;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await?;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
+            "{answer}"
+        );
         server.await??;
         Ok(())
     }

@@ -32,7 +32,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Number of the newest event the reader has seen; 0 if it says nothing or nonsense.
 pub(crate) fn last_seen(headers: &HeaderMap) -> u64 {
-    let value = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(LAST_EVENT_ID)
+        .and_then(|value| value.to_str().ok());
     value.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
@@ -84,8 +86,13 @@ impl Streams {
             Ok(event.json_data(item).unwrap_or_default())
         });
         let keep_alive = KeepAlive::new().interval(Duration::from_millis(KEEP_ALIVE_MS));
-        let events = Held { events: Box::pin(events), _place: place };
-        Ok(Sse::new(events).keep_alive(keep_alive.text("keep-alive")).into_response())
+        let events = Held {
+            events: Box::pin(events),
+            _place: place,
+        };
+        Ok(Sse::new(events)
+            .keep_alive(keep_alive.text("keep-alive"))
+            .into_response())
     }
 
     fn take(&self, bearer: String) -> Result<Place, Refusal> {
@@ -101,7 +108,10 @@ impl Streams {
         }
         *of_bearer += 1;
         counts.all += 1;
-        Ok(Place { streams: self.clone(), bearer })
+        Ok(Place {
+            streams: self.clone(),
+            bearer,
+        })
     }
 
     fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -144,7 +154,9 @@ mod tests {
     fn a_bearer_has_so_many_streams_and_gets_them_back() {
         let streams = Streams::default();
         let bearer = || "ticket/1".to_owned();
-        let held: Vec<_> = (0..STREAMS_PER_BEARER_MAX).map(|_| streams.take(bearer())).collect();
+        let held: Vec<_> = (0..STREAMS_PER_BEARER_MAX)
+            .map(|_| streams.take(bearer()))
+            .collect();
         assert!(held.iter().all(Result::is_ok));
         assert!(streams.take(bearer()).is_err());
         assert!(streams.take("ticket/2".to_owned()).is_ok());

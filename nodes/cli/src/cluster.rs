@@ -100,19 +100,29 @@ impl Cluster {
 
     /// Reads the accounts beside it; `None` where the cluster names no login file.
     pub fn read_logins(&self, data: &Path) -> Result<Option<LoginFile>, ReadClusterError> {
-        self.login_file.as_ref().map(|name| read(&data.join(name))).transpose()
+        self.login_file
+            .as_ref()
+            .map(|name| read(&data.join(name)))
+            .transpose()
     }
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ReadClusterError> {
-    let failed = |source| ReadClusterError::Read { path: path.to_owned(), source };
+    let failed = |source| ReadClusterError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > FILE_BYTES_MAX {
-        return Err(failed(io::Error::other(format!("{size} bytes, at most {FILE_BYTES_MAX}"))));
+        return Err(failed(io::Error::other(format!(
+            "{size} bytes, at most {FILE_BYTES_MAX}"
+        ))));
     }
     let bytes = std::fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|source| ReadClusterError::Parse { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map_err(|source| ReadClusterError::Parse {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -123,7 +133,10 @@ mod tests {
     fn the_files_of_up_are_read_and_strangers_refused() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let cluster = dir.path().join(CLUSTER_FILE);
-        assert!(matches!(Cluster::read(dir.path()), Err(ReadClusterError::Read { .. })));
+        assert!(matches!(
+            Cluster::read(dir.path()),
+            Err(ReadClusterError::Read { .. })
+        ));
 
         std::fs::write(
             &cluster,
@@ -135,12 +148,18 @@ mod tests {
         )?;
         let read = Cluster::read(dir.path())?;
         let logins = read.read_logins(dir.path())?.ok_or("no logins")?;
-        assert_eq!(logins.with_duty(&[Duty::Agent]).map(|a| a.name.as_str()), Some("wang"));
+        assert_eq!(
+            logins.with_duty(&[Duty::Agent]).map(|a| a.name.as_str()),
+            Some("wang")
+        );
         assert!(logins.with_duty(&[Duty::Operator]).is_none());
         assert!(!format!("{logins:?}").contains("secret-word"));
 
         std::fs::write(&cluster, r#"{"edges":[],"cores":[],"extra":1}"#)?;
-        assert!(matches!(Cluster::read(dir.path()), Err(ReadClusterError::Parse { .. })));
+        assert!(matches!(
+            Cluster::read(dir.path()),
+            Err(ReadClusterError::Parse { .. })
+        ));
         Ok(())
     }
 }

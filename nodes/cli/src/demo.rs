@@ -42,7 +42,9 @@ impl Setting {
             )
         };
         let cluster = Cluster::read(data).map_err(|error| unreadable(&error))?;
-        let logins = cluster.read_logins(data).map_err(|error| unreadable(&error))?;
+        let logins = cluster
+            .read_logins(data)
+            .map_err(|error| unreadable(&error))?;
         let logins = logins.ok_or_else(|| {
             Failure::usage(
                 "the cluster has no login file",
@@ -51,14 +53,24 @@ impl Setting {
             )
         })?;
         let root = data.join("pki").join("root.pem");
-        let expected_root =
-            if root.is_file() { Some(crate::evidence::read_root(&root)?) } else { None };
-        Ok(Self { cluster, logins, expected_root, keep_package })
+        let expected_root = if root.is_file() {
+            Some(crate::evidence::read_root(&root)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            cluster,
+            logins,
+            expected_root,
+            keep_package,
+        })
     }
 
     fn agents(&self) -> Vec<&Account> {
         let agents = self.logins.accounts.iter();
-        agents.filter(|account| account.duties.contains(&Duty::Agent)).collect()
+        agents
+            .filter(|account| account.duties.contains(&Duty::Agent))
+            .collect()
     }
 
     /// Who fetches the evidence of an institution.
@@ -102,8 +114,17 @@ pub async fn run(setting: &Setting, calls: u16, clock: &dyn Clock) -> Result<Dem
         ) else {
             break;
         };
-        let auditor = setting.auditor(agent).ok_or_else(|| nothing("operator or auditor"))?;
-        let plan = call::Plan { number: number + 1, edge, core, agent, auditor, setting };
+        let auditor = setting
+            .auditor(agent)
+            .ok_or_else(|| nothing("operator or auditor"))?;
+        let plan = call::Plan {
+            number: number + 1,
+            edge,
+            core,
+            agent,
+            auditor,
+            setting,
+        };
         reports.push(call::make(&plan, &samples, clock).await);
     }
     Ok(DemoReport::new(reports))

@@ -30,16 +30,25 @@ pub(crate) struct Verified {
 
 pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String, Failure> {
     let door = staff::enter(&arguments.access, &[Duty::Operator, Duty::Auditor]).await?;
-    let Export { session, out, output, .. } = arguments;
+    let Export {
+        session,
+        out,
+        output,
+        ..
+    } = arguments;
     let bytes = fetch(&door, session, out).await?;
     if output.json {
         return show::json(&json!({ "session": session, "out": out, "bytes": bytes }));
     }
     let out = out.display();
     Ok(match lang {
-        Language::Zh => format!("证据包已写入 {out}({bytes} 字节)\n用 guitai evidence verify {out} 校验\n"),
+        Language::Zh => {
+            format!("证据包已写入 {out}({bytes} 字节)\n用 guitai evidence verify {out} 校验\n")
+        }
         Language::En => {
-            format!("package written to {out} ({bytes} bytes)\ncheck it with guitai evidence verify {out}\n")
+            format!(
+                "package written to {out} ({bytes} bytes)\ncheck it with guitai evidence verify {out}\n"
+            )
         }
     })
 }
@@ -68,7 +77,12 @@ pub(crate) async fn fetch(door: &Door, session: &SessionId, out: &Path) -> Resul
         Ok(Ok(())) => Ok(bytes),
         Ok(Err(error @ (UnpackError::Entry(_) | UnpackError::TooLarge))) => {
             let problem = Problem::new(Code::EvidenceBroken, error.to_string());
-            Err(Failure { exit: NOT_VERIFIED, problem, cause: None, next: None })
+            Err(Failure {
+                exit: NOT_VERIFIED,
+                problem,
+                cause: None,
+                next: None,
+            })
         }
         Ok(Err(error)) => Err(Failure::local("unpacking", &error)),
         Err(error) => Err(Failure::local("unpacking", &error)),
@@ -86,8 +100,15 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
     }
     let expected_root = root.as_deref().map(read_root).transpose()?;
     let report = guitai_evidence::verify(dir, Options { expected_root });
-    let text = if output.json { show::json(&report)? } else { words(&report, lang) };
-    Ok(Verified { text, ok: report.ok })
+    let text = if output.json {
+        show::json(&report)?
+    } else {
+        words(&report, lang)
+    };
+    Ok(Verified {
+        text,
+        ok: report.ok,
+    })
 }
 
 /// Fingerprint of the root certificate in a PEM file.
@@ -99,7 +120,11 @@ pub(crate) fn read_root(path: &Path) -> Result<[u8; 32], Failure> {
     match <[Vec<u8>; 1]>::try_from(roots) {
         Ok([root]) => Ok(guitai_evidence::fingerprint(&root)),
         Err(roots) => Err(Failure::usage(
-            format!("{} holds {} certificates, one is needed", path.display(), roots.len()),
+            format!(
+                "{} holds {} certificates, one is needed",
+                path.display(),
+                roots.len()
+            ),
             "给出仅含一张根证书的 PEM 文件",
             "Name a PEM file with one root certificate",
         )),
@@ -113,7 +138,12 @@ fn words(report: &Report, lang: Language) -> String {
     });
     for item in &report.items {
         items.row([
-            if item.ok { lang.pick("通过", "ok") } else { lang.pick("不符", "FAULT") }.to_owned(),
+            if item.ok {
+                lang.pick("通过", "ok")
+            } else {
+                lang.pick("不符", "FAULT")
+            }
+            .to_owned(),
             lang.of(&item.what.text()).to_owned(),
             item.file.clone().unwrap_or_default(),
             item.detail.clone(),
@@ -131,11 +161,23 @@ fn words(report: &Report, lang: Language) -> String {
         fact("封存于", "sealed at", show::when(facts.sealed_at.0));
         fact("时长", "length", format!("{} ms", facts.duration_ms));
         fact("轨道", "tracks", facts.tracks.to_string());
-        fact("文件", "files", format!("{} ({} B)", facts.files, facts.bytes));
+        fact(
+            "文件",
+            "files",
+            format!("{} ({} B)", facts.files, facts.bytes),
+        );
         fact("声明的缺口", "declared gaps", facts.gaps.to_string());
-        fact("未完成的必做步骤", "required steps missing", facts.steps_missing.join(", "));
+        fact(
+            "未完成的必做步骤",
+            "required steps missing",
+            facts.steps_missing.join(", "),
+        );
         fact("默克尔根", "Merkle root", facts.root.to_string());
-        fact("根证书指纹", "root fingerprint", facts.root_fingerprint.to_string());
+        fact(
+            "根证书指纹",
+            "root fingerprint",
+            facts.root_fingerprint.to_string(),
+        );
         text.push_str(&table.render());
         if !facts.root_expected {
             text.push_str(lang.pick(
@@ -164,8 +206,18 @@ mod tests {
 
     fn report(faulty: bool) -> Result<Report, guitai_types::IdError> {
         let mut items = vec![
-            Item { what: Check::Manifest, ok: true, detail: "version 1".to_owned(), file: None },
-            Item { what: Check::Files, ok: !faulty, detail: "12 files".to_owned(), file: None },
+            Item {
+                what: Check::Manifest,
+                ok: true,
+                detail: "version 1".to_owned(),
+                file: None,
+            },
+            Item {
+                what: Check::Files,
+                ok: !faulty,
+                detail: "12 files".to_owned(),
+                file: None,
+            },
         ];
         if faulty {
             items[1].detail = "SM3 differs".to_owned();
@@ -185,7 +237,11 @@ mod tests {
             gaps: 0,
             steps_missing: Vec::new(),
         };
-        Ok(Report { ok: !faulty, items, facts: Some(facts) })
+        Ok(Report {
+            ok: !faulty,
+            items,
+            facts: Some(facts),
+        })
     }
 
     #[test]

@@ -33,12 +33,20 @@ pub struct Failure {
 impl Failure {
     /// A failure of this machine or the cluster.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { exit: FAILED, problem: Problem::new(code, detail), cause: None, next: None }
+        Self {
+            exit: FAILED,
+            problem: Problem::new(code, detail),
+            cause: None,
+            next: None,
+        }
     }
 
     /// Wrong usage that clap could not see.
     pub(crate) fn usage(detail: impl Into<String>, next_zh: &str, next_en: &str) -> Self {
-        let cause = text("参数不完整或相互矛盾", "The arguments are incomplete or contradict each other");
+        let cause = text(
+            "参数不完整或相互矛盾",
+            "The arguments are incomplete or contradict each other",
+        );
         Self {
             exit: USAGE,
             problem: Problem::new(Code::BadRequest, detail),
@@ -67,13 +75,23 @@ impl Failure {
             exit: FAILED,
             problem: Problem::new(Code::Internal, format!("{doing}: {}", chain(error))),
             cause: Some(text("本机操作失败", "Something failed on this machine")),
-            next: Some(text("按上面的细节处理后重试", "Act on the detail above and try again")),
+            next: Some(text(
+                "按上面的细节处理后重试",
+                "Act on the detail above and try again",
+            )),
         }
     }
 
     /// Prints to standard error, as JSON if asked for, and gives the exit code.
     pub(crate) fn report(&self, json: bool, lang: Language) -> ExitCode {
-        eprintln!("{}", if json { self.to_json() } else { self.to_words(lang) });
+        eprintln!(
+            "{}",
+            if json {
+                self.to_json()
+            } else {
+                self.to_words(lang)
+            }
+        );
         ExitCode::from(self.exit)
     }
 
@@ -83,8 +101,11 @@ impl Failure {
         let Text { zh, en } = self.next();
         let next = lang.pick(&zh, &en);
         let Problem { code, detail } = &self.problem;
-        let (error, detail_word, next_word) =
-            (lang.pick("错误", "error"), lang.pick("细节", "detail"), lang.pick("下一步", "next"));
+        let (error, detail_word, next_word) = (
+            lang.pick("错误", "error"),
+            lang.pick("细节", "detail"),
+            lang.pick("下一步", "next"),
+        );
         format!("{error} {code}: {cause}\n  {detail_word}: {detail}\n  {next_word}: {next}")
     }
 
@@ -98,11 +119,15 @@ impl Failure {
     }
 
     fn cause(&self) -> Text {
-        self.cause.clone().unwrap_or_else(|| pair(self.problem.code.cause()))
+        self.cause
+            .clone()
+            .unwrap_or_else(|| pair(self.problem.code.cause()))
     }
 
     fn next(&self) -> Text {
-        self.next.clone().unwrap_or_else(|| pair(self.problem.code.next()))
+        self.next
+            .clone()
+            .unwrap_or_else(|| pair(self.problem.code.next()))
     }
 }
 
@@ -111,7 +136,10 @@ fn pair((zh, en): (&str, &str)) -> Text {
 }
 
 fn text(zh: &str, en: &str) -> Text {
-    Text { zh: zh.to_owned(), en: en.to_owned() }
+    Text {
+        zh: zh.to_owned(),
+        en: en.to_owned(),
+    }
 }
 
 /// An error and its causes in one line.

@@ -46,16 +46,19 @@ impl Door {
             .no_proxy()
             .build()
             .map_err(|error| Failure::local("preparing HTTP", &error))?;
-        Ok(Self { http, base, token: None })
+        Ok(Self {
+            http,
+            base,
+            token: None,
+        })
     }
 
     /// The same door, for the bearer of a token.
     pub(crate) fn with_token(&self, token: String) -> Self {
-        Self { token: Some(token), ..self.clone() }
-    }
-
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+        Self {
+            token: Some(token),
+            ..self.clone()
+        }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -83,7 +86,10 @@ impl Door {
     }
 
     /// Server-sent events, parsed as `T`, until the door ends them.
-    pub(crate) async fn events<T: DeserializeOwned>(&self, path: &str) -> Result<Events<T>, Failure> {
+    pub(crate) async fn events<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Events<T>, Failure> {
         let pieces = self.download(path).await?;
         Ok(Events {
             pieces: Box::pin(pieces),
@@ -138,9 +144,18 @@ impl Door {
 async fn refusal(response: Response) -> Failure {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
-    let exit = if status == StatusCode::SERVICE_UNAVAILABLE { NOT_REACHABLE } else { FAILED };
+    let exit = if status == StatusCode::SERVICE_UNAVAILABLE {
+        NOT_REACHABLE
+    } else {
+        FAILED
+    };
     match serde_json::from_slice::<Refusal>(&body) {
-        Ok(Refusal { code, detail, cause, next }) => Failure {
+        Ok(Refusal {
+            code,
+            detail,
+            cause,
+            next,
+        }) => Failure {
             exit,
             problem: Problem::new(code, detail),
             cause: Some(cause),
@@ -168,9 +183,12 @@ impl<T: DeserializeOwned> Events<T> {
                     .map(Some)
                     .map_err(|error| Failure::local("understanding an event", &error));
             }
-            let Some(piece) = self.pieces.next().await else { return Ok(None) };
+            let Some(piece) = self.pieces.next().await else {
+                return Ok(None);
+            };
             let events = self.parser.push(&piece?);
-            self.ready.extend(events.map_err(|error| Failure::local("reading events", &error))?);
+            self.ready
+                .extend(events.map_err(|error| Failure::local("reading events", &error))?);
         }
     }
 }

@@ -21,9 +21,7 @@ use std::process::ExitCode;
 use guitai_host::SystemClock;
 
 pub use crate::{
-    args::{
-        Access, Command, Demo, Evidence, Export, Output, SessionState, Sessions, Verify, View,
-    },
+    args::{Access, Command, Demo, Evidence, Export, Output, SessionState, Sessions, Verify, View},
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
     failure::{FAILED, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
@@ -64,7 +62,10 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         }
         Command::Evidence(Evidence::Verify(arguments)) => {
             let evidence::Verified { text, ok } = evidence::verify(&arguments, lang)?;
-            Ok(Done { text, exit: if ok { 0 } else { NOT_VERIFIED } })
+            Ok(Done {
+                text,
+                exit: if ok { 0 } else { NOT_VERIFIED },
+            })
         }
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),
@@ -72,9 +73,21 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
 }
 
 async fn make_calls(arguments: Demo, lang: Language) -> Result<Done, Failure> {
-    let Demo { calls, keep_package, data, output } = arguments;
+    let Demo {
+        calls,
+        keep_package,
+        data,
+        output,
+    } = arguments;
     let setting = demo::Setting::read(&data, keep_package)?;
     let report = demo::run(&setting, calls, &SystemClock).await?;
-    let text = if output.json { show::json(&report)? } else { report.to_words(lang) };
-    Ok(Done { text, exit: if report.ok { 0 } else { NOT_VERIFIED } })
+    let text = if output.json {
+        show::json(&report)?
+    } else {
+        report.to_words(lang)
+    };
+    Ok(Done {
+        text,
+        exit: if report.ok { 0 } else { NOT_VERIFIED },
+    })
 }

@@ -11,10 +11,7 @@ use serde::Serialize;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
-    Access, Language, SessionState, Sessions, View,
-    failure::Failure,
-    staff,
-    table::Table,
+    Access, Language, SessionState, Sessions, View, failure::Failure, staff, table::Table,
 };
 
 /// Who may look.
@@ -22,12 +19,20 @@ const VIEWERS: &[Duty] = &[Duty::Operator, Duty::Auditor, Duty::Agent];
 
 pub(crate) async fn status(view: &View, lang: Language) -> Result<String, Failure> {
     let status: StatusView = fetch(&view.access, "/api/v1/status").await?;
-    if view.output.json { json(&status) } else { Ok(status_words(&status, lang)) }
+    if view.output.json {
+        json(&status)
+    } else {
+        Ok(status_words(&status, lang))
+    }
 }
 
 pub(crate) async fn nodes(view: &View, lang: Language) -> Result<String, Failure> {
     let nodes: Vec<NodeView> = fetch(&view.access, "/api/v1/nodes").await?;
-    if view.output.json { json(&nodes) } else { Ok(node_table(&nodes, lang).render()) }
+    if view.output.json {
+        json(&nodes)
+    } else {
+        Ok(node_table(&nodes, lang).render())
+    }
 }
 
 pub(crate) async fn sessions(arguments: &Sessions, lang: Language) -> Result<String, Failure> {
@@ -37,13 +42,21 @@ pub(crate) async fn sessions(arguments: &Sessions, lang: Language) -> Result<Str
         Some(SessionState::Ended) => "/api/v1/sessions?state=ended",
     };
     let sessions: Vec<SessionView> = fetch(&arguments.access, path).await?;
-    if arguments.output.json { json(&sessions) } else { Ok(session_table(&sessions, lang).render()) }
+    if arguments.output.json {
+        json(&sessions)
+    } else {
+        Ok(session_table(&sessions, lang).render())
+    }
 }
 
 pub(crate) async fn recordings(view: &View, lang: Language) -> Result<String, Failure> {
     let door = staff::enter(&view.access, &[Duty::Operator, Duty::Auditor]).await?;
     let recordings: Vec<SessionView> = door.get("/api/v1/recordings").await?;
-    if view.output.json { json(&recordings) } else { Ok(recording_table(&recordings, lang).render()) }
+    if view.output.json {
+        json(&recordings)
+    } else {
+        Ok(recording_table(&recordings, lang).render())
+    }
 }
 
 async fn fetch<T: serde::de::DeserializeOwned>(access: &Access, path: &str) -> Result<T, Failure> {
@@ -67,21 +80,44 @@ fn status_words(status: &StatusView, lang: Language) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}{}{value}", lang.pick(zh, en), lang.pick(":", ": "));
     };
-    line("集群", "cluster", format!("{} ({})", status.cluster, status.version));
-    line("主节点", "leader", format!("{leader}, term {}, epoch {}", status.term, status.epoch.0));
+    line(
+        "集群",
+        "cluster",
+        format!("{} ({})", status.cluster, status.version),
+    );
+    line(
+        "主节点",
+        "leader",
+        format!("{leader}, term {}, epoch {}", status.term, status.epoch.0),
+    );
     line(
         "法定人数",
         "quorum",
         format!("{}/{} (≥ {})", quorum.up, quorum.voters, quorum.needed),
     );
-    line("进行中的会话", "sessions running", status.sessions_running.to_string());
-    line("已封存的录制", "recordings sealed", status.recordings.to_string());
+    line(
+        "进行中的会话",
+        "sessions running",
+        status.sessions_running.to_string(),
+    );
+    line(
+        "已封存的录制",
+        "recordings sealed",
+        status.recordings.to_string(),
+    );
     text.push('\n');
     text.push_str(&node_table(&status.nodes, lang).render());
     text.push('\n');
     let mut queues = Table::new(match lang {
         Language::Zh => ["机构", "队列", "等待", "最长等待", "空闲坐席", "通话坐席"],
-        Language::En => ["institution", "queue", "waiting", "longest", "ready", "busy"],
+        Language::En => [
+            "institution",
+            "queue",
+            "waiting",
+            "longest",
+            "ready",
+            "busy",
+        ],
     });
     for queue in &status.queues {
         queues.row([
@@ -99,12 +135,20 @@ fn status_words(status: &StatusView, lang: Language) -> String {
 
 fn node_table(nodes: &[NodeView], lang: Language) -> Table {
     let mut table = Table::new(match lang {
-        Language::Zh => ["节点", "中心", "区域", "角色", "表决", "状态", "日志", "地址"],
-        Language::En => ["node", "centre", "zone", "roles", "voice", "state", "log", "door"],
+        Language::Zh => [
+            "节点", "中心", "区域", "角色", "表决", "状态", "日志", "地址",
+        ],
+        Language::En => [
+            "node", "centre", "zone", "roles", "voice", "state", "log", "door",
+        ],
     });
     for node in nodes {
         let member = &node.member;
-        let roles: Vec<_> = member.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        let roles: Vec<_> = member
+            .roles
+            .iter()
+            .map(|role| format!("{role:?}").to_lowercase())
+            .collect();
         let state = match (node.up, node.leader) {
             (true, true) => lang.pick("主", "leader"),
             (true, false) => lang.pick("正常", "up"),
@@ -117,7 +161,8 @@ fn node_table(nodes: &[NodeView], lang: Language) -> Table {
             roles.join("+"),
             voice(member.voice, lang).to_owned(),
             state.to_owned(),
-            node.matched.map_or_else(|| "-".to_owned(), |matched| matched.to_string()),
+            node.matched
+                .map_or_else(|| "-".to_owned(), |matched| matched.to_string()),
             member.door.to_string(),
         ]);
     }
@@ -142,11 +187,24 @@ fn voice(voice: Voice, lang: Language) -> &'static str {
 
 fn session_table(sessions: &[SessionView], lang: Language) -> Table {
     let mut table = Table::new(match lang {
-        Language::Zh => ["会话", "队列", "客户", "坐席", "开始", "时长", "录制", "评分"],
-        Language::En => ["session", "queue", "customer", "agent", "started", "length", "recording", "stars"],
+        Language::Zh => [
+            "会话", "队列", "客户", "坐席", "开始", "时长", "录制", "评分",
+        ],
+        Language::En => [
+            "session",
+            "queue",
+            "customer",
+            "agent",
+            "started",
+            "length",
+            "recording",
+            "stars",
+        ],
     });
     for session in sessions {
-        let length = session.ended_at.map(|ended| seconds(ended.since(session.started_at)));
+        let length = session
+            .ended_at
+            .map(|ended| seconds(ended.since(session.started_at)));
         table.row([
             session.id.to_string(),
             session.queue.to_string(),
@@ -155,7 +213,9 @@ fn session_table(sessions: &[SessionView], lang: Language) -> Table {
             when(session.started_at.0),
             length.unwrap_or_else(|| lang.pick("进行中", "running").to_owned()),
             recording_word(&session.recording, lang),
-            session.stars.map_or_else(|| "-".to_owned(), |stars| stars.to_string()),
+            session
+                .stars
+                .map_or_else(|| "-".to_owned(), |stars| stars.to_string()),
         ]);
     }
     table
@@ -163,8 +223,28 @@ fn session_table(sessions: &[SessionView], lang: Language) -> Table {
 
 fn recording_table(sessions: &[SessionView], lang: Language) -> Table {
     let mut table = Table::new(match lang {
-        Language::Zh => ["会话", "状态", "节点", "时长", "分段", "帧", "字节", "缺口", "封存于"],
-        Language::En => ["session", "state", "node", "length", "segments", "frames", "bytes", "gaps", "sealed at"],
+        Language::Zh => [
+            "会话",
+            "状态",
+            "节点",
+            "时长",
+            "分段",
+            "帧",
+            "字节",
+            "缺口",
+            "封存于",
+        ],
+        Language::En => [
+            "session",
+            "state",
+            "node",
+            "length",
+            "segments",
+            "frames",
+            "bytes",
+            "gaps",
+            "sealed at",
+        ],
     });
     for session in sessions {
         let dash = || "-".to_owned();
@@ -182,7 +262,17 @@ fn recording_table(sessions: &[SessionView], lang: Language) -> Table {
             _ => std::array::from_fn(|_| dash()),
         };
         let [node, length, segments, frames, bytes, gaps, at] = cells;
-        table.row([session.id.to_string(), state, node, length, segments, frames, bytes, gaps, at]);
+        table.row([
+            session.id.to_string(),
+            state,
+            node,
+            length,
+            segments,
+            frames,
+            bytes,
+            gaps,
+            at,
+        ]);
     }
     table
 }
@@ -205,7 +295,8 @@ pub(crate) fn when(unix_ms: u64) -> String {
     let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
     let seconds = i64::try_from(unix_ms / 1000).ok();
     let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    time.and_then(|time| time.format(form).ok()).unwrap_or_else(|| unix_ms.to_string())
+    time.and_then(|time| time.format(form).ok())
+        .unwrap_or_else(|| unix_ms.to_string())
 }
 
 #[cfg(test)]
@@ -236,8 +327,20 @@ mod tests {
             ..member.clone()
         };
         let nodes = [
-            NodeView { member, up: true, leader: true, matched: Some(42), heard_ms: Some(0) },
-            NodeView { member: edge, up: false, leader: false, matched: None, heard_ms: None },
+            NodeView {
+                member,
+                up: true,
+                leader: true,
+                matched: Some(42),
+                heard_ms: Some(0),
+            },
+            NodeView {
+                member: edge,
+                up: false,
+                leader: false,
+                matched: None,
+                heard_ms: None,
+            },
         ];
         assert_eq!(
             node_table(&nodes, Language::Zh).render(),

@@ -72,10 +72,18 @@ mod tests {
 
     #[test]
     fn events_survive_any_cut_between_bytes() -> Result<(), TooLong> {
-        let text = ": keep-alive\n\nid: 7\nevent: ticket\ndata: {\"a\":1}\n\ndata:x\ndata: y\r\n\r\n";
+        let text =
+            ": keep-alive\n\nid: 7\nevent: ticket\ndata: {\"a\":1}\n\ndata:x\ndata: y\r\n\r\n";
         let expected = [
-            Event { id: "7".into(), name: "ticket".into(), data: "{\"a\":1}".into() },
-            Event { data: "x\ny".into(), ..Event::default() },
+            Event {
+                id: "7".into(),
+                name: "ticket".into(),
+                data: "{\"a\":1}".into(),
+            },
+            Event {
+                data: "x\ny".into(),
+                ..Event::default()
+            },
         ];
         for size in 1..text.len() {
             let mut parser = Parser::default();

@@ -1,10 +1,6 @@
 //! Which inner door to ask, and as whom.
 
-use guitai_types::{
-    InstitutionId, StaffName, UnixMillis,
-    record::Duty,
-    view::StaffView,
-};
+use guitai_types::{InstitutionId, StaffName, UnixMillis, record::Duty, view::StaffView};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -33,8 +29,17 @@ struct LoggedIn {
 
 /// Logs in at a door.
 pub(crate) async fn login(door: &Door, account: &Account) -> Result<Door, Failure> {
-    let Account { institution, name, password, .. } = account;
-    let body = Login { institution, name, password };
+    let Account {
+        institution,
+        name,
+        password,
+        ..
+    } = account;
+    let body = Login {
+        institution,
+        name,
+        password,
+    };
     let LoggedIn { token, .. } = door.send(Method::POST, "/api/v1/login", &body).await?;
     Ok(door.with_token(token))
 }
@@ -83,7 +88,11 @@ pub(crate) async fn first_that_answers(doors: &[Url]) -> Result<Door, Failure> {
         }
     }
     Err(last.unwrap_or_else(|| {
-        Failure::usage("no inner node is named", "用 --url 指定节点", "Name a node by --url")
+        Failure::usage(
+            "no inner node is named",
+            "用 --url 指定节点",
+            "Name a node by --url",
+        )
     }))
 }
 
@@ -116,7 +125,9 @@ fn filed_account(
             "Give --token, or --institution, --name and the environment variable GUITAI_PASSWORD",
         )
     };
-    let Some(cluster) = cluster else { return Err(no_login()) };
+    let Some(cluster) = cluster else {
+        return Err(no_login());
+    };
     let logins = cluster
         .read_logins(&access.data)
         .map_err(|error| Failure::local("reading the login file", &error))?;
@@ -150,8 +161,14 @@ mod tests {
         let refused = enter(&Access { url, ..access() }, &[Duty::Operator]).await;
         assert_eq!(refused.err().map(|failure| failure.exit), Some(USAGE));
 
-        let half = Access { name: Some("wang".parse()?), ..access() };
-        assert_eq!(typed_account(&half).err().map(|failure| failure.exit), Some(USAGE));
+        let half = Access {
+            name: Some("wang".parse()?),
+            ..access()
+        };
+        assert_eq!(
+            typed_account(&half).err().map(|failure| failure.exit),
+            Some(USAGE)
+        );
         Ok(())
     }
 
@@ -160,9 +177,16 @@ mod tests {
     {
         // Port 9 of the loopback has no listener: the kernel refuses at once.
         let url = Some("http://127.0.0.1:9".parse()?);
-        let access = Access { url, token: Some("x.y".to_owned()), ..access() };
+        let access = Access {
+            url,
+            token: Some("x.y".to_owned()),
+            ..access()
+        };
         let refused = enter(&access, &[]).await;
-        assert_eq!(refused.err().map(|failure| failure.exit), Some(NOT_REACHABLE));
+        assert_eq!(
+            refused.err().map(|failure| failure.exit),
+            Some(NOT_REACHABLE)
+        );
         Ok(())
     }
 }

@@ -14,7 +14,9 @@ pub(crate) struct Table {
 impl Table {
     /// A table with its head.
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
-        Self { rows: vec![head.map(str::to_owned).to_vec()] }
+        Self {
+            rows: vec![head.map(str::to_owned).to_vec()],
+        }
     }
 
     /// Adds a row.
@@ -46,7 +48,9 @@ impl Table {
 
 /// What other people typed cannot move the cursor or colour the terminal.
 fn clean(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    cell.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

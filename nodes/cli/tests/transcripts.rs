@@ -58,18 +58,36 @@ async fn evidence_that_is_none_is_not_verified() -> Outcome {
     let dir = tempfile::tempdir()?;
     std::fs::write(dir.path().join("stray.txt"), "no evidence")?;
     let path = dir.path().to_str().ok_or("path")?;
-    assert_eq!(run(&["evidence", "verify", path]).await?, ExitCode::from(NOT_VERIFIED));
-    assert_eq!(run(&["evidence", "verify", path, "--json"]).await?, ExitCode::from(NOT_VERIFIED));
+    assert_eq!(
+        run(&["evidence", "verify", path]).await?,
+        ExitCode::from(NOT_VERIFIED)
+    );
+    assert_eq!(
+        run(&["evidence", "verify", path, "--json"]).await?,
+        ExitCode::from(NOT_VERIFIED)
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn wrong_usage_has_its_own_code() -> Outcome {
     let missing = "no-such-directory";
-    assert_eq!(run(&["evidence", "verify", missing]).await?, ExitCode::from(USAGE));
-    assert_eq!(run(&["status", "--data", missing]).await?, ExitCode::from(USAGE));
-    assert_eq!(run(&["demo", "--data", missing]).await?, ExitCode::from(USAGE));
-    assert!(run(&["sessions", "--state", "sleeping"]).await.is_err(), "clap refuses with 2 itself");
+    assert_eq!(
+        run(&["evidence", "verify", missing]).await?,
+        ExitCode::from(USAGE)
+    );
+    assert_eq!(
+        run(&["status", "--data", missing]).await?,
+        ExitCode::from(USAGE)
+    );
+    assert_eq!(
+        run(&["demo", "--data", missing]).await?,
+        ExitCode::from(USAGE)
+    );
+    assert!(
+        run(&["sessions", "--state", "sleeping"]).await.is_err(),
+        "clap refuses with 2 itself"
+    );
     assert!(run(&["demo", "--calls", "0"]).await.is_err());
     Ok(())
 }
@@ -77,7 +95,14 @@ async fn wrong_usage_has_its_own_code() -> Outcome {
 #[tokio::test]
 async fn nobody_there_has_its_own_code() -> Outcome {
     // Port 9 of the loopback has no listener: the kernel refuses at once.
-    let words = ["nodes", "--url", "http://127.0.0.1:9", "--token", "x.y", "--json"];
+    let words = [
+        "nodes",
+        "--url",
+        "http://127.0.0.1:9",
+        "--token",
+        "x.y",
+        "--json",
+    ];
     assert_eq!(run(&words).await?, ExitCode::from(NOT_REACHABLE));
     Ok(())
 }

@@ -17,7 +17,9 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(me))
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(me))
 }
 
 /// Body of `POST /api/v1/login`.
@@ -51,29 +53,42 @@ async fn login(
     State(core): State<CoreState>,
     Json(body): Json<Login>,
 ) -> Result<Json<LoggedIn>, Refusal> {
-    let staff = StaffRef { institution: body.institution, name: body.name };
+    let staff = StaffRef {
+        institution: body.institution,
+        name: body.name,
+    };
     let account = core.read(|state| state.staff(&staff).cloned()).await?;
     let phc = account.as_ref().map(|account| account.password_phc.clone());
     core.logins.check(&staff, phc, body.password).await?;
     let Some(account) = account else {
         return Err(Refusal::new(Code::BadLogin, "the login does not fit"));
     };
-    let (epoch, view) =
-        core.read(|state| (state.epoch(), state.staff_view(&staff))).await?;
+    let (epoch, view) = core
+        .read(|state| (state.epoch(), state.staff_view(&staff)))
+        .await?;
     let view = view.ok_or_else(view::gone)?;
     let expires_at = core.clock.wall().plus(LOGIN_LIFE_MS);
-    let grant = Grant::Staff { staff, duties: account.duties };
-    let token = core.signer.sign(&Claims { v: 1, expires_at, epoch, grant });
-    Ok(Json(LoggedIn { token, staff: view, expires_at }))
+    let grant = Grant::Staff {
+        staff,
+        duties: account.duties,
+    };
+    let token = core.signer.sign(&Claims {
+        v: 1,
+        expires_at,
+        epoch,
+        grant,
+    });
+    Ok(Json(LoggedIn {
+        token,
+        staff: view,
+        expires_at,
+    }))
 }
 
 /// Who the token belongs to.
 #[utoipa::path(get, path = "/api/v1/me", tag = "account", security(("staff" = [])),
     responses((status = 200, body = StaffView), (status = "default", body = ProblemBody)))]
-async fn me(
-    State(core): State<CoreState>,
-    headers: HeaderMap,
-) -> Result<Json<StaffView>, Refusal> {
+async fn me(State(core): State<CoreState>, headers: HeaderMap) -> Result<Json<StaffView>, Refusal> {
     let bearer = core.staff(&headers)?;
     let view = core.read(|state| state.staff_view(&bearer.staff)).await?;
     view.map(Json).ok_or_else(view::gone)

@@ -1,7 +1,5 @@
 //! The cluster at a glance, its nodes, its queues, and its events.
 
-use std::collections::BTreeMap;
-
 use axum::{extract::State, http::HeaderMap, response::Response};
 use futures::StreamExt as _;
 use guitai_meta::State as MetaState;
@@ -96,18 +94,28 @@ async fn events(
     };
     let institution = bearer.staff.institution.clone();
     let events = core.meta.events(begin).filter(move |event| {
-        let visible = event.institution.as_ref().is_none_or(|of| *of == institution);
+        let visible = event
+            .institution
+            .as_ref()
+            .is_none_or(|of| *of == institution);
         std::future::ready(visible)
     });
-    let events = newer_than(seen, bearer.expires_in_ms, events.map(|event| (event.number, event)));
-    core.streams.answer(format!("events/{}", bearer.staff), "event", events)
+    let events = newer_than(
+        seen,
+        bearer.expires_in_ms,
+        events.map(|event| (event.number, event)),
+    );
+    core.streams
+        .answer(format!("events/{}", bearer.staff), "event", events)
 }
 
 impl Core {
     async fn status(&self, bearer: &StaffBearer) -> Result<StatusView, Refusal> {
         let consensus = self.consensus().await;
         let nodes = self.nodes(&consensus);
-        let voters = nodes.iter().filter(|node| node.member.voice == Voice::Voter);
+        let voters = nodes
+            .iter()
+            .filter(|node| node.member.voice == Voice::Voter);
         let quorum = QuorumView {
             voters: voters.clone().count() as u64,
             up: voters.clone().filter(|node| node.up).count() as u64,
@@ -150,8 +158,9 @@ impl Core {
         let Some(leader) = own.leader.filter(|leader| *leader != self.member.id) else {
             return own;
         };
-        let leader: Option<Member> =
-            self.meta.peek(|state| state.members().find(|member| member.id == leader).cloned());
+        let leader: Option<Member> = self
+            .meta
+            .peek(|state| state.members().find(|member| member.id == leader).cloned());
         let Some(leader) = leader else { return own };
         match between::ask_consensus(&self.mesh, &leader).await {
             Ok(consensus) => consensus,
@@ -163,14 +172,16 @@ impl Core {
     }
 
     fn nodes(&self, consensus: &Consensus) -> Vec<NodeView> {
-        let links: BTreeMap<NodeName, u64> = (self.heard)();
+        let edges: Vec<NodeName> = self.tunnels.up();
         let members: Vec<Member> = self.meta.peek(|state| state.members().cloned().collect());
         let view = |member: Member| {
             let leader = consensus.leader == Some(member.id);
-            let heard = [consensus.heard_ms.get(&member.id), links.get(&member.name)];
-            let itself = (member.id == self.member.id || member.name == consensus.said_by)
-                .then_some(0);
-            let heard_ms = heard.into_iter().flatten().copied().chain(itself).min();
+            // This node, the leader that just answered, and edges at the end of a tunnel: now.
+            let present = member.id == self.member.id
+                || member.name == consensus.said_by
+                || edges.contains(&member.name);
+            let heard = consensus.heard_ms.get(&member.id).copied();
+            let heard_ms = if present { Some(0) } else { heard };
             NodeView {
                 up: heard_ms.is_some_and(|ms| ms <= HEARD_MS_MAX),
                 leader,

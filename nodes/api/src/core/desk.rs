@@ -1,10 +1,6 @@
 //! The agent's desk: presence, what rings, accept, reject, wrap-up.
 
-use axum::{
-    extract::State,
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use guitai_types::{
     Code, Hex, ReservationId, SessionId, StaffRef,
     command::Command,
@@ -66,7 +62,8 @@ async fn desk_events(
     bearer.must_have(&[Duty::Agent])?;
     let views = view::follow_desk(core.clone(), bearer.staff.clone());
     let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
-    core.streams.answer(format!("desk/{}", bearer.staff), "desk", views)
+    core.streams
+        .answer(format!("desk/{}", bearer.staff), "desk", views)
 }
 
 /// Goes on or off duty.
@@ -76,10 +73,18 @@ async fn desk_events(
 async fn set_presence(
     State(core): State<CoreState>,
     headers: HeaderMap,
-    Json(SetPresence { presence, media_key }): Json<SetPresence>,
+    Json(SetPresence {
+        presence,
+        media_key,
+    }): Json<SetPresence>,
 ) -> Result<Json<DeskView>, Refusal> {
     let staff = agent(&core, &headers)?;
-    core.write(Command::SetPresence { staff: staff.clone(), presence, media_key }).await?;
+    core.write(Command::SetPresence {
+        staff: staff.clone(),
+        presence,
+        media_key,
+    })
+    .await?;
     core.desk(&staff).await.map(Json)
 }
 
@@ -101,7 +106,13 @@ async fn accept(
         .await
         .map_err(|error| Refusal::internal("wrapping the media key", &error))??;
     let session = SessionId::from_random(guitai_host::draw16(core.entropy.as_ref()));
-    core.write(Command::Accept { reservation, staff: staff.clone(), session, keys }).await?;
+    core.write(Command::Accept {
+        reservation,
+        staff: staff.clone(),
+        session,
+        keys,
+    })
+    .await?;
     core.desk(&staff).await.map(Json)
 }
 
@@ -115,7 +126,11 @@ async fn reject(
     headers: HeaderMap,
 ) -> Result<Json<DeskView>, Refusal> {
     let staff = agent(&core, &headers)?;
-    core.write(Command::Reject { reservation, staff: staff.clone() }).await?;
+    core.write(Command::Reject {
+        reservation,
+        staff: staff.clone(),
+    })
+    .await?;
     core.desk(&staff).await.map(Json)
 }
 
@@ -127,7 +142,10 @@ async fn finish(
     headers: HeaderMap,
 ) -> Result<Json<DeskView>, Refusal> {
     let staff = agent(&core, &headers)?;
-    core.write(Command::FinishWrapUp { staff: staff.clone() }).await?;
+    core.write(Command::FinishWrapUp {
+        staff: staff.clone(),
+    })
+    .await?;
     core.desk(&staff).await.map(Json)
 }
 
@@ -162,7 +180,10 @@ impl Core {
         match found.await? {
             Some((reserved, participants)) if reserved == *staff => Ok(participants),
             // Another agent's reservation is no more this agent's business than none.
-            _ => Err(Refusal::new(Code::NotFound, "no such reservation at this desk")),
+            _ => Err(Refusal::new(
+                Code::NotFound,
+                "no such reservation at this desk",
+            )),
         }
     }
 }

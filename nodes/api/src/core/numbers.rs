@@ -11,7 +11,17 @@ pub(super) fn of(core: &Core) -> Metrics {
     consensus(core, &mut metrics);
     business(core, &mut metrics);
     let streams = core.streams.open();
-    metrics.gauge("api_event_streams", "Server-sent event streams open.", streams);
+    metrics.gauge(
+        "api_event_streams",
+        "Server-sent event streams open.",
+        streams,
+    );
+    metrics.gauge(
+        "guard_tunnels",
+        "Tunnels to edges.",
+        core.tunnels.up().len(),
+    );
+    metrics.guard(&core.tunnels.stats());
     if let Some(relay) = &core.relay {
         metrics.relay(&relay.stats());
     }
@@ -22,13 +32,20 @@ pub(super) fn of(core: &Core) -> Metrics {
             .filter(|recording| matches!(recording.state, RecordingState::Running { .. }))
             .count();
         let sum = |what: fn(&guitai_recorder::RecordingStat) -> u64| list.iter().map(what).sum();
-        let (segments, bytes, gaps): (u64, u64, u64) =
-            (sum(|r| r.segments), sum(|r| r.bytes), sum(|r| u64::from(r.gaps)));
+        let (segments, bytes, gaps): (u64, u64, u64) = (
+            sum(|r| r.segments),
+            sum(|r| r.bytes),
+            sum(|r| u64::from(r.gaps)),
+        );
         metrics.gauge("recorder_recordings", "Recordings kept here.", list.len());
         metrics.gauge("recorder_running", "Recordings running here.", running);
         metrics.gauge("recorder_segments", "Durable segments kept here.", segments);
         metrics.gauge("recorder_bytes", "Bytes of segments kept here.", bytes);
-        metrics.gauge("recorder_gaps", "Declared gaps of recordings kept here.", gaps);
+        metrics.gauge(
+            "recorder_gaps",
+            "Declared gaps of recordings kept here.",
+            gaps,
+        );
     }
     metrics
 }
@@ -37,35 +54,59 @@ fn consensus(core: &Core, metrics: &mut Metrics) {
     let status = core.meta.status();
     let leads = status.leader == Some(core.member.id);
     metrics.gauge("meta_term", "Present raft term.", status.term);
-    metrics.gauge("meta_leader", "1 on the leader, 0 elsewhere.", u8::from(leads));
+    metrics.gauge(
+        "meta_leader",
+        "1 on the leader, 0 elsewhere.",
+        u8::from(leads),
+    );
     metrics.gauge(
         "meta_has_leader",
         "1 if this node knows a leader.",
         u8::from(status.leader.is_some()),
     );
-    metrics.gauge("meta_applied_index", "Last log index applied here.", status.applied);
-    let (number, epoch) = core.meta.peek(|state| (state.event_number(), state.epoch()));
+    metrics.gauge(
+        "meta_applied_index",
+        "Last log index applied here.",
+        status.applied,
+    );
+    let (number, epoch) = core
+        .meta
+        .peek(|state| (state.event_number(), state.epoch()));
     metrics.counter("meta_event_number", "Number of the newest event.", number);
     metrics.gauge("meta_epoch", "Cluster epoch.", epoch.0);
 }
 
 fn business(core: &Core, metrics: &mut Metrics) {
     let (queues, sessions, recordings) = core.meta.peek(|state| {
-        (state.queue_views(), state.sessions_running().count(), state.recordings_sealed())
+        (
+            state.queue_views(),
+            state.sessions_running().count(),
+            state.recordings_sealed(),
+        )
     });
     metrics.gauge("sessions_running", "Sessions going on.", sessions);
-    metrics.counter("recordings_sealed_total", "Recordings sealed in the cluster.", recordings);
+    metrics.counter(
+        "recordings_sealed_total",
+        "Recordings sealed in the cluster.",
+        recordings,
+    );
     let families: [(&str, &str, fn(&QueueView) -> u64); 4] = [
         ("queue_waiting", "Customers waiting.", |queue| queue.waiting),
-        ("queue_longest_wait_ms", "Longest wait in milliseconds.", |queue| queue.longest_wait_ms),
+        (
+            "queue_longest_wait_ms",
+            "Longest wait in milliseconds.",
+            |queue| queue.longest_wait_ms,
+        ),
         ("queue_agents_ready", "Agents ready.", |queue| queue.ready),
         ("queue_agents_busy", "Agents in a call.", |queue| queue.busy),
     ];
     for (name, help, value) in families {
         metrics.family(name, "gauge", help);
         for queue in &queues {
-            let labels =
-                [("institution", queue.institution.as_str()), ("queue", queue.queue.as_str())];
+            let labels = [
+                ("institution", queue.institution.as_str()),
+                ("queue", queue.queue.as_str()),
+            ];
             metrics.sample(name, &labels, value(queue));
         }
     }

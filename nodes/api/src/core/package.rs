@@ -49,7 +49,10 @@ async fn package(
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     let view = core.session(&bearer, &session).await?;
     let RecordingState::Sealed { summary } = view.recording else {
-        return Err(Refusal::new(Code::WrongState, "the recording is not sealed yet"));
+        return Err(Refusal::new(
+            Code::WrongState,
+            "the recording is not sealed yet",
+        ));
     };
     let Ok(place) = PLACES.try_acquire() else {
         let limit = format!("the limit PACKAGES_MAX is {PACKAGES_MAX} packages at once");
@@ -68,7 +71,10 @@ fn download_headers(session: &SessionId) -> HeaderMap {
     // An id has only letters that a header value may have.
     let name = HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment"));
     let kind = HeaderValue::from_static("application/x-tar");
-    HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)])
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_DISPOSITION, name),
+    ])
 }
 
 type Pieces = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -82,7 +88,10 @@ impl Core {
         }
         let member: Option<Member> = self.meta.peek(|state| state.member(node).cloned());
         let member = member.ok_or_else(|| {
-            Refusal::new(Code::NotFound, format!("node {node}, which keeps it, is no member"))
+            Refusal::new(
+                Code::NotFound,
+                format!("node {node}, which keeps it, is no member"),
+            )
         })?;
         let body = session.as_str().as_bytes().to_vec();
         let target: Target = between::target(&member);

@@ -100,10 +100,19 @@ async fn add_step(
     let bearer = core.staff(&headers)?;
     let view = core.session(&bearer, &session).await?;
     if view.agent != bearer.staff {
-        return Err(Refusal::new(Code::Forbidden, "only the agent of the session adds steps"));
+        return Err(Refusal::new(
+            Code::Forbidden,
+            "only the agent of the session adds steps",
+        ));
     }
     let actor = "agent".to_owned();
-    core.write(Command::AddStep { session: session.clone(), actor, step, details }).await?;
+    core.write(Command::AddStep {
+        session: session.clone(),
+        actor,
+        step,
+        details,
+    })
+    .await?;
     core.session(&bearer, &session).await.map(Json)
 }
 
@@ -122,9 +131,17 @@ async fn hang_up(
         ("agent".to_owned(), EndReason::AgentHungUp)
     } else {
         bearer.must_have(&[Duty::Operator])?;
-        (format!("operator:{}", bearer.staff.name), EndReason::OperatorEnded)
+        (
+            format!("operator:{}", bearer.staff.name),
+            EndReason::OperatorEnded,
+        )
     };
-    core.write(Command::EndSession { session: session.clone(), actor, reason }).await?;
+    core.write(Command::EndSession {
+        session: session.clone(),
+        actor,
+        reason,
+    })
+    .await?;
     core.session(&bearer, &session).await.map(Json)
 }
 
@@ -170,7 +187,10 @@ impl Core {
         bearer: &StaffBearer,
         session: &SessionId,
     ) -> Result<SessionView, Refusal> {
-        let view = self.read(|state| state.session_view(session)).await?.ok_or_else(view::gone)?;
+        let view = self
+            .read(|state| state.session_view(session))
+            .await?
+            .ok_or_else(view::gone)?;
         bearer.must_belong_to(&view.institution)?;
         if view.agent != bearer.staff {
             bearer.must_have(&[Duty::Operator, Duty::Auditor])?;

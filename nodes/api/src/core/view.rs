@@ -17,18 +17,23 @@ pub(super) fn gone() -> Refusal {
 impl Core {
     /// The desk as its owner sees it, after everything acknowledged.
     pub(super) async fn desk(&self, staff: &StaffRef) -> Result<DeskView, Refusal> {
-        let view = self.read(|state| state.desk_view(staff, &self.issue(state.epoch()))).await?;
+        let view = self
+            .read(|state| state.desk_view(staff, &self.issue(state.epoch())))
+            .await?;
         view.ok_or_else(gone)
     }
 
     /// The desk as this node knows it.
     fn peek_desk(&self, staff: &StaffRef) -> Option<DeskView> {
-        self.meta.peek(|state| state.desk_view(staff, &self.issue(state.epoch())))
+        self.meta
+            .peek(|state| state.desk_view(staff, &self.issue(state.epoch())))
     }
 
     /// The same without tokens: two of them are equal when nothing changed.
     fn outline_desk(&self, staff: &StaffRef) -> Option<DeskView> {
-        let view = self.meta.peek(|state| state.desk_view(staff, &|_| String::new()))?;
+        let view = self
+            .meta
+            .peek(|state| state.desk_view(staff, &|_| String::new()))?;
         Some(DeskView { number: 0, ..view })
     }
 }

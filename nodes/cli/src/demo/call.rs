@@ -41,6 +41,8 @@ const STARS: u8 = 5;
 /// Version of the consent's wording.
 const WORDING: &str = "2026-11";
 
+const FINISH: &str = "/api/v1/me/finish";
+
 /// Where and with whom one call is made.
 pub(super) struct Plan<'a> {
     pub(super) number: usize,
@@ -106,11 +108,23 @@ async fn through(
     let desk_call = stage("accept", agent.accept(&reservation)).await?;
     report.session = Some(desk_call.session.clone());
     let call = stage("session", customer.wait_for_call(|_| true)).await?;
-    talk(&mut customer, &agent, (&call, &desk_call), samples, clock, accepted_ms, report)
-        .await?;
+    talk(
+        &mut customer,
+        &agent,
+        (&call, &desk_call),
+        samples,
+        clock,
+        accepted_ms,
+        report,
+    )
+    .await?;
     report.stars = Some(stage("rating", customer.rate()).await?);
     stage("wrap-up", agent.leave()).await?;
-    let auditor = stage("auditor-login", staff::login(&door(plan.core)?, plan.auditor)).await?;
+    let auditor = stage(
+        "auditor-login",
+        staff::login(&door(plan.core)?, plan.auditor),
+    )
+    .await?;
     let session = &desk_call.session;
     stage("sealing", wait_until_sealed(&auditor, session, report)).await?;
     stage("package", check_package(plan, &auditor, session, report)).await
@@ -148,9 +162,8 @@ async fn talk(
         shows: &samples.agent,
         sees: &samples.customer,
     };
-    let connecting = async {
-        tokio::try_join!(media::connect(&customer_part), media::connect(&agent_part))
-    };
+    let connecting =
+        async { tokio::try_join!(media::connect(&customer_part), media::connect(&agent_part)) };
     let (customer_media, agent_media) = stage("media", connecting).await?;
     report.set_up_ms = Some(now_ms(clock) - accepted_ms);
 
@@ -163,7 +176,13 @@ async fn talk(
     };
     let (flow, customer_media_end, agent_media_end) = tokio::join!(
         flow,
-        media::take_part(&customer_part, &customer_media, &customer_tally, clock, over.clone()),
+        media::take_part(
+            &customer_part,
+            &customer_media,
+            &customer_tally,
+            clock,
+            over.clone()
+        ),
         media::take_part(&agent_part, &agent_media, &agent_tally, clock, over),
     );
     report.customer = customer_tally.side(accepted_ms);
@@ -202,7 +221,9 @@ impl Agent {
         let desk: DeskView = door.get("/api/v1/desk").await?;
         match desk.presence {
             Presence::WrapUp => {
-                let _: DeskView = door.send(Method::POST, "/api/v1/me/finish", &json!({})).await?;
+                door.send::<DeskView>(Method::POST, FINISH, &json!({}))
+                    .await
+                    .map(drop)?;
             }
             Presence::Ringing | Presence::Busy => {
                 let detail = "the agent's desk is in use; try again when it is free";
@@ -211,7 +232,11 @@ impl Agent {
             Presence::Offline | Presence::Break | Presence::Ready => {}
         }
         let views = door.events("/api/v1/desk/events").await?;
-        let agent = Self { door, key: SecretKey::generate(), views };
+        let agent = Self {
+            door,
+            key: SecretKey::generate(),
+            views,
+        };
         agent.set_presence(Presence::Break).await?;
         Ok(agent)
     }
@@ -219,8 +244,11 @@ impl Agent {
     async fn set_presence(&self, presence: Presence) -> Result<(), Failure> {
         let media_key = Hex(self.key.public().to_point().to_vec());
         let body = json!({ "presence": presence, "media_key": media_key });
-        let _: DeskView = self.door.send(Method::PUT, "/api/v1/me/presence", &body).await?;
-        Ok(())
+        let path = "/api/v1/me/presence";
+        self.door
+            .send::<DeskView>(Method::PUT, path, &body)
+            .await
+            .map(drop)
     }
 
     async fn wait_for_ring(&mut self, customer: &str) -> Result<ReservationId, Failure> {
@@ -247,13 +275,18 @@ impl Agent {
     async fn add_step(&self, session: &SessionId, step: &str) -> Result<(), Failure> {
         let path = format!("/api/v1/sessions/{session}/steps");
         let body = json!({ "step": step, "details": BTreeMap::<&str, &str>::new() });
-        let _: SessionView = self.door.send(Method::POST, &path, &body).await?;
-        Ok(())
+        self.door
+            .send::<SessionView>(Method::POST, &path, &body)
+            .await
+            .map(drop)
     }
 
     /// Finishes writing up and goes home.
     async fn leave(&self) -> Result<(), Failure> {
-        let _: DeskView = self.door.send(Method::POST, "/api/v1/me/finish", &json!({})).await?;
+        self.door
+            .send::<DeskView>(Method::POST, FINISH, &json!({}))
+            .await
+            .map(drop)?;
         self.set_presence(Presence::Offline).await
     }
 }
@@ -269,13 +302,25 @@ impl Customer {
             institution: plan.agent.institution.clone(),
             queue,
             customer: name(plan, &key),
-            consent: Consent { recording: true, wording: WORDING.to_owned(), at: clock.wall() },
+            consent: Consent {
+                recording: true,
+                wording: WORDING.to_owned(),
+                at: clock.wall(),
+            },
             media_key: Hex(key.public().to_point().to_vec()),
         };
         let opened: Opened = door.send(Method::POST, "/api/v1/tickets", &body).await?;
         let door = door.with_token(opened.token);
-        let views = door.events(&format!("/api/v1/tickets/{}/events", opened.ticket)).await?;
-        Ok(Self { door, ticket: opened.ticket, key, views, seen: opened.view })
+        let views = door
+            .events(&format!("/api/v1/tickets/{}/events", opened.ticket))
+            .await?;
+        Ok(Self {
+            door,
+            ticket: opened.ticket,
+            key,
+            views,
+            seen: opened.view,
+        })
     }
 
     fn name(&self, plan: &Plan<'_>) -> String {
@@ -306,18 +351,24 @@ impl Customer {
     }
 
     async fn confirm(&self, step: &str) -> Result<(), Failure> {
-        self.post("confirm", &json!({ "step": step })).await.map(drop)
+        self.post("confirm", &json!({ "step": step }))
+            .await
+            .map(drop)
     }
 
     async fn hang_up(&self) -> Result<(), Failure> {
-        self.post("close", &json!({ "hang_up": true })).await.map(drop)
+        self.post("close", &json!({ "hang_up": true }))
+            .await
+            .map(drop)
     }
 
     async fn rate(&self) -> Result<u8, Failure> {
         let body = json!({ "stars": STARS, "comment": "演示 / demo" });
         let view = self.post("rating", &body).await?;
         match view.phase {
-            TicketPhase::Ended { stars: Some(stars), .. } => Ok(stars),
+            TicketPhase::Ended {
+                stars: Some(stars), ..
+            } => Ok(stars),
             _ => Err(Failure::new(Code::WrongState, "the rating was not kept")),
         }
     }
@@ -340,14 +391,24 @@ async fn choose_queue(
     agent.set_presence(Presence::Ready).await?;
     let queues: Vec<QueueView> = agent.door.get("/api/v1/queues").await?;
     agent.set_presence(Presence::Break).await?;
-    let institution = catalogue.institutions.iter().find(|i| i.id == plan.agent.institution);
-    let offered = institution.map(|institution| institution.queues.as_slice()).unwrap_or_default();
+    let institution = catalogue
+        .institutions
+        .iter()
+        .find(|i| i.id == plan.agent.institution);
+    let offered = institution
+        .map(|institution| institution.queues.as_slice())
+        .unwrap_or_default();
     let served = queues.iter().find(|queue| {
         queue.institution == plan.agent.institution
             && queue.ready > 0
             && offered.iter().any(|offered| offered.id == queue.queue)
     });
-    let none = || Failure::new(Code::WrongState, "no queue of the catalogue finds this agent");
+    let none = || {
+        Failure::new(
+            Code::WrongState,
+            "no queue of the catalogue finds this agent",
+        )
+    };
     served.map(|queue| queue.queue.clone()).ok_or_else(none)
 }
 
@@ -403,24 +464,44 @@ async fn check_package(
     evidence::fetch(auditor, session, &dir).await?;
     report.package = plan.setting.keep_package.is_some().then(|| dir.clone());
 
-    let options = Options { expected_root: plan.setting.expected_root };
+    let options = Options {
+        expected_root: plan.setting.expected_root,
+    };
     let found = tokio::task::spawn_blocking(move || guitai_evidence::verify(&dir, options)).await;
     let found = found.map_err(|error| Failure::local("verifying", &error))?;
     report.faults = found
         .faults()
-        .map(|item| format!("{:?} {} {}", item.what, item.file.as_deref().unwrap_or(""), item.detail))
+        .map(|item| {
+            format!(
+                "{:?} {} {}",
+                item.what,
+                item.file.as_deref().unwrap_or(""),
+                item.detail
+            )
+        })
         .collect();
     let facts = found.facts.as_ref();
     if facts.is_none_or(|facts| facts.tracks != TRACKS) {
         let tracks = facts.map_or(0, |facts| facts.tracks);
-        report.faults.push(format!("{tracks} tracks are recorded, {TRACKS} were sent"));
+        report
+            .faults
+            .push(format!("{tracks} tracks are recorded, {TRACKS} were sent"));
     }
-    if let Some(missing) = facts.map(|f| &f.steps_missing).filter(|missing| !missing.is_empty()) {
-        report.faults.push(format!("required steps are missing: {}", missing.join(", ")));
+    if let Some(missing) = facts
+        .map(|f| &f.steps_missing)
+        .filter(|missing| !missing.is_empty())
+    {
+        report.faults.push(format!(
+            "required steps are missing: {}",
+            missing.join(", ")
+        ));
     }
     for (who, side) in [("customer", report.customer), ("agent", report.agent_side)] {
         if side.seen == 0 || side.broken > 0 {
-            let fault = format!("the {who} saw {} frames, {} of them broken", side.seen, side.broken);
+            let fault = format!(
+                "the {who} saw {} frames, {} of them broken",
+                side.seen, side.broken
+            );
             report.faults.push(fault);
         }
     }

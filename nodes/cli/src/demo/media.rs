@@ -58,7 +58,12 @@ pub(super) struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
-        Self { sent: zero(), seen: zero(), broken: zero(), first_picture_ms: AtomicU64::new(NEVER) }
+        Self {
+            sent: zero(),
+            seen: zero(),
+            broken: zero(),
+            first_picture_ms: AtomicU64::new(NEVER),
+        }
     }
 }
 
@@ -91,17 +96,21 @@ pub(super) async fn connect(part: &Part<'_>) -> Result<Connection, Failure> {
     let MediaAccess { room, token, .. } = part.access;
     let address = format!("{}{room}?jwt={token}", part.door.webtransport);
     // The address holds a token: it is not told.
-    let url = Url::parse(&address)
-        .map_err(|error| Failure::local("making the media address", &error))?;
-    let pins = part.door.certificate_hashes.iter().map(|hash| {
-        Hex::parse(hash).and_then(|hash| <[u8; 32]>::try_from(hash.0).ok())
-    });
+    let url =
+        Url::parse(&address).map_err(|error| Failure::local("making the media address", &error))?;
+    let pins = part
+        .door
+        .certificate_hashes
+        .iter()
+        .map(|hash| Hex::parse(hash).and_then(|hash| <[u8; 32]>::try_from(hash.0).ok()));
     let pins: Option<Vec<_>> = pins.collect();
     let pins = pins.ok_or_else(|| Failure::new(Code::Internal, "the door names a wrong hash"))?;
-    Connection::connect_webtransport(&url, &pins).await.map_err(|error| {
-        let door = part.door.webtransport.as_str();
-        Failure::not_reachable(door, &error)
-    })
+    Connection::connect_webtransport(&url, &pins)
+        .await
+        .map_err(|error| {
+            let door = part.door.webtransport.as_str();
+            Failure::not_reachable(door, &error)
+        })
 }
 
 /// Publishes and watches until `over` says so.
@@ -138,7 +147,9 @@ async fn publish(
         write(&mut publisher, seals.as_mut(), &frame)?;
         tally.sent.fetch_add(1, Ordering::Relaxed);
     }
-    publisher.finish().map_err(|error| Failure::local("ending the broadcast", &error))
+    publisher
+        .finish()
+        .map_err(|error| Failure::local("ending the broadcast", &error))
 }
 
 fn announce(part: &Part<'_>, connection: &Connection) -> Result<Publisher, Failure> {
@@ -149,7 +160,9 @@ fn announce(part: &Part<'_>, connection: &Connection) -> Result<Publisher, Failu
     if part.access.sealed {
         catalog = catalog.sealed_by(part.role as u64);
     }
-    connection.publish(&name, &catalog).map_err(|error| Failure::local("publishing", &error))
+    connection
+        .publish(&name, &catalog)
+        .map_err(|error| Failure::local("publishing", &error))
 }
 
 fn write(
@@ -203,7 +216,9 @@ async fn watch_other(
     let mut broadcasts = room.announced(&part.access.watch);
     let watching = async {
         while let Some(change) = broadcasts.next().await {
-            let Announcement::Started(name) = change else { continue };
+            let Announcement::Started(name) = change else {
+                continue;
+            };
             let subscriber = room.subscribe(&name, AGE_MAX).await;
             let subscriber =
                 subscriber.map_err(|error| Failure::local("watching the other side", &error))?;

@@ -95,12 +95,33 @@ impl DemoReport {
     pub fn to_words(&self, lang: Language) -> String {
         let mut table = Table::new(match lang {
             Language::Zh => [
-                "通话", "缓冲区入口", "内网入口", "振铃", "接通", "首帧(客户/坐席)", "客户发/坐席收",
-                "坐席发/客户收", "步骤", "录制分段", "缺口", "评分", "校验",
+                "通话",
+                "缓冲区入口",
+                "内网入口",
+                "振铃",
+                "接通",
+                "首帧(客户/坐席)",
+                "客户发/坐席收",
+                "坐席发/客户收",
+                "步骤",
+                "录制分段",
+                "缺口",
+                "评分",
+                "校验",
             ],
             Language::En => [
-                "call", "edge", "inner door", "ring", "set-up", "first frame (c/a)",
-                "customer sent/seen", "agent sent/seen", "steps", "segments", "gaps", "stars",
+                "call",
+                "edge",
+                "inner door",
+                "ring",
+                "set-up",
+                "first frame (c/a)",
+                "customer sent/seen",
+                "agent sent/seen",
+                "steps",
+                "segments",
+                "gaps",
+                "stars",
                 "verified",
             ],
         });
@@ -111,13 +132,18 @@ impl DemoReport {
                 call.core.clone(),
                 ms(call.ring_ms),
                 ms(call.set_up_ms),
-                format!("{} / {}", ms(call.customer.first_frame_ms), ms(call.agent_side.first_frame_ms)),
+                format!(
+                    "{} / {}",
+                    ms(call.customer.first_frame_ms),
+                    ms(call.agent_side.first_frame_ms)
+                ),
                 format!("{} / {}", call.customer.sent, call.agent_side.seen),
                 format!("{} / {}", call.agent_side.sent, call.customer.seen),
                 call.steps.to_string(),
                 call.segments.to_string(),
                 call.gaps.to_string(),
-                call.stars.map_or_else(|| "-".to_owned(), |stars| stars.to_string()),
+                call.stars
+                    .map_or_else(|| "-".to_owned(), |stars| stars.to_string()),
                 lang.pick(
                     if call.verified { "通过" } else { "不通过" },
                     if call.verified { "yes" } else { "NO" },
@@ -127,12 +153,21 @@ impl DemoReport {
         }
         let mut text = table.render();
         for call in &self.calls {
-            if let Some(StageFailure { stage, code, detail }) = &call.failure {
+            if let Some(StageFailure {
+                stage,
+                code,
+                detail,
+            }) = &call.failure
+            {
                 let word = lang.pick("失败于", "failed at");
                 text.push_str(&format!("{} {word} {stage}: {code} {detail}\n", call.call));
             }
             for fault in &call.faults {
-                text.push_str(&format!("{} {}: {fault}\n", call.call, lang.pick("不符", "fault")));
+                text.push_str(&format!(
+                    "{} {}: {fault}\n",
+                    call.call,
+                    lang.pick("不符", "fault")
+                ));
             }
             if let Some(package) = &call.package {
                 let word = lang.pick("证据包", "package");
@@ -158,8 +193,18 @@ mod tests {
             core: "127.1.2.1:4443".to_owned(),
             ring_ms: Some(40),
             set_up_ms: Some(120),
-            customer: Side { sent: 390, seen: 385, broken: 0, first_frame_ms: Some(200) },
-            agent_side: Side { sent: 389, seen: 388, broken: 0, first_frame_ms: Some(210) },
+            customer: Side {
+                sent: 390,
+                seen: 385,
+                broken: 0,
+                first_frame_ms: Some(200),
+            },
+            agent_side: Side {
+                sent: 389,
+                seen: 388,
+                broken: 0,
+                first_frame_ms: Some(210),
+            },
             steps: 3,
             segments: 16,
             stars: Some(5),
@@ -179,12 +224,22 @@ mod tests {
              1     127.1.1.1:4443  127.1.2.1:4443  40 ms  120 ms  200 ms / 210 ms    \
              390 / 388           389 / 385        3      16        0     5      yes\n"
         );
-        let failure =
-            StageFailure { stage: "ring", code: Code::WrongState, detail: "nobody".to_owned() };
-        let bad = CallReport { verified: false, failure: Some(failure), ..call() };
+        let failure = StageFailure {
+            stage: "ring",
+            code: Code::WrongState,
+            detail: "nobody".to_owned(),
+        };
+        let bad = CallReport {
+            verified: false,
+            failure: Some(failure),
+            ..call()
+        };
         let bad = DemoReport::new(vec![call(), bad]);
         assert!(!bad.ok);
-        assert!(bad.to_words(Language::Zh).ends_with("1 失败于 ring: GT-0409 nobody\n"));
+        assert!(
+            bad.to_words(Language::Zh)
+                .ends_with("1 失败于 ring: GT-0409 nobody\n")
+        );
         assert!(!DemoReport::new(Vec::new()).ok, "no call proves nothing");
     }
 }

@@ -43,7 +43,12 @@ pub(super) struct Samples {
 
 impl Samples {
     pub(super) fn load() -> Result<Self, Failure> {
-        let broken = || Failure::new(Code::Internal, "the sample media in this program are broken");
+        let broken = || {
+            Failure::new(
+                Code::Internal,
+                "the sample media in this program are broken",
+            )
+        };
         Ok(Self {
             customer: Sample::parse(CUSTOMER).ok_or_else(broken)?,
             agent: Sample::parse(AGENT).ok_or_else(broken)?,
@@ -69,7 +74,12 @@ impl Sample {
                 _ => return None,
             };
             let at_us = u64::from(u32::from_be_bytes(*at_us));
-            frames.push(Frame { track, key: key != 0, at_us, data });
+            frames.push(Frame {
+                track,
+                key: key != 0,
+                at_us,
+                data,
+            });
             rest = after;
         }
         (loop_us > 0 && !frames.is_empty()).then_some(Self { loop_us, frames })
@@ -79,7 +89,10 @@ impl Sample {
     pub(super) fn endless(&self) -> impl Iterator<Item = Frame> + Send + '_ {
         let turns = (0_u64..).map(|turn| turn * self.loop_us);
         turns.flat_map(|since| {
-            self.frames.iter().map(move |frame| Frame { at_us: since + frame.at_us, ..*frame })
+            self.frames.iter().map(move |frame| Frame {
+                at_us: since + frame.at_us,
+                ..*frame
+            })
         })
     }
 
@@ -87,8 +100,13 @@ impl Sample {
     pub(super) fn has(&self, track: Track, at_us: u64, data: &[u8]) -> bool {
         let at_us = at_us % self.loop_us;
         let first = self.frames.partition_point(|frame| frame.at_us < at_us);
-        let here = self.frames.iter().skip(first).take_while(|frame| frame.at_us == at_us);
-        here.into_iter().any(|frame| frame.track == track && frame.data == data)
+        let here = self
+            .frames
+            .iter()
+            .skip(first)
+            .take_while(|frame| frame.at_us == at_us);
+        here.into_iter()
+            .any(|frame| frame.track == track && frame.data == data)
     }
 }
 
@@ -100,13 +118,25 @@ mod tests {
     fn the_samples_are_what_a_browser_would_publish() -> Result<(), Failure> {
         let samples = Samples::load()?;
         for sample in [&samples.customer, &samples.agent] {
-            let of = |track| sample.frames.iter().filter(move |frame| frame.track == track);
+            let of = |track| {
+                sample
+                    .frames
+                    .iter()
+                    .filter(move |frame| frame.track == track)
+            };
             assert_eq!(of(Track::Video).count(), 90, "6 s at 15 frames/s");
             assert_eq!(of(Track::Audio).count(), 300, "6 s of 20 ms");
             for frame in of(Track::Video) {
                 let parameter_sets = frame.data.starts_with(&[0, 0, 0, 1, 0x67]);
-                assert_eq!(frame.key, parameter_sets, "SPS and PPS before each key frame");
-                assert_eq!(frame.key, frame.at_us % 1_000_000 == 0, "a key frame each second");
+                assert_eq!(
+                    frame.key, parameter_sets,
+                    "SPS and PPS before each key frame"
+                );
+                assert_eq!(
+                    frame.key,
+                    frame.at_us % 1_000_000 == 0,
+                    "a key frame each second"
+                );
             }
             assert!(sample.frames.is_sorted_by_key(|frame| frame.at_us));
         }

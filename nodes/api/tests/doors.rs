@@ -1,0 +1,366 @@
+//! Both doors over a real tunnel: an edge and a single core node on loopback, asked as a browser asks.
+
+mod world;
+
+use guitai_crypto::sm2::SecretKey;
+use guitai_types::{
+    Hex, SessionId,
+    record::{Participant, WrappedKey},
+};
+use serde_json::{Value, json};
+use world::{Answer, Outcome, World};
+
+fn media_key(key: &SecretKey) -> Value {
+    json!(Hex(key.public().to_point().to_vec()))
+}
+
+fn open_body(key: &SecretKey) -> Value {
+    json!({
+        "institution": "bank", "queue": "retail", "customer": "王小明",
+        "consent": { "recording": true, "wording": "2026-11", "at": 1 },
+        "media_key": media_key(key),
+    })
+}
+
+fn opens(key: &SecretKey, wrapped: &Value) -> Outcome<Vec<u8>> {
+    let wrapped: WrappedKey = serde_json::from_value(wrapped.clone())?;
+    Ok(key.decrypt(&wrapped.wrapped.0)?.to_vec())
+}
+
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (status, Some(code)),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    for field in ["type", "title", "detail"] {
+        assert!(
+            answer.body[field]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{field}"
+        );
+    }
+    for field in ["cause", "next"] {
+        assert!(answer.body[field]["zh"].is_string() && answer.body[field]["en"].is_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_from_the_catalogue_to_the_rating() -> Outcome {
+    let world = World::new().await?;
+    let (customer_key, agent_key) = (SecretKey::generate(), SecretKey::generate());
+
+    let catalogue = world.edge("GET", "/api/v1/catalogue", None, None).await?;
+    assert_eq!(
+        catalogue.body["institutions"][0]["queues"][0]["id"],
+        "retail"
+    );
+    assert!(
+        catalogue
+            .header("content-security-policy")
+            .contains("frame-ancestors 'none'")
+    );
+    assert_eq!(
+        catalogue.header("cross-origin-embedder-policy"),
+        "require-corp"
+    );
+
+    let opened = world
+        .edge(
+            "POST",
+            "/api/v1/tickets",
+            None,
+            Some(open_body(&customer_key)),
+        )
+        .await?;
+    assert_eq!(
+        (opened.status, &opened.body["view"]["phase"]["phase"]),
+        (201, &json!("waiting"))
+    );
+    let ticket = opened.text("ticket")?;
+    let token = opened.text("token")?;
+    let path = |what: &str| format!("/api/v1/tickets/{ticket}{what}");
+
+    let staff = world.login("wang", "right password").await?;
+    let ready = json!({ "presence": "ready", "media_key": media_key(&agent_key) });
+    let desk = world
+        .core("PUT", "/api/v1/me/presence", Some(&staff), Some(ready))
+        .await?;
+    let ring = desk.body["ring"]["reservation"]
+        .as_str()
+        .ok_or("nothing rings")?
+        .to_owned();
+    let accept = format!("/api/v1/reservations/{ring}/accept");
+    let desk = world
+        .core("POST", &accept, Some(&staff), Some(json!({})))
+        .await?;
+    assert_eq!(desk.body["presence"], "busy", "{desk:?}");
+    let session: SessionId = serde_json::from_value(desk.body["call"]["session"].clone())?;
+
+    let view = world.edge("GET", &path(""), Some(&token), None).await?;
+    let call = &view.body["phase"]["call"];
+    assert_eq!(call["session"], json!(session));
+    let key = opens(&customer_key, &call["media"]["key"])?;
+    assert_eq!(key.len(), 32);
+    assert_eq!(key, opens(&agent_key, &desk.body["call"]["media"]["key"])?);
+    let recorder = Participant::Recorder {
+        node: "core-1".parse()?,
+    };
+    assert_eq!(
+        key,
+        world.recorder_key(&session, &recorder)?,
+        "the recorder may hear"
+    );
+
+    let step = json!({ "step": "identity" });
+    let steps = format!("/api/v1/sessions/{session}/steps");
+    let refused = world
+        .core("POST", &steps, Some(&staff), Some(step.clone()))
+        .await?;
+    assert_problem(&refused, 409, "GT-0451");
+    world.recording_runs(&session).await?;
+    let added = world
+        .core("POST", &steps, Some(&staff), Some(step.clone()))
+        .await?;
+    assert_eq!(added.status, 200, "{added:?}");
+    let confirmed = world
+        .edge("POST", &path("/confirm"), Some(&token), Some(step))
+        .await?;
+    assert_eq!(confirmed.status, 200, "{confirmed:?}");
+
+    let hung_up = json!({ "hang_up": true });
+    let over = world
+        .edge("POST", &path("/close"), Some(&token), Some(hung_up))
+        .await?;
+    assert_eq!(over.body["phase"]["reason"], "customer-hung-up");
+    let stars = json!({ "stars": 4, "comment": "谢谢" });
+    let rated = world
+        .edge("POST", &path("/rating"), Some(&token), Some(stars))
+        .await?;
+    assert_eq!(rated.body["phase"]["stars"], 4);
+
+    let listed = world
+        .core("GET", "/api/v1/sessions?state=ended", Some(&staff), None)
+        .await?;
+    assert_eq!(listed.body[0]["id"], json!(session));
+    let one = world
+        .core(
+            "GET",
+            &format!("/api/v1/sessions/{session}"),
+            Some(&staff),
+            None,
+        )
+        .await?;
+    let kinds: Vec<_> = one.body["events"]
+        .as_array()
+        .ok_or("no events")?
+        .iter()
+        .collect();
+    assert!(
+        kinds.iter().any(|event| event["kind"] == "confirmed"),
+        "{kinds:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_edge_lets_nothing_odd_through() -> Outcome {
+    let world = World::new().await?;
+    let key = SecretKey::generate();
+    let post = async |change: fn(&mut Value)| {
+        let mut body = open_body(&key);
+        change(&mut body);
+        world
+            .edge("POST", "/api/v1/tickets", None, Some(body))
+            .await
+    };
+    assert_problem(
+        &post(|body| body["extra"] = json!(1)).await?,
+        400,
+        "GT-0400",
+    );
+    assert_problem(
+        &post(|body| body["institution"] = json!("../x")).await?,
+        400,
+        "GT-0400",
+    );
+    assert_problem(
+        &post(|body| body["customer"] = json!("<script>")).await?,
+        400,
+        "GT-0400",
+    );
+    assert_problem(
+        &post(|body| body["media_key"] = json!("04")).await?,
+        400,
+        "GT-0400",
+    );
+    assert_problem(
+        &post(|body| body["queue"] = json!("no-such")).await?,
+        404,
+        "GT-0404",
+    );
+    let silent = post(|body| body["consent"]["recording"] = json!(false)).await?;
+    assert_problem(&silent, 400, "GT-0452");
+    let large = post(|body| body["customer"] = json!("x".repeat(80_000))).await?;
+    assert_problem(&large, 413, "GT-0413");
+    assert_problem(
+        &world.edge("GET", "/nothing/at/all", None, None).await?,
+        404,
+        "GT-0404",
+    );
+
+    let opened = world
+        .edge("POST", "/api/v1/tickets", None, Some(open_body(&key)))
+        .await?;
+    let (ticket, token) = (opened.text("ticket")?, opened.text("token")?);
+    let path = format!("/api/v1/tickets/{ticket}");
+    assert_problem(&world.edge("GET", &path, None, None).await?, 401, "GT-0401");
+    assert_problem(
+        &world.edge("GET", &path, Some("a.b"), None).await?,
+        401,
+        "GT-0401",
+    );
+    let other = world
+        .edge("GET", "/api/v1/tickets/other", Some(&token), None)
+        .await?;
+    assert_problem(&other, 403, "GT-0403");
+    let staff = world.login("wang", "right password").await?;
+    assert_problem(
+        &world.edge("GET", &path, Some(&staff), None).await?,
+        401,
+        "GT-0401",
+    );
+    assert_problem(
+        &world.core("GET", "/api/v1/me", Some(&token), None).await?,
+        401,
+        "GT-0401",
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_as_the_ticket_moves() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let opened = world
+        .edge("POST", "/api/v1/tickets", None, Some(open_body(&customer)))
+        .await?;
+    let (ticket, token) = (opened.text("ticket")?, opened.text("token")?);
+    let mut events = world
+        .edge_events(&format!("/api/v1/tickets/{ticket}/events"), &token)
+        .await?;
+    let first = events.next().await?;
+    assert!(
+        first.contains("event: ticket\n") && first.contains("\"phase\":\"waiting\""),
+        "{first}"
+    );
+    assert!(first.starts_with("id: "), "{first}");
+
+    let staff = world.login("wang", "right password").await?;
+    let ready = json!({ "presence": "ready", "media_key": media_key(&agent) });
+    world
+        .core("PUT", "/api/v1/me/presence", Some(&staff), Some(ready))
+        .await?;
+    loop {
+        if events.next().await?.contains("\"phase\":\"ringing\"") {
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_and_duties() -> Outcome {
+    let world = World::new().await?;
+    let login = async |name: &str, password: &str| {
+        let body = json!({ "institution": "bank", "name": name, "password": password });
+        world.core("POST", "/api/v1/login", None, Some(body)).await
+    };
+    let (wrong, unknown) = (
+        login("wang", "wrong").await?,
+        login("nobody", "wrong").await?,
+    );
+    assert_problem(&wrong, 401, "GT-0402");
+    assert_eq!(wrong.body, unknown.body, "a name that exists must not show");
+
+    let agent = world.login("wang", "right password").await?;
+    let auditor = world.login("zhou", "right password").await?;
+    let me = world.core("GET", "/api/v1/me", Some(&agent), None).await?;
+    assert_eq!(me.body["number"], "8001");
+    let recordings = world
+        .core("GET", "/api/v1/recordings", Some(&agent), None)
+        .await?;
+    assert_problem(&recordings, 403, "GT-0403");
+    assert_eq!(
+        world
+            .core("GET", "/api/v1/recordings", Some(&auditor), None)
+            .await?
+            .status,
+        200
+    );
+    let desk = world
+        .core("GET", "/api/v1/desk", Some(&auditor), None)
+        .await?;
+    assert_problem(&desk, 403, "GT-0403");
+    let package = world
+        .core(
+            "GET",
+            "/api/v1/recordings/none/package",
+            Some(&auditor),
+            None,
+        )
+        .await?;
+    assert_problem(&package, 404, "GT-0404");
+
+    let status = world
+        .core("GET", "/api/v1/status", Some(&auditor), None)
+        .await?;
+    assert_eq!(
+        status.body["quorum"],
+        json!({ "voters": 1, "up": 1, "needed": 1 })
+    );
+    let nodes = status.body["nodes"].as_array().ok_or("no nodes")?;
+    assert!(nodes.iter().all(|node| node["up"] == true), "{nodes:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_of_both_doors() -> Outcome {
+    let world = World::new().await?;
+    world.edge("GET", "/api/v1/catalogue", None, None).await?;
+    for (answer, names) in [
+        (
+            world.edge("GET", "/metrics", None, None).await?,
+            [
+                "guitai_guard_tunnels 1",
+                "guitai_guard_passed_total{way=\"inward\",kind=\"catalogue\"}",
+            ],
+        ),
+        (
+            world.core("GET", "/metrics", None, None).await?,
+            [
+                "guitai_meta_leader 1",
+                "guitai_queue_waiting{institution=\"bank\",queue=\"retail\"} 0",
+            ],
+        ),
+    ] {
+        let text = answer.body.as_str().unwrap_or_default();
+        for name in names {
+            assert!(text.contains(name), "{name} is missing in\n{text}");
+        }
+    }
+    assert_eq!(
+        world.edge("GET", "/healthz", None, None).await?.body["node"],
+        "edge-1"
+    );
+    assert_eq!(
+        world.core("GET", "/healthz", None, None).await?.body["node"],
+        "core-1"
+    );
+    let lonely = World::lonely_edge()?;
+    assert_problem(&lonely.get("/healthz").await?, 503, "GT-0504");
+    assert_problem(&lonely.get("/api/v1/catalogue").await?, 503, "GT-0504");
+    Ok(())
+}

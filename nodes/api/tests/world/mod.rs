@@ -1,0 +1,428 @@
+//! One core node and one edge on loopback, with everything real but the disk and the recorder.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use futures::StreamExt as _;
+use guitai_api::{CoreDeps, CoreDesk, DoorSource, EdgeDeps, core_router, edge_router, password};
+use guitai_crypto::{
+    sm2::SecretKey,
+    x509::{Authority, Identity, Subject, Usage},
+};
+use guitai_host::{Clock, MemoryKv, SimDisk, SystemClock, SystemEntropy};
+use guitai_meta::{Config, Meta};
+use guitai_net::{Calls, Mesh, TUNNEL_ALPN, Target};
+use guitai_relay::{
+    Limits, Relay,
+    guard::{Guard, OrderSink, Tunnels},
+    token::Signer,
+};
+use guitai_types::{
+    Centre, City, Epoch, Hex, Member, NodeId, Role, SessionId, StaffRef, TicketId, Voice, Zone,
+    command::{Command, RecordingReport},
+    place::Text,
+    record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
+    view::DoorView,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct World {
+    meta: Meta,
+    core: Router,
+    edge: Router,
+    recorder: SecretKey,
+    _tunnels: Tunnels,
+}
+
+/// What a door answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+/// An edge that no inner node has dialled.
+pub struct LonelyEdge(Router);
+
+struct NoOrders;
+
+impl OrderSink for NoOrders {
+    fn end_session(&self, _: SessionId) {}
+    fn revoke_ticket(&self, _: TicketId) {}
+    fn set_epoch(&self, _: Epoch) {}
+}
+
+fn id<T: FromStr>(text: &str) -> Outcome<T>
+where
+    T::Err: std::error::Error + 'static,
+{
+    Ok(text.parse()?)
+}
+
+impl World {
+    pub async fn new() -> Outcome<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let now_unix = clock.wall().0 / 1000;
+        let authority = Authority::create("test root", "test", 30, now_unix)?;
+        let roots = [authority.certificate_der().to_vec()];
+        let (core_mesh, recorder) = mesh(&authority, &roots, "core-1", "inner", &clock)?;
+        let (edge_mesh, _) = mesh(&authority, &roots, "edge-1", "dmz", &clock)?;
+        let core_member = member(1, "core-1", &core_mesh, &recorder, Zone::Inner)?;
+        let edge_member = member(2, "edge-1", &edge_mesh, &recorder, Zone::Dmz)?;
+
+        let signer = Arc::new(Signer::new(SecretKey::generate()));
+        let verifier = signer.verifier();
+        let entropy = Arc::new(SystemEntropy);
+        let (disk, view) = (Arc::new(SimDisk::new()), Arc::new(MemoryKv::new()));
+        let config = Config::new(core_member.clone(), vec![core_member.clone()], disk, view);
+        let calls = Calls::new();
+        let meta = Meta::start(config, &core_mesh, &calls, clock.clone(), entropy.clone()).await?;
+        calls.attach(&core_mesh);
+        let members = vec![core_member.clone(), edge_member.clone()];
+        meta.found(found(members)?).await?;
+
+        let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
+        let tunnels = Tunnels::new(core_mesh.clone(), Arc::new(desk));
+        let guard = Guard::new(Arc::new(NoOrders), clock.clone());
+        let serving = guard.clone();
+        let serve = move |link| -> guitai_net::BoxFuture<'static, ()> {
+            let guard = serving.clone();
+            Box::pin(async move { guard.serve_tunnel(link).await })
+        };
+        edge_mesh.serve(TUNNEL_ALPN, Arc::new(serve));
+        let Member {
+            mesh: addr,
+            name,
+            zone,
+            ..
+        } = edge_member.clone();
+        tunnels.keep(&[Target { addr, name, zone }]);
+        let wait = async {
+            while guard.tunnels().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await?;
+
+        let relay = |member: &Member| {
+            let config = guitai_relay::Config {
+                name: member.name.clone(),
+                zone: member.zone,
+                limits: Limits::default(),
+            };
+            Relay::new(config, verifier.clone(), clock.clone())
+        };
+        let edge = edge_router(EdgeDeps {
+            node: edge_member.name.clone(),
+            guard,
+            relay: relay(&edge_member),
+            verifier: verifier.clone(),
+            clock: clock.clone(),
+            door: door(&edge_member),
+        });
+        let core = core_router(CoreDeps {
+            member: core_member.clone(),
+            meta: meta.clone(),
+            mesh: core_mesh,
+            relay: Some(relay(&core_member)),
+            recorder: None,
+            signer,
+            verifier: verifier.clone(),
+            clock,
+            entropy,
+            door: door(&core_member),
+            tunnels: tunnels.clone(),
+        });
+        // The edge's mesh lives as long as its tunnel's handler, which the endpoint keeps.
+        tokio::spawn(async move {
+            let _mesh = edge_mesh;
+            std::future::pending::<()>().await;
+        });
+        Ok(Self {
+            meta,
+            core,
+            edge,
+            recorder,
+            _tunnels: tunnels,
+        })
+    }
+
+    pub fn lonely_edge() -> Outcome<LonelyEdge> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let verifier = Signer::new(SecretKey::generate()).verifier();
+        let config = guitai_relay::Config {
+            name: id("edge-9")?,
+            zone: Zone::Dmz,
+            limits: Limits::default(),
+        };
+        let door: DoorSource = Arc::new(|| unreachable!("nobody asks for media here"));
+        Ok(LonelyEdge(edge_router(EdgeDeps {
+            node: id("edge-9")?,
+            guard: Guard::new(Arc::new(NoOrders), clock.clone()),
+            relay: Relay::new(config, verifier.clone(), clock.clone()),
+            verifier,
+            clock,
+            door,
+        })))
+    }
+
+    pub async fn edge(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Outcome<Answer> {
+        ask(&self.edge, method, path, token, body).await
+    }
+
+    pub async fn core(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Outcome<Answer> {
+        ask(&self.core, method, path, token, body).await
+    }
+
+    /// The token of a login.
+    pub async fn login(&self, name: &str, password: &str) -> Outcome<String> {
+        let body = json!({ "institution": "bank", "name": name, "password": password });
+        self.core("POST", "/api/v1/login", None, Some(body))
+            .await?
+            .text("token")
+    }
+
+    pub async fn edge_events(&self, path: &str, token: &str) -> Outcome<Events> {
+        let request = request("GET", path, Some(token), None)?;
+        let response = self.edge.clone().oneshot(request).await?;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Ok(Events {
+            pieces: response.into_body().into_data_stream(),
+        })
+    }
+
+    /// The media key as the recorder opens it.
+    pub fn recorder_key(&self, session: &SessionId, who: &Participant) -> Outcome<Vec<u8>> {
+        let keys = self
+            .meta
+            .peek(|state| state.session(session).map(|s| s.keys.clone()));
+        let keys = keys.ok_or("no session")?;
+        let wrapped = keys
+            .iter()
+            .find(|key| key.recipient == *who)
+            .ok_or("no key for it")?;
+        Ok(self.recorder.decrypt(&wrapped.wrapped.0)?.to_vec())
+    }
+
+    /// The recorder says that it records.
+    pub async fn recording_runs(&self, session: &SessionId) -> Outcome {
+        let (session, node) = (session.clone(), id("core-1")?);
+        let report = RecordingReport::Running;
+        self.meta
+            .write(Command::ReportRecording {
+                session,
+                node,
+                report,
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+impl LonelyEdge {
+    pub async fn get(&self, path: &str) -> Outcome<Answer> {
+        ask(&self.0, "GET", path, None, None).await
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    pub fn text(&self, field: &str) -> Outcome<String> {
+        let text = self.body[field].as_str();
+        Ok(text
+            .ok_or_else(|| format!("no {field} in {self:?}"))?
+            .to_owned())
+    }
+}
+
+/// Server-sent events as text.
+pub struct Events {
+    pieces: axum::body::BodyDataStream,
+}
+
+impl Events {
+    pub async fn next(&mut self) -> Outcome<String> {
+        let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await?;
+        Ok(String::from_utf8(
+            piece.ok_or("the stream has ended")??.to_vec(),
+        )?)
+    }
+}
+
+fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Outcome<Request> {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    Ok(match body {
+        Some(body) => request
+            .header("content-type", "application/json")
+            .body(Body::from(serde_json::to_vec(&body)?))?,
+        None => request.body(Body::empty())?,
+    })
+}
+
+async fn ask(
+    router: &Router,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> Outcome<Answer> {
+    let response = router
+        .clone()
+        .oneshot(request(method, path, token, body)?)
+        .await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await?;
+    let text = String::from_utf8(bytes.to_vec())?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
+}
+
+fn mesh(
+    authority: &Authority,
+    roots: &[Vec<u8>],
+    name: &str,
+    zone: &str,
+    clock: &Arc<dyn Clock>,
+) -> Outcome<(Mesh, SecretKey)> {
+    let key = SecretKey::generate();
+    let copy = SecretKey::from_pkcs8_pem(&key.to_pkcs8_pem())?;
+    let subject = Subject {
+        common_name: name.to_owned(),
+        organization: "test".to_owned(),
+        dns_names: vec![format!("{name}.{zone}.guitai.internal")],
+    };
+    let now_unix = clock.wall().0 / 1000;
+    let leaf = authority.issue(&subject, &key.public(), Usage::Tls, 30, now_unix)?;
+    let identity = Identity {
+        chain: vec![leaf],
+        key,
+    };
+    Ok((
+        Mesh::bind("127.0.0.1:0".parse()?, &identity, roots, clock.clone())?,
+        copy,
+    ))
+}
+
+fn member(number: u64, name: &str, mesh: &Mesh, key: &SecretKey, zone: Zone) -> Outcome<Member> {
+    let inner = zone == Zone::Inner;
+    let address = mesh.local_addr()?;
+    Ok(Member {
+        id: NodeId(number),
+        name: id(name)?,
+        centre: id("a1")?,
+        zone,
+        roles: if inner {
+            vec![Role::Core, Role::Relay, Role::Recorder]
+        } else {
+            vec![Role::Edge]
+        },
+        voice: if inner { Voice::Voter } else { Voice::None },
+        mesh: address,
+        door: address,
+        public_key: Hex(key.public().to_point().to_vec()),
+    })
+}
+
+fn door(member: &Member) -> DoorSource {
+    let (node, centre, address) = (member.name.clone(), member.centre.clone(), member.door);
+    Arc::new(move || DoorView {
+        node: node.clone(),
+        centre: centre.clone(),
+        webtransport: format!("https://{address}"),
+        websocket: format!("ws://{address}"),
+        certificate_hashes: Vec::new(),
+        version: guitai_api::VERSION.to_owned(),
+    })
+}
+
+fn found(members: Vec<Member>) -> Outcome<Command> {
+    let text = |en: &str| Text {
+        zh: en.to_owned(),
+        en: en.to_owned(),
+    };
+    let staff = |name: &str, number: &str, duty: Duty| -> Outcome<Staff> {
+        Ok(Staff {
+            id: StaffRef {
+                institution: id("bank")?,
+                name: id(name)?,
+            },
+            display: name.to_owned(),
+            number: number.to_owned(),
+            branch: id("main")?,
+            team: id("one")?,
+            skills: Vec::new(),
+            duties: vec![duty],
+            password_phc: password::hash("right password")?,
+        })
+    };
+    let step = Step {
+        id: "identity".to_owned(),
+        name: text("Identity"),
+        wording: text(""),
+        required: true,
+    };
+    Ok(Command::Found {
+        cluster: id("test")?,
+        cities: vec![City {
+            id: id("a")?,
+            name: text("A"),
+        }],
+        centres: vec![Centre {
+            id: id("a1")?,
+            city: id("a")?,
+            name: text("A1"),
+        }],
+        members,
+        institutions: vec![Institution {
+            id: id("bank")?,
+            name: text("Bank"),
+            branches: vec![Branch {
+                id: id("main")?,
+                name: text("Main"),
+                teams: vec![id("one")?],
+            }],
+            queues: vec![Queue {
+                id: id("retail")?,
+                name: text("Retail"),
+                skills: Vec::new(),
+                steps: vec![step],
+            }],
+        }],
+        staff: vec![
+            staff("wang", "8001", Duty::Agent)?,
+            staff("zhou", "9001", Duty::Auditor)?,
+        ],
+        policy: Policy::default(),
+    })
+}
