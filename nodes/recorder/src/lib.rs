@@ -1,14 +1,57 @@
-//! Tracks to segments: subscribes as a named participant, writes fragmented MP4, seals it at rest.
+//! Tracks to segments: a recorder subscribes to a call as a named participant, opens its frames with
+//! the media key wrapped to it, writes fragmented MP4 without re-encoding, seals it at rest, and
+//! makes the evidence package.
+//!
+//! Read in this order: [`take`] decides (which track, when a segment closes, what is a gap, running
+//! or lost); [`keeper`] does it for one call; [`vault`] is one recording on disk; [`package`] seals
+//! and exports; [`room`] and [`cluster`] are what a recorder hears from outside.
 
-use std::{path::PathBuf, pin::Pin, sync::Arc, task};
+mod cluster;
+mod cut;
+mod export;
+mod fmp4;
+mod h264;
+mod keeper;
+mod package;
+mod room;
+mod take;
+mod vault;
 
-use bytes::Bytes;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
 use guitai_crypto::{sealed::Kek, x509::Identity};
-use guitai_host::Clock;
+use guitai_host::{Clock, SystemDisk};
 use guitai_meta::Meta;
 use guitai_net::{Calls, Mesh};
 use guitai_relay::Relay;
-use guitai_types::{NodeName, SessionId, UnixMillis, record::RecordingState};
+use guitai_types::{
+    NodeName, SessionId, UnixMillis,
+    command::RecordingReport,
+    record::{RecordingState, RecordingSummary},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::JoinHandle};
+
+pub use export::{EXPORT_CALL, ExportError, Package};
+
+use cluster::Cluster;
+use keeper::Order;
+use room::{Relays, Rooms};
+use take::Take;
+use vault::Shelf;
+
+/// How often the list of calls is compared with what is being recorded, whatever events said.
+const RECONCILE: Duration = Duration::from_secs(2);
 
 /// What a recorder is.
 pub struct Config {
@@ -32,14 +75,11 @@ pub struct Deps {
     pub mesh: Mesh,
     /// The relay of this node, if it has one.
     pub relay: Option<Relay>,
-    /// Answers `recording.export`.
+    /// Answers [`EXPORT_CALL`].
     pub calls: Calls,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
-
-/// Kind of the streaming call that exports a package; its body is the session id.
-pub const EXPORT_CALL: &str = "recording.export";
 
 /// Why a recorder did not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,29 +91,18 @@ pub enum StartError {
         dir: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
-/// Why there is no package.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// Not kept here.
-    #[error("no recording of {0} on this node")]
-    Unknown(SessionId),
-    /// Still running.
-    #[error("the recording of {0} is not sealed yet")]
-    NotSealed(SessionId),
-}
-
 /// How a recording stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingStat {
     /// Session.
     pub session: SessionId,
     /// State as last reported.
     pub state: RecordingState,
-    /// Opened.
+    /// This process took it up at.
     pub started_at: UnixMillis,
     /// Tracks so far.
     pub tracks: u32,
@@ -89,45 +118,220 @@ pub struct RecordingStat {
 
 /// A node's recorder. Cheap to clone.
 #[derive(Clone)]
-pub struct Recorder {}
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+/// What the parts of a recorder share.
+pub(crate) struct Shared {
+    config: Seat,
+    shelf: Shelf,
+    cluster: Arc<dyn Cluster>,
+    rooms: Arc<dyn Rooms>,
+    clock: Arc<dyn Clock>,
+    table: Mutex<Table>,
+}
+
+/// What remains of [`Config`] once the shelf has its key.
+pub(crate) struct Seat {
+    name: NodeName,
+    identity: Identity,
+    root: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Table {
+    stats: BTreeMap<SessionId, RecordingStat>,
+    keepers: BTreeMap<SessionId, (watch::Sender<Order>, JoinHandle<()>)>,
+    watcher: Option<JoinHandle<()>>,
+    is_stopped: bool,
+}
 
 impl Recorder {
-    /// Starts recording every session whose first recorder is this node, after sealing or resuming
-    /// what an earlier run left. Must be called inside a tokio runtime.
-    pub fn start(_config: Config, _deps: Deps) -> Result<Self, StartError> {
-        unimplemented!()
+    /// Starts recording every call whose first recorder is this node, after taking up what an
+    /// earlier run left: running calls go on with a declared gap, ended ones are sealed. Must be
+    /// called inside a tokio runtime.
+    pub fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
+        let failed = |source| StartError::Dir {
+            dir: config.dir.clone(),
+            source,
+        };
+        let disk = SystemDisk::new(&config.dir).map_err(failed)?;
+        let shelf = Shelf::new(Arc::new(disk), config.kek);
+        let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
+        let rooms = Relays {
+            cluster: cluster.clone(),
+            mesh: deps.mesh,
+            local: deps.relay,
+        };
+        let seat = Seat {
+            name: config.name,
+            identity: config.identity,
+            root: config.root,
+        };
+        let recorder = Self::start_with(seat, shelf, cluster, Arc::new(rooms), deps.clock);
+        let recorder = recorder.map_err(failed)?;
+        export::register(&deps.calls, &recorder);
+        Ok(recorder)
     }
 
-    /// The recordings of this node, running ones first.
+    /// Starts over whatever answers for cluster, rooms, disk and time.
+    fn start_with(
+        config: Seat,
+        shelf: Shelf,
+        cluster: Arc<dyn Cluster>,
+        rooms: Arc<dyn Rooms>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let mut table = Table::default();
+        let mut unsealed = Vec::new();
+        for session in shelf.sessions()? {
+            let summary = shelf.note(&session, keeper::SUMMARY)?;
+            match summary.and_then(|json| serde_json::from_slice::<RecordingStat>(&json).ok()) {
+                Some(stat) => drop(table.stats.insert(session, stat)),
+                None => unsealed.push(session),
+            }
+        }
+        let table = Mutex::new(table);
+        let shared = Arc::new(Shared {
+            config,
+            shelf,
+            cluster,
+            rooms,
+            clock,
+            table,
+        });
+        let watcher = tokio::spawn(watch_calls(shared.clone(), unsealed));
+        shared.table().watcher = Some(watcher);
+        Ok(Self { shared })
+    }
+
+    /// The recordings of this node, by session.
     pub fn list(&self) -> Vec<RecordingStat> {
-        unimplemented!()
+        self.shared.table().stats.values().cloned().collect()
     }
 
     /// One recording.
-    pub fn stat(&self, _session: &SessionId) -> Option<RecordingStat> {
-        unimplemented!()
+    pub fn stat(&self, session: &SessionId) -> Option<RecordingStat> {
+        self.shared.table().stats.get(session).cloned()
     }
 
-    /// The evidence package of a sealed recording, as a tar stream.
-    pub async fn export(&self, _session: &SessionId) -> Result<Package, ExportError> {
-        unimplemented!()
-    }
-
-    /// Closes what is open and waits until it is durable.
+    /// Makes durable what is open and stops; what is unfinished goes on at the next start.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        let (keepers, watcher) = {
+            let mut table = self.shared.table();
+            table.is_stopped = true;
+            (std::mem::take(&mut table.keepers), table.watcher.take())
+        };
+        if let Some(watcher) = watcher {
+            watcher.abort();
+        }
+        for (orders, _) in keepers.values() {
+            orders.send_replace(Order::Stop);
+        }
+        for (_, keeper) in keepers.into_values() {
+            // A keeper that panicked has nothing left to wait for; the journal has what was durable.
+            let _ended = keeper.await;
+        }
     }
 }
 
-/// A package as it is made: pieces of a tar stream. An error in it means that it is not complete.
-pub struct Package {
-    _private: (),
+impl Shared {
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how far a recording has come.
+    pub(crate) fn note(&self, session: &SessionId, take: &Take) {
+        if let Some(stat) = self.table().stats.get_mut(session) {
+            let kept = take.kept();
+            stat.tracks = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+            stat.segments = kept.iter().map(|track| u64::from(track.segments)).sum();
+            stat.bytes = kept.iter().map(|track| track.bytes).sum();
+            stat.frames = kept.iter().map(|track| track.frames).sum();
+            stat.gaps = take.gaps();
+        }
+    }
+
+    /// Notes the state a recording is in.
+    pub(crate) fn set_state(&self, session: &SessionId, report: &RecordingReport) {
+        let state = keeper::state(report, self.clock.wall());
+        if let Some(stat) = self.table().stats.get_mut(session) {
+            stat.state = state;
+        }
+    }
+
+    /// Notes that a recording is sealed, and gives what is to be remembered of it.
+    pub(crate) fn sealed(
+        &self,
+        session: &SessionId,
+        summary: &RecordingSummary,
+    ) -> Option<RecordingStat> {
+        let mut table = self.table();
+        let stat = table.stats.get_mut(session)?;
+        stat.segments = summary.segments;
+        stat.bytes = summary.bytes;
+        stat.frames = summary.frames;
+        stat.gaps = summary.gaps;
+        stat.state = RecordingState::Sealed {
+            summary: summary.clone(),
+        };
+        Some(stat.clone())
+    }
+
+    /// Puts a keeper on a call, or gives the one it has a new order.
+    fn order(self: &Arc<Self>, session: &SessionId, order: Order) {
+        let mut table = self.table();
+        if table.is_stopped {
+            return;
+        }
+        if let Some((orders, keeper)) = table.keepers.get(session) {
+            if !keeper.is_finished() {
+                orders.send_if_modified(|present| std::mem::replace(present, order) != order);
+                return;
+            }
+        }
+        let stat = RecordingStat {
+            session: session.clone(),
+            state: RecordingState::Starting,
+            started_at: self.clock.wall(),
+            tracks: 0,
+            segments: 0,
+            bytes: 0,
+            frames: 0,
+            gaps: 0,
+        };
+        table.stats.entry(session.clone()).or_insert(stat);
+        let (orders, received) = watch::channel(order);
+        let keeper = tokio::spawn(keeper::keep(self.clone(), session.clone(), received));
+        table.keepers.insert(session.clone(), (orders, keeper));
+    }
 }
 
-impl futures::Stream for Package {
-    type Item = std::io::Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<Option<Self::Item>> {
-        unimplemented!()
+/// Follows which calls there are. Events only wake it: what counts is the list, so that nothing is
+/// missed by a node that was away.
+async fn watch_calls(shared: Arc<Shared>, unsealed: Vec<SessionId>) {
+    shared.cluster.ready().await;
+    // What the cluster no longer knows ended long ago; it is sealed with what the journal knows.
+    for session in unsealed
+        .iter()
+        .filter(|session| shared.cluster.call(session).is_none())
+    {
+        shared.order(session, Order::Seal);
+    }
+    let mut wakes = shared.cluster.wakes();
+    loop {
+        for (session, runs) in shared.cluster.calls_of(&shared.config.name) {
+            shared.order(&session, if runs { Order::Keep } else { Order::Seal });
+        }
+        shared
+            .table()
+            .keepers
+            .retain(|_, (_, keeper)| !keeper.is_finished());
+        // An event stream that ended says the node is stopping; the pause then paces what is left.
+        let woken = tokio::time::timeout(RECONCILE, wakes.next()).await;
+        if matches!(woken, Ok(None)) {
+            tokio::time::sleep(RECONCILE).await;
+        }
     }
 }

@@ -1,0 +1,149 @@
+//! What a recorder asks of the cluster: which calls there are, what is known of them, where the
+//! relays are; and to whom it reports. [`Meta`] answers in a node, a script in the tests.
+
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use guitai_evidence::manifest::Named;
+use guitai_meta::Meta;
+use guitai_net::Target;
+use guitai_types::{
+    ClusterId, NodeName, Role, SessionId, Zone,
+    command::{Command, RecordingReport, Reply},
+    event::Change,
+    place::Text,
+    record::{Consent, Policy, RecordingState, Session, Step},
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything a package says about a call beside its media.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Call {
+    pub(crate) cluster: ClusterId,
+    pub(crate) institution: Named,
+    pub(crate) session: Session,
+    pub(crate) consent: Option<Consent>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) policy: Policy,
+}
+
+/// Why a report did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    /// Nobody took it; it may be tried again.
+    #[error("the cluster did not answer: {0}")]
+    Unanswered(String),
+    /// The cluster says no; trying again gives the same.
+    #[error("the cluster refused: {0}")]
+    Refused(String),
+}
+
+pub(crate) trait Cluster: Send + Sync {
+    /// Returns when what is known of the cluster is as new as the cluster.
+    fn ready(&self) -> BoxFuture<'_, ()>;
+    /// Calls whose first recorder is `node` and whose recording is not sealed, and whether they run.
+    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)>;
+    /// What is known of a call now.
+    fn call(&self, session: &SessionId) -> Option<Call>;
+    /// Wakes when calls may have begun or ended.
+    fn wakes(&self) -> BoxStream<'static, ()>;
+    /// Reports how a recording goes.
+    fn report(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+        report: RecordingReport,
+    ) -> BoxFuture<'static, Result<(), ReportError>>;
+    /// Inner relays.
+    fn relays(&self) -> Vec<Target>;
+}
+
+impl Cluster for Meta {
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            while !matches!(self.read(|state| state.cluster().is_some()).await, Ok(true)) {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        })
+    }
+
+    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)> {
+        self.peek(|state| {
+            let unsealed = |session: &&Session| {
+                session.recorders.first() == Some(node)
+                    && !matches!(session.recording, RecordingState::Sealed { .. })
+            };
+            let calls = state.sessions_running().chain(state.sessions_ended());
+            let calls = calls.filter(unsealed);
+            calls
+                .map(|session| (session.id.clone(), session.ended_at.is_none()))
+                .collect()
+        })
+    }
+
+    fn call(&self, session: &SessionId) -> Option<Call> {
+        self.peek(|state| {
+            let session = state.session(session)?.clone();
+            let institution = state.institution(&session.institution);
+            let queue = institution.and_then(|i| i.queues.iter().find(|q| q.id == session.queue));
+            let name = institution.map_or_else(Text::default, |i| i.name.clone());
+            Some(Call {
+                cluster: state.cluster()?.clone(),
+                institution: Named {
+                    id: session.institution.clone(),
+                    name,
+                },
+                consent: state
+                    .ticket(&session.ticket)
+                    .map(|ticket| ticket.consent.clone()),
+                steps: queue.map(|queue| queue.steps.clone()).unwrap_or_default(),
+                policy: state.policy().clone(),
+                session,
+            })
+        })
+    }
+
+    fn wakes(&self) -> BoxStream<'static, ()> {
+        let from = self.peek(|state| state.event_number());
+        let concerns = |change: &Change| {
+            matches!(
+                change,
+                Change::SessionStarted { .. } | Change::SessionEnded { .. }
+            )
+        };
+        let events = self.events(from.saturating_add(1));
+        events
+            .filter_map(move |event| std::future::ready(concerns(&event.change).then_some(())))
+            .boxed()
+    }
+
+    fn report(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+        report: RecordingReport,
+    ) -> BoxFuture<'static, Result<(), ReportError>> {
+        let (session, node) = (session.clone(), node.clone());
+        let meta = self.clone();
+        Box::pin(async move {
+            let command = Command::ReportRecording {
+                session,
+                node,
+                report,
+            };
+            match meta.write(command).await {
+                Ok(Reply::Refused { problem }) => Err(ReportError::Refused(problem.detail)),
+                Ok(_) => Ok(()),
+                Err(error) => Err(ReportError::Unanswered(error.to_string())),
+            }
+        })
+    }
+
+    fn relays(&self) -> Vec<Target> {
+        self.peek(|state| {
+            let members = state
+                .members()
+                .filter(|m| m.zone == Zone::Inner && m.has(Role::Relay));
+            members.map(Target::from).collect()
+        })
+    }
+}

@@ -1,0 +1,470 @@
+//! From a recording at rest to an evidence package: once to seal it, then as often as it is asked
+//! for, byte for byte the same.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
+
+use guitai_evidence::{
+    BuildError, Builder, NoSink, Seal, Signer, Sink, documents, layout,
+    manifest::{
+        FORMAT, Gap, Manifest, Media, Party, Playable, Segment, SessionFacts, StepFacts, Track,
+    },
+    tree,
+};
+use guitai_types::{
+    Hex, NodeName, UnixMillis,
+    record::{RecordingSummary, Session, SessionEvent, Step},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cluster::Call,
+    fmp4::{self, Mp4Error, Setup},
+    take::{SegmentRecord, TrackRecord},
+    vault::Vault,
+};
+
+/// First line of a track's frame log.
+const FRAMES_HEADER: &str = "timestamp_us,bytes,key\n";
+
+/// Why a recording has no package.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PackageError {
+    /// The recording at rest cannot be read.
+    #[error("segment {number} of track {track}")]
+    Segment {
+        /// Track.
+        track: u32,
+        /// Segment.
+        number: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The package cannot be made.
+    #[error("the package")]
+    Build(#[from] BuildError),
+    /// A statement has no canonical form.
+    #[error("a document of the package")]
+    Document(#[from] guitai_evidence::canonical::CanonicalError),
+    /// A playable file cannot be made.
+    #[error("a playable file")]
+    Mp4(#[from] Mp4Error),
+}
+
+/// What is kept of a sealed recording beside its segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sealed {
+    /// Format version, 1.
+    pub(crate) v: u16,
+    pub(crate) summary: RecordingSummary,
+    /// The small files as they were, texts included: a later release may word them otherwise.
+    documents: Vec<(String, Hex)>,
+    plays: Vec<Play>,
+    seal: Seal,
+}
+
+/// How a playable file is put together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Play {
+    file: String,
+    init: Hex,
+    parts: Vec<Part>,
+}
+
+/// A segment in a playable file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    track: u32,
+    number: u32,
+    size: u64,
+    /// Track id in the file.
+    id: u32,
+    /// Start in the file.
+    base_us: u64,
+}
+
+/// A track with its segments, gathered from the journal.
+struct Whole<'a> {
+    record: &'a TrackRecord,
+    segments: Vec<&'a SegmentRecord>,
+}
+
+/// Seals: hashes what is not hashed yet, makes the manifest and signs it. The documents are those of
+/// this moment.
+pub(crate) fn seal(
+    vault: &Vault,
+    journal: &[SegmentRecord],
+    closing: Vec<Gap>,
+    call: &Call,
+    opened_at: UnixMillis,
+    at: UnixMillis,
+    node: &NodeName,
+    signer: Signer<'_>,
+) -> Result<Sealed, PackageError> {
+    let wholes = wholes(journal);
+    let gaps: Vec<Gap> = journal
+        .iter()
+        .filter_map(|s| s.gap.clone())
+        .chain(closing)
+        .collect();
+    let plays = plays(&wholes)?;
+    let mut small = documents(&call.session.events, &gaps, signer)?;
+    let mut builder = Builder::new(NoSink);
+    let mut tracks = Vec::new();
+    for whole in &wholes {
+        let number = whole.record.number;
+        let mut log = FRAMES_HEADER.to_owned();
+        builder.add(&layout::init(number), &whole.record.init.0)?;
+        small.push((layout::init(number), whole.record.init.0.clone()));
+        for segment in &whole.segments {
+            log.push_str(&segment.log);
+            let digest = <tree::Hash>::try_from(segment.sm3.0.as_slice()).unwrap_or_default();
+            builder.count(
+                &layout::segment(number, segment.number),
+                segment.size,
+                digest,
+            )?;
+        }
+        let sums = builder.track_sums(number);
+        tracks.push(track(whole, &tree::root_of_lines(sums.lines())));
+        small.push((layout::tree(number), sums.into_bytes()));
+        small.push((layout::frames(number), log.into_bytes()));
+    }
+    for (path, content) in small
+        .iter()
+        .filter(|(path, _)| !path.ends_with("/init.mp4"))
+    {
+        builder.add(path, content)?;
+    }
+    for play in &plays {
+        let mut content = PlayReader::new(vault, play);
+        builder.add_from(&play.file, play.size(), &mut content)?;
+    }
+    let draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
+    let (manifest, seal) = builder.seal(draft, signer)?;
+    let sum = |count: fn(&Track) -> u64| manifest.tracks.iter().map(count).sum::<u64>();
+    let summary = RecordingSummary {
+        node: node.clone(),
+        root: manifest.root.clone(),
+        duration_ms: manifest
+            .tracks
+            .iter()
+            .map(|track| track.duration_ms)
+            .max()
+            .unwrap_or(0),
+        bytes: sum(|track| track.bytes),
+        segments: sum(|track| track.segments.len() as u64),
+        frames: sum(|track| track.frames),
+        gaps: u32::try_from(manifest.gaps.len()).unwrap_or(u32::MAX),
+        at,
+    };
+    let documents = small
+        .into_iter()
+        .map(|(path, content)| (path, Hex(content)))
+        .collect();
+    Ok(Sealed {
+        v: 1,
+        summary,
+        documents,
+        plays,
+        seal,
+    })
+}
+
+/// Gives the package to a sink; fails, naming the file, if the recording at rest is no longer what
+/// was sealed.
+pub(crate) fn export<S: Sink>(
+    vault: &Vault,
+    journal: &[SegmentRecord],
+    sealed: &Sealed,
+    sink: S,
+) -> Result<(), PackageError> {
+    let mut builder = Builder::new(sink);
+    for (path, content) in &sealed.documents {
+        builder.add(path, &content.0)?;
+    }
+    for segment in journal {
+        let (track, number) = (segment.track, segment.number);
+        let content = vault.segment(track, number);
+        let content = content.map_err(|source| PackageError::Segment {
+            track,
+            number,
+            source,
+        })?;
+        builder.add(&layout::segment(track, number), &content)?;
+    }
+    for play in &sealed.plays {
+        builder.add_from(&play.file, play.size(), &mut PlayReader::new(vault, play))?;
+    }
+    Ok(builder.close(&sealed.seal)?)
+}
+
+fn wholes(journal: &[SegmentRecord]) -> Vec<Whole<'_>> {
+    let mut wholes: Vec<Whole<'_>> = Vec::new();
+    for segment in journal {
+        if let Some(record) = &segment.opens {
+            wholes.push(Whole {
+                record,
+                segments: Vec::new(),
+            });
+        }
+        if let Some(whole) = wholes
+            .iter_mut()
+            .find(|whole| whole.record.number == segment.track)
+        {
+            whole.segments.push(segment);
+        }
+    }
+    wholes
+}
+
+fn track(whole: &Whole<'_>, root: &tree::Hash) -> Track {
+    let record = whole.record;
+    let segment = |s: &&SegmentRecord| Segment {
+        number: s.number,
+        frames: s.frames,
+        first_us: s.first_us,
+        end_us: s.end_us,
+        key: s.key,
+    };
+    let (width, height, sample_rate, channels) = match &record.setup {
+        Setup::Avc { width, height, .. } => (u32::from(*width), u32::from(*height), 0, 0),
+        Setup::Opus {
+            sample_rate,
+            channels,
+        } => (0, 0, *sample_rate, u32::from(*channels)),
+    };
+    let end_us = whole
+        .segments
+        .last()
+        .map_or(record.first_us, |segment| segment.end_us);
+    Track {
+        number: record.number,
+        party: record.party.clone(),
+        media: record.media,
+        broadcast: record.broadcast.clone(),
+        codec: record.setup.codec(),
+        width,
+        height,
+        sample_rate,
+        channels,
+        started_at: record.started_at,
+        first_us: record.first_us,
+        end_us,
+        duration_ms: end_us.saturating_sub(record.first_us) / 1000,
+        frames: whole
+            .segments
+            .iter()
+            .map(|segment| u64::from(segment.frames))
+            .sum(),
+        bytes: whole.segments.iter().map(|segment| segment.size).sum(),
+        refused: whole.segments.last().map_or(0, |segment| segment.refused),
+        segments: whole.segments.iter().map(segment).collect(),
+        root: Hex(root.to_vec()),
+    }
+}
+
+/// One file per picture track of a publication; the first takes its sound along.
+fn plays(wholes: &[Whole<'_>]) -> Result<Vec<Play>, Mp4Error> {
+    let mut publications: Vec<(&str, &str)> = Vec::new();
+    for whole in wholes {
+        let publication = (whole.record.party.as_str(), whole.record.broadcast.as_str());
+        if !publications.contains(&publication) {
+            publications.push(publication);
+        }
+    }
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut plays = Vec::new();
+    for (party, broadcast) in publications {
+        let of = |media: Media| {
+            let mine = wholes.iter().filter(move |whole| {
+                whole.record.party == party
+                    && whole.record.broadcast == broadcast
+                    && whole.record.media == media
+            });
+            mine.collect::<Vec<_>>()
+        };
+        let (pictures, sounds) = (of(Media::Video), of(Media::Audio));
+        let first: Vec<&Whole<'_>> = pictures.iter().take(1).chain(&sounds).copied().collect();
+        let others = pictures.iter().skip(1).map(|picture| vec![*picture]);
+        for tracks in [first]
+            .into_iter()
+            .chain(others)
+            .filter(|tracks| !tracks.is_empty())
+        {
+            let number = numbers.entry(party).or_insert(0);
+            *number += 1;
+            plays.push(play(format!("{party}-{number}.mp4"), &tracks)?);
+        }
+    }
+    Ok(plays)
+}
+
+fn play(file: String, tracks: &[&Whole<'_>]) -> Result<Play, Mp4Error> {
+    let setups: Vec<(u32, &Setup)> = (1..)
+        .zip(tracks)
+        .map(|(id, t)| (id, &t.record.setup))
+        .collect();
+    let origin_us = tracks
+        .iter()
+        .map(|whole| whole.record.first_us)
+        .min()
+        .unwrap_or(0);
+    let part = |id: u32, segment: &SegmentRecord| Part {
+        track: segment.track,
+        number: segment.number,
+        size: segment.size,
+        id,
+        base_us: segment.first_us.saturating_sub(origin_us),
+    };
+    let parts = (1..)
+        .zip(tracks)
+        .flat_map(|(id, whole)| whole.segments.iter().map(move |s| (id, *s)));
+    let mut parts: Vec<Part> = parts.map(|(id, segment)| part(id, segment)).collect();
+    parts.sort_by_key(|part| (part.base_us, part.id));
+    Ok(Play {
+        file,
+        init: Hex(fmp4::init(&setups)?),
+        parts,
+    })
+}
+
+fn manifest(
+    call: &Call,
+    tracks: Vec<Track>,
+    plays: &[Play],
+    gaps: Vec<Gap>,
+    opened_at: UnixMillis,
+    at: UnixMillis,
+    node: &NodeName,
+) -> Manifest {
+    let session = &call.session;
+    let playable = |play: &Play| {
+        let mut tracks: Vec<u32> = play.parts.iter().map(|part| part.track).collect();
+        tracks.sort_unstable();
+        tracks.dedup();
+        Playable {
+            file: play.file.clone(),
+            tracks,
+        }
+    };
+    Manifest {
+        format: FORMAT.to_owned(),
+        cluster: call.cluster.clone(),
+        institution: call.institution.clone(),
+        session: SessionFacts {
+            id: session.id.clone(),
+            ticket: session.ticket.clone(),
+            queue: session.queue.clone(),
+            edge: session.edge.clone(),
+            epoch: session.epoch,
+            started_at: session.started_at,
+            ended_at: session.ended_at,
+            end_reason: session.end_reason,
+        },
+        participants: participants(session),
+        consent: call.consent.clone(),
+        policy: call.policy.clone(),
+        steps: call
+            .steps
+            .iter()
+            .map(|step| step_facts(step, &session.events))
+            .collect(),
+        events: session.events.len() as u64,
+        tracks,
+        playable: plays.iter().map(playable).collect(),
+        gaps,
+        recorder: node.clone(),
+        started_at: opened_at,
+        sealed_at: at,
+        files: Vec::new(),
+        root: Hex::default(),
+    }
+}
+
+fn participants(session: &Session) -> Vec<Party> {
+    let customer = Party {
+        role: "customer".to_owned(),
+        id: None,
+        display: session.customer.clone(),
+    };
+    let agent = Party {
+        role: "agent".to_owned(),
+        id: Some(session.agent.to_string()),
+        display: session.agent_display.clone(),
+    };
+    let recorder = |node: &NodeName| Party {
+        role: "recorder".to_owned(),
+        id: Some(node.to_string()),
+        display: node.to_string(),
+    };
+    [customer, agent]
+        .into_iter()
+        .chain(session.recorders.iter().take(1).map(recorder))
+        .collect()
+}
+
+/// A step is done when the agent records it or the customer confirms it.
+fn step_facts(step: &Step, events: &[SessionEvent]) -> StepFacts {
+    let does = |event: &&SessionEvent| {
+        ["step", "confirmed"].contains(&event.kind.as_str())
+            && event.details.get("step") == Some(&step.id)
+    };
+    StepFacts {
+        id: step.id.clone(),
+        name: step.name.clone(),
+        required: step.required,
+        done_at: events.iter().find(does).map(|event| event.at),
+    }
+}
+
+impl Play {
+    fn size(&self) -> u64 {
+        self.init.0.len() as u64 + self.parts.iter().map(|part| part.size).sum::<u64>()
+    }
+}
+
+/// Reads a playable file, one segment in memory at a time.
+struct PlayReader<'a> {
+    vault: &'a Vault,
+    play: &'a Play,
+    next: usize,
+    current: io::Cursor<Vec<u8>>,
+}
+
+impl<'a> PlayReader<'a> {
+    fn new(vault: &'a Vault, play: &'a Play) -> Self {
+        Self {
+            vault,
+            play,
+            next: 0,
+            current: io::Cursor::new(play.init.0.clone()),
+        }
+    }
+}
+
+impl Read for PlayReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.current.read(out)?;
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            let Some(part) = self.play.parts.get(self.next) else {
+                return Ok(0);
+            };
+            self.next += 1;
+            let mut content = self.vault.segment(part.track, part.number)?;
+            let sequence = u32::try_from(self.next).unwrap_or(u32::MAX);
+            let placed = fmp4::rebase(&mut content, sequence, part.id, part.base_us);
+            placed.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+            self.current = io::Cursor::new(content);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A recorder's surroundings as a script: one call, two parties, a disk, a clock.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+use guitai_crypto::{sealed::Kek, sframe, sm2, x509};
+use guitai_evidence::manifest::Named;
+use guitai_host::{ManualClock, SimDisk};
+use guitai_net::Target;
+use guitai_relay::{
+    RoomName,
+    hang::{AudioConfig, Catalog, VideoConfig},
+};
+use guitai_types::{
+    Epoch, Hex, NodeName, SessionId, StaffRef, UnixMillis,
+    command::RecordingReport,
+    place::Text,
+    record::{
+        Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent, Step, WrappedKey,
+    },
+};
+use tokio::sync::mpsc;
+
+use super::media::Clip;
+use crate::{
+    Recorder, Seat,
+    cluster::{Call, Cluster, ReportError},
+    room::{Arrival, Rooms},
+    vault::Shelf,
+};
+
+const BEGAN: UnixMillis = UnixMillis(1_795_000_000_000);
+const MEDIA_KEY: [u8; 32] = [9; 32];
+/// Longest any of these tests waits for something that happens in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct World {
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) disk: Arc<SimDisk>,
+    pub(super) root: Vec<u8>,
+    identity: (Vec<Vec<u8>>, sm2::SecretKey),
+    script: Arc<Script>,
+    recorder: Option<Recorder>,
+    instance: u64,
+}
+
+/// What cluster and room answer.
+struct Script {
+    call: Mutex<Call>,
+    reports: Mutex<Vec<RecordingReport>>,
+    room: Mutex<Option<mpsc::Sender<Arrival>>>,
+}
+
+impl World {
+    /// A running call; its media sealed or not.
+    pub(super) fn new(media_sealed: bool) -> Self {
+        let unix = BEGAN.0 / 1000;
+        let authority = x509::Authority::create("root", "demo", 30, unix).unwrap();
+        let key = sm2::SecretKey::generate();
+        let subject = x509::Subject {
+            common_name: "a1-2".to_owned(),
+            organization: "demo".to_owned(),
+            dns_names: vec!["a1-2.inner.guitai.internal".to_owned()],
+        };
+        let leaf = authority.issue(&subject, &key.public(), x509::Usage::Tls, 30, unix).unwrap();
+        let wrapped = Hex(key.public().encrypt(&MEDIA_KEY).unwrap());
+        let recipient = Participant::Recorder { node: name("a1-2") };
+        let call = call(media_sealed, vec![WrappedKey { recipient, wrapped }]);
+        let clock = Arc::new(ManualClock::default());
+        clock.set(BEGAN.plus(200));
+        Self {
+            clock,
+            disk: Arc::new(SimDisk::new()),
+            root: authority.certificate_der().to_vec(),
+            identity: (vec![leaf], key),
+            script: Arc::new(Script { call: Mutex::new(call), reports: Mutex::default(), room: Mutex::default() }),
+            recorder: None,
+            instance: 0,
+        }
+    }
+
+    pub(super) fn session(&self) -> SessionId {
+        "5e55".parse().unwrap()
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        self.recorder.as_ref().unwrap()
+    }
+
+    pub(super) fn start(&mut self) {
+        let (chain, key) = self.identity.clone();
+        let identity = x509::Identity { chain, key };
+        let seat = Seat { name: name("a1-2"), identity, root: self.root.clone() };
+        let shelf = Shelf::new(self.disk.clone(), Kek::new(&[3; 16]));
+        let (cluster, rooms) = (self.script.clone(), self.script.clone());
+        let started = Recorder::start_with(seat, shelf, cluster, rooms, self.clock.clone());
+        self.recorder = Some(started.unwrap());
+    }
+
+    /// Kills the recorder, and the power too when `seed` is odd.
+    pub(super) async fn kill(&mut self, seed: u64) {
+        let recorder = self.recorder.take().unwrap();
+        // A dead disk is how a process that no longer runs looks to the disk.
+        self.disk.cut_after(0);
+        recorder.shutdown().await;
+        drop(recorder);
+        self.script.room.lock().unwrap().take();
+        self.script.reports.lock().unwrap().clear();
+        if seed % 2 == 1 { self.disk.crash(seed) } else { self.disk.restart() }
+    }
+
+    /// Both parties publish the same clip, sealed by their own keys if the call is sealed.
+    pub(super) async fn publish_all(&mut self, clip: &Clip, broadcast: &str, span_ms: Range<u64>) {
+        let sealed = self.script.call.lock().unwrap().policy.media_sealed;
+        for (party, participant) in [("customer", 1), ("agent", 2)] {
+            self.publish(party, broadcast, clip, span_ms.clone(), sealed.then_some(participant)).await;
+        }
+    }
+
+    /// One party publishes part of a clip, sealed as `participant`.
+    pub(super) async fn publish(
+        &mut self,
+        party: &str,
+        broadcast: &str,
+        clip: &Clip,
+        span_ms: Range<u64>,
+        participant: Option<u64>,
+    ) {
+        self.instance += 1;
+        let room = self.room().await;
+        let video = VideoConfig::h264("avc1.42e01f", 640, 360, 15.0, 600_000);
+        let catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
+        let catalog = Box::new(match participant {
+            Some(participant) => catalog.sealed_by(participant),
+            None => catalog,
+        });
+        let broadcast: Arc<str> = format!("{party}/{broadcast}.hang").into();
+        room.send(Arrival::Catalog { broadcast: broadcast.clone(), catalog }).await.unwrap();
+        let sealer = |sound: u64| {
+            let counter = self.instance << 32;
+            participant.map(|p| sframe::Sealer::new(&MEDIA_KEY, p * 2 + sound, counter))
+        };
+        let (mut video, mut audio) = (sealer(0), sealer(1));
+        let pictures = clip.video.iter().map(|(us, _, data)| (*us, "video", data));
+        let packets = clip.audio.iter().map(|(us, data)| (*us, "audio", data));
+        let mut frames: Vec<_> = pictures.chain(packets).collect();
+        frames.sort_by_key(|(us, ..)| *us);
+        for (timestamp_us, track, data) in frames {
+            if !span_ms.contains(&(timestamp_us / 1000)) {
+                continue;
+            }
+            let sealer = if track == "video" { &mut video } else { &mut audio };
+            let payload = match sealer {
+                Some(sealer) => sealer.seal(track.as_bytes(), data),
+                None => data.clone(),
+            };
+            let (broadcast, payload) = (broadcast.clone(), payload.into());
+            let frame = Arrival::Frame { broadcast, track: track.into(), timestamp_us, payload };
+            room.send(frame).await.unwrap();
+        }
+        // The clock stands where the newest frame was captured, whoever published it.
+        let shown = BEGAN.plus(200 + span_ms.end);
+        if shown > guitai_host::Clock::wall(&*self.clock) {
+            self.clock.set(shown);
+        }
+    }
+
+    async fn room(&self) -> mpsc::Sender<Arrival> {
+        eventually(|| self.script.room.lock().unwrap().clone(), "the recorder looks into the room").await
+    }
+
+    /// Waits for a report and forgets all up to it.
+    pub(super) async fn reported(&self, wanted: impl Fn(&RecordingReport) -> bool) {
+        let found = || {
+            let mut reports = self.script.reports.lock().unwrap();
+            let at = reports.iter().position(&wanted)?;
+            reports.drain(..=at);
+            Some(())
+        };
+        eventually(found, "the report comes").await;
+    }
+
+    /// Waits until so many segments are durable.
+    pub(super) async fn settled(&self, segments: u64) {
+        let stat = || self.recorder().stat(&self.session()).filter(|stat| stat.segments >= segments);
+        eventually(stat, "segments become durable").await;
+    }
+
+    /// Waits until everything sent has been taken.
+    pub(super) async fn quiet(&self) {
+        let room = self.room().await;
+        eventually(|| (room.capacity() == room.max_capacity()).then_some(()), "all is taken").await;
+    }
+
+    pub(super) fn mark_ended(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        call.session.ended_at = Some(guitai_host::Clock::wall(&*self.clock));
+        call.session.end_reason = Some(EndReason::AgentHungUp);
+    }
+
+    /// Ends the call and waits for the seal.
+    pub(super) async fn end(&mut self) {
+        self.mark_ended();
+        self.sealed().await;
+    }
+
+    pub(super) async fn sealed(&self) {
+        self.reported(|report| matches!(report, RecordingReport::Sealed { .. })).await;
+    }
+}
+
+/// Looks until there is an answer; fails after [`PATIENCE`].
+async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+    for _ in 0..PATIENCE.as_millis() / 10 {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within {PATIENCE:?}");
+}
+
+impl Cluster for Script {
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)> {
+        let call = self.call.lock().unwrap();
+        assert_eq!(Some(node), call.session.recorders.first());
+        vec![(call.session.id.clone(), call.session.ended_at.is_none())]
+    }
+
+    fn call(&self, session: &SessionId) -> Option<Call> {
+        let call = self.call.lock().unwrap();
+        (call.session.id == *session).then(|| call.clone())
+    }
+
+    fn wakes(&self) -> BoxStream<'static, ()> {
+        Box::pin(futures::stream::pending())
+    }
+
+    fn report(
+        &self,
+        _session: &SessionId,
+        _node: &NodeName,
+        report: RecordingReport,
+    ) -> BoxFuture<'static, Result<(), ReportError>> {
+        self.reports.lock().unwrap().push(report);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn relays(&self) -> Vec<Target> {
+        Vec::new()
+    }
+}
+
+impl Rooms for Script {
+    fn receive(&self, room: RoomName) -> mpsc::Receiver<Arrival> {
+        assert_eq!(room.to_string(), "/bank/5e55");
+        let (sender, receiver) = mpsc::channel(64);
+        *self.room.lock().unwrap() = Some(sender);
+        receiver
+    }
+}
+
+fn name(text: &str) -> NodeName {
+    text.parse().unwrap()
+}
+
+fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
+    let text = |text: &str| Text { zh: text.to_owned(), en: text.to_owned() };
+    let step = |id: &str, name: &str| Step {
+        id: id.to_owned(),
+        name: text(name),
+        wording: Text::default(),
+        required: true,
+    };
+    let event = |number: u64, kind: &str, detail: &str| SessionEvent {
+        number,
+        at: BEGAN.plus(number * 100),
+        actor: "agent".to_owned(),
+        kind: kind.to_owned(),
+        details: [("step".to_owned(), detail.to_owned())].into(),
+    };
+    let bank = || "bank".parse().unwrap();
+    Call {
+        cluster: "demo".parse().unwrap(),
+        institution: Named { id: bank(), name: text("示范银行") },
+        consent: Some(Consent { recording: true, wording: "2026-11".to_owned(), at: BEGAN }),
+        steps: vec![step("identity", "核身"), step("signature", "签字")],
+        policy: Policy { media_sealed, ..Policy::default() },
+        session: Session {
+            id: "5e55".parse().unwrap(),
+            institution: bank(),
+            queue: "loans".parse().unwrap(),
+            ticket: "71c4".parse().unwrap(),
+            customer: "王先生".to_owned(),
+            agent: StaffRef { institution: bank(), name: "li".parse().unwrap() },
+            agent_display: "李经理".to_owned(),
+            edge: name("edge-a1"),
+            recorders: vec![name("a1-2"), name("a2-2")],
+            epoch: Epoch(1),
+            keys,
+            started_at: BEGAN,
+            ended_at: None,
+            end_reason: None,
+            recording: RecordingState::Starting,
+            events: vec![event(1, "accepted", ""), event(2, "step", "identity")],
+            stars: None,
+        },
+    }
+}

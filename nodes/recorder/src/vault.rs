@@ -1,0 +1,378 @@
+//! One recording at rest: a directory with a wrapped key, a journal, and a file per segment, all
+//! sealed with SM4-GCM.
+//!
+//! What the journal says is durable: a segment's file and its name are synced before the journal
+//! has its record, and the record is synced before anybody is told. A process killed at any moment
+//! therefore loses at most the segments that were still open. Nonces are random, not counted: a
+//! segment number is used again when writing it failed, and a counted nonce would repeat with it.
+//! Place is bound by the associated data: session, track and number, or the record's index.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use guitai_crypto::{
+    random,
+    sealed::{self, Kek},
+    sm4::Gcm,
+};
+use guitai_host::{Disk, DiskFile};
+use guitai_types::{SessionId, limits::DISK_FREE_MIN};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Largest sealed document or journal: eight hours of frame logs.
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Largest segment file.
+const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest journal record.
+const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const KEY: &str = "key";
+const JOURNAL: &str = "journal";
+const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+
+/// The recordings of a node, one directory each.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    disk: Arc<dyn Disk>,
+    kek: Arc<Kek>,
+}
+
+impl Shelf {
+    pub(crate) fn new(disk: Arc<dyn Disk>, kek: Kek) -> Self {
+        Self {
+            disk,
+            kek: Arc::new(kek),
+        }
+    }
+
+    /// Sessions with a directory; other names are left alone.
+    pub(crate) fn sessions(&self) -> io::Result<Vec<SessionId>> {
+        let names = self.disk.list(Path::new(""))?;
+        Ok(names
+            .into_iter()
+            .filter_map(|name| name.parse().ok())
+            .collect())
+    }
+
+    /// Opens a recording, making it if there is none, and reads its journal.
+    pub(crate) fn open<R: DeserializeOwned>(
+        &self,
+        session: &SessionId,
+    ) -> io::Result<(Vault, Vec<R>)> {
+        let dir = PathBuf::from(session.as_str());
+        self.disk.create_dir(&dir)?;
+        let key_path = dir.join(KEY);
+        let context = [b"guitai recording 1\0", session.as_str().as_bytes()].concat();
+        if !self.disk.exists(&key_path)? {
+            let key: [u8; 16] = random::array();
+            let wrapped = sealed::wrap_key(&self.kek, &context, &key);
+            self.disk.write_whole(&key_path, &wrapped)?;
+        }
+        let wrapped = self.disk.read(&key_path, 1024)?;
+        let key = sealed::unwrap_key(&self.kek, &context, &wrapped);
+        let key = key.map_err(|_| damaged("the recording's key does not open: another KEK"))?;
+        let key =
+            <[u8; 16]>::try_from(key.as_slice()).map_err(|_| damaged("the recording's key"))?;
+        let mut vault = Vault {
+            disk: self.disk.clone(),
+            gcm: Gcm::new(&key),
+            session: session.clone(),
+            dir,
+            journal: None,
+            journal_end: 0,
+            records: 0,
+        };
+        let records = vault.read_journal()?;
+        Ok((vault, records))
+    }
+
+    /// A small open document beside a recording, if there is one.
+    pub(crate) fn note(&self, session: &SessionId, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = Path::new(session.as_str()).join(name);
+        match self.disk.exists(&path)? {
+            true => self.disk.read(&path, DOCUMENT_BYTES_MAX).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Writes such a document.
+    pub(crate) fn put_note(
+        &self,
+        session: &SessionId,
+        name: &str,
+        content: &[u8],
+    ) -> io::Result<()> {
+        self.disk
+            .write_whole(&Path::new(session.as_str()).join(name), content)
+    }
+}
+
+/// One recording.
+pub(crate) struct Vault {
+    disk: Arc<dyn Disk>,
+    gcm: Gcm,
+    session: SessionId,
+    dir: PathBuf,
+    /// Open between appends; dropped after an error, because nothing is known of a file whose sync failed.
+    journal: Option<Box<dyn DiskFile>>,
+    /// Bytes of whole records; whatever follows is a torn write and is overwritten.
+    journal_end: u64,
+    records: u64,
+}
+
+impl Vault {
+    /// Writes a segment; durable when this returns.
+    pub(crate) fn put_segment(&self, track: u32, number: u32, content: &[u8]) -> io::Result<()> {
+        if self.disk.free_bytes()? < DISK_FREE_MIN {
+            let text = format!("less than DISK_FREE_MIN = {DISK_FREE_MIN} bytes are free");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+        }
+        let path = self.segment_path(track, number);
+        let sealed = self.seal(&place(track, number), content);
+        let written = self.disk.create(&path).and_then(|file| {
+            file.write_at(0, &sealed)?;
+            file.sync_data()?;
+            self.disk.sync_dir(&self.dir)
+        });
+        if written.is_err() {
+            // Half a segment only takes the room that is missing.
+            let _kept = self.disk.remove(&path);
+        }
+        written
+    }
+
+    /// Reads a segment back.
+    pub(crate) fn segment(&self, track: u32, number: u32) -> io::Result<Vec<u8>> {
+        let sealed = self
+            .disk
+            .read(&self.segment_path(track, number), SEGMENT_BYTES_MAX)?;
+        self.open(&place(track, number), &sealed)
+    }
+
+    /// Appends records to the journal; durable when this returns.
+    pub(crate) fn append<R: Serialize>(&mut self, records: &[R]) -> io::Result<()> {
+        let mut frames = Vec::new();
+        for (record, index) in records.iter().zip(self.records..) {
+            let sealed = self.seal(&record_place(index), &serde_json::to_vec(record)?);
+            let length = u32::try_from(sealed.len())
+                .ok()
+                .filter(|_| sealed.len() <= RECORD_BYTES_MAX);
+            let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+            frames.extend_from_slice(&length.to_be_bytes());
+            frames.extend_from_slice(&sealed);
+        }
+        let journal = match self.journal.take() {
+            Some(journal) => journal,
+            None => self.open_journal()?,
+        };
+        journal.write_at(self.journal_end, &frames)?;
+        journal.sync_data()?;
+        self.journal = Some(journal);
+        self.journal_end += frames.len() as u64;
+        self.records += records.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a sealed document; after a power cut it is the old one or the new one.
+    pub(crate) fn put_document<D: Serialize>(&self, name: &str, document: &D) -> io::Result<()> {
+        let sealed = self.seal(name.as_bytes(), &serde_json::to_vec(document)?);
+        self.disk.write_whole(&self.dir.join(name), &sealed)
+    }
+
+    /// Reads a sealed document, if there is one.
+    pub(crate) fn document<D: DeserializeOwned>(&self, name: &str) -> io::Result<Option<D>> {
+        let path = self.dir.join(name);
+        if !self.disk.exists(&path)? {
+            return Ok(None);
+        }
+        let sealed = self.disk.read(&path, DOCUMENT_BYTES_MAX)?;
+        let content = self.open(name.as_bytes(), &sealed)?;
+        Ok(Some(serde_json::from_slice(&content)?))
+    }
+
+    fn open_journal(&self) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.dir.join(JOURNAL);
+        if self.disk.exists(&path)? {
+            let journal = self.disk.open(&path)?;
+            journal.set_len(self.journal_end)?;
+            return Ok(journal);
+        }
+        let journal = self.disk.create(&path)?;
+        self.disk.sync_dir(&self.dir)?;
+        Ok(journal)
+    }
+
+    /// Reads whole records up to the first that is torn.
+    fn read_journal<R: DeserializeOwned>(&mut self) -> io::Result<Vec<R>> {
+        let path = self.dir.join(JOURNAL);
+        if !self.disk.exists(&path)? {
+            return Ok(Vec::new());
+        }
+        let bytes = self.disk.read(&path, DOCUMENT_BYTES_MAX)?;
+        let mut rest = bytes.as_slice();
+        let mut records = Vec::new();
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            let Some(sealed) = after.get(..length).filter(|_| length <= RECORD_BYTES_MAX) else {
+                break;
+            };
+            let Ok(content) = self.open(&record_place(self.records), sealed) else {
+                break;
+            };
+            records.push(serde_json::from_slice(&content)?);
+            self.records += 1;
+            self.journal_end += 4 + length as u64;
+            rest = after.get(length..).unwrap_or_default();
+        }
+        if !rest.is_empty() {
+            let (session, torn) = (&self.session, rest.len());
+            tracing::warn!(%session, torn, "the journal's end was torn and is cut");
+        }
+        Ok(records)
+    }
+
+    fn segment_path(&self, track: u32, number: u32) -> PathBuf {
+        self.dir.join(format!("t{track}-{number:06}.seg"))
+    }
+
+    /// Nonce, ciphertext, tag.
+    fn seal(&self, place: &[u8], content: &[u8]) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = random::array();
+        let mut sealed = [&nonce, content].concat();
+        let (_, data) = sealed.split_at_mut(NONCE_BYTES);
+        let tag = self.gcm.seal_in_place(&nonce, &self.bound(place), data);
+        sealed.extend_from_slice(&tag);
+        sealed
+    }
+
+    fn open(&self, place: &[u8], sealed: &[u8]) -> io::Result<Vec<u8>> {
+        let cut = || damaged("a sealed file is cut short");
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(cut)?;
+        let (data, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(cut)?;
+        let mut content = data.to_vec();
+        let opened = self
+            .gcm
+            .open_in_place(nonce, &self.bound(place), &mut content, tag);
+        opened.map_err(|_| damaged("a sealed file does not open: its bytes have changed"))?;
+        Ok(content)
+    }
+
+    fn bound(&self, place: &[u8]) -> Vec<u8> {
+        [self.session.as_str().as_bytes(), b"\0", place].concat()
+    }
+}
+
+fn place(track: u32, number: u32) -> Vec<u8> {
+    [&b"segment"[..], &track.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+fn record_place(index: u64) -> Vec<u8> {
+    [&b"journal"[..], &index.to_be_bytes()].concat()
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_host::SimDisk;
+
+    use super::*;
+
+    fn shelf(disk: &Arc<SimDisk>) -> Shelf {
+        Shelf::new(disk.clone(), Kek::new(&[7; 16]))
+    }
+
+    fn session() -> SessionId {
+        "5e55".parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_appended_survives_any_crash_and_what_was_not_is_cut() {
+        for seed in 0..200 {
+            let disk = Arc::new(SimDisk::new());
+            let (mut vault, none) = shelf(&disk).open::<String>(&session()).unwrap();
+            assert!(none.is_empty());
+            let mut durable = Vec::new();
+            disk.cut_after(seed % 40);
+            for number in 1..10u32 {
+                let record = format!("segment {number}");
+                let stored = vault.put_segment(1, number, record.as_bytes());
+                if stored
+                    .and_then(|()| vault.append(&[record.clone()]))
+                    .is_err()
+                {
+                    break;
+                }
+                durable.push(record);
+            }
+            disk.crash(seed);
+            let (mut vault, found) = shelf(&disk).open::<String>(&session()).unwrap();
+            assert!(found.len() <= durable.len() + 1, "seed {seed}");
+            assert_eq!(
+                found.get(..durable.len()),
+                Some(&durable[..]),
+                "seed {seed}"
+            );
+            for (number, record) in (1..).zip(&found) {
+                assert_eq!(
+                    vault.segment(1, number).unwrap(),
+                    record.as_bytes(),
+                    "seed {seed}"
+                );
+            }
+            vault.append(&["after".to_owned()]).unwrap();
+            let (_, again) = shelf(&disk).open::<String>(&session()).unwrap();
+            assert_eq!(
+                again.last().map(String::as_str),
+                Some("after"),
+                "seed {seed}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_segment_opens_only_in_its_place_and_unchanged() {
+        let disk = Arc::new(SimDisk::new());
+        let (vault, _) = shelf(&disk).open::<String>(&session()).unwrap();
+        vault.put_segment(1, 1, b"one").unwrap();
+        vault.put_segment(1, 2, b"two").unwrap();
+        let (one, two) = (vault.segment_path(1, 1), vault.segment_path(1, 2));
+        assert!(
+            !disk
+                .read(&one, 100)
+                .unwrap()
+                .windows(3)
+                .any(|w| w == b"one"),
+            "sealed"
+        );
+        disk.rename(&two, &one).unwrap();
+        assert!(vault.segment(1, 1).is_err(), "swapped");
+        vault.put_segment(1, 1, b"one").unwrap();
+        disk.dangerous_flip_bit(&one, 100).unwrap();
+        assert!(vault.segment(1, 1).is_err(), "changed");
+        let other = Shelf::new(disk.clone(), Kek::new(&[8; 16]));
+        assert!(other.open::<String>(&session()).is_err(), "another KEK");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing_behind_and_the_next_try_works() {
+        let disk = Arc::new(SimDisk::new());
+        let (mut vault, _) = shelf(&disk).open::<String>(&session()).unwrap();
+        vault.append(&["one".to_owned()]).unwrap();
+        disk.fail_after(10, io::ErrorKind::StorageFull);
+        let full = vault.put_segment(1, 1, b"some content").unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert!(vault.append(&["two".to_owned()]).is_err());
+        disk.fail_after(u64::MAX, io::ErrorKind::StorageFull);
+        vault.put_segment(1, 1, b"some content").unwrap();
+        vault.append(&["three".to_owned()]).unwrap();
+        let (_, records) = shelf(&disk).open::<String>(&session()).unwrap();
+        assert_eq!(records, ["one", "three"]);
+    }
+}
