@@ -249,7 +249,14 @@ impl Relay {
         let (session, driver) = self
             .within_deadline(async { handshake.ok().await.map_err(refused_handshake) })
             .await?;
-        let seat = self.enter(who, &session)?;
+        let seat = match self.enter(who, &session) {
+            Ok(seat) => seat,
+            Err(refused) => {
+                // The driver is what tells the other side.
+                linger(moq_net::time::run(driver)).await;
+                return Err(refused);
+            }
+        };
         let driver = tokio::spawn(moq_net::time::run(driver));
         let end = session.closed().await;
         drop(seat);

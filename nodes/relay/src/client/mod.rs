@@ -115,7 +115,8 @@ impl Connection {
     }
 
     /// Waits until the connection is closed by the other side and says why; a relay that revokes
-    /// it says [`Closed::Unauthorized`].
+    /// it says [`Closed::Unauthorized`]. Over a WebSocket the end of the socket may overtake the
+    /// reason; connecting again then tells.
     pub async fn closed(&self) -> Closed {
         Closed::from(self.session.closed().await)
     }
@@ -141,9 +142,16 @@ pub enum Closed {
 
 impl From<moq_net::Error> for Closed {
     fn from(error: moq_net::Error) -> Self {
-        match error {
-            moq_net::Error::Unauthorized
-            | moq_net::Error::Session(moq_net::SessionError::Unauthorized) => Self::Unauthorized,
+        let unauthorized = moq_net::SessionError::Unauthorized;
+        match &error {
+            moq_net::Error::Unauthorized => Self::Unauthorized,
+            moq_net::Error::Session(code) if *code == unauthorized => Self::Unauthorized,
+            // On raw QUIC the transport hands the code on in words only.
+            moq_net::Error::Transport(text)
+                if text.ends_with(&format!("(code {})", unauthorized.to_code())) =>
+            {
+                Self::Unauthorized
+            }
             other => Self::Other(other.to_string()),
         }
     }

@@ -8,7 +8,8 @@ use guitai_relay::{
 use guitai_types::Zone;
 
 use super::{
-    AGENT, Ask, CUSTOMER, RECORDER_AGE, ROOM, WATCHER, World, announced, catalog, frame, soon,
+    AGENT, Ask, CUSTOMER, RECORDER_AGE, ROOM, WATCHER, World, announced, catalog, connected, frame,
+    soon,
 };
 
 #[tokio::test]
@@ -172,10 +173,5 @@ async fn the_operator_sees_who_is_connected_and_what_flowed() {
     assert_eq!(stats.mesh.bytes_in, 0);
 
     customer.close().await;
-    soon("leaving", async {
-        while node.relay.sessions().len() > 1 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    connected(&node.relay, 1).await;
 }

@@ -182,6 +182,16 @@ impl Node {
     }
 }
 
+/// Waits until so many are connected: a client is done with its handshake before the relay is.
+async fn connected(relay: &Relay, count: usize) {
+    soon("sessions", async {
+        while relay.sessions().len() != count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 fn catalog() -> Catalog {
     let video = VideoConfig::h264("avc1.42e01f", 640, 360, 15.0, 500_000);
     Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)))

@@ -8,7 +8,7 @@ use guitai_relay::{
 };
 use guitai_types::{Epoch, Zone};
 
-use super::{AGENT, Ask, CUSTOMER, Node, ROOM, World, announced, catalog, soon};
+use super::{AGENT, Ask, CUSTOMER, Node, ROOM, World, announced, catalog, connected, soon};
 
 /// The error's whole chain as text.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -79,6 +79,7 @@ async fn revocation_ends_live_connections_and_refuses_later_ones() {
         world.enter(&node, &other).await,
     );
 
+    connected(&node.relay, 2).await;
     node.relay.revoke_session(&"session-1".parse().unwrap());
     assert_eq!(soon("end", first.closed()).await, Closed::Unauthorized);
     assert!(refused(&node, &world.path(&CUSTOMER)).await.contains("401"));
@@ -99,8 +100,8 @@ async fn revocation_ends_live_connections_and_refuses_later_ones() {
     let renewed = Ask { epoch: 2, ..third };
     let connection = world.enter(&node, &renewed).await;
     node.relay.set_epoch(Epoch(1));
+    connected(&node.relay, 1).await;
     assert_eq!(connection.version(), "moq-lite-06");
-    assert_eq!(node.relay.sessions().len(), 1);
 }
 
 #[tokio::test]
@@ -115,12 +116,7 @@ async fn a_full_relay_says_so_and_recovers() {
     let error = refused(&node, &world.path(&AGENT)).await;
     assert!(error.contains("429"), "{error}");
     only.close().await;
-    soon("place", async {
-        while !node.relay.sessions().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    connected(&node.relay, 0).await;
     soon("entry", async {
         // The place is given back just after the session has left the table.
         loop {

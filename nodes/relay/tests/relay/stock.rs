@@ -123,8 +123,11 @@ async fn a_stock_client_with_a_wrong_token_is_unauthorized() {
                 soon("refusal", session.closed()).await
             }
         };
-        let unauthorized = moq_net::SessionError::Unauthorized;
-        assert_eq!(error.session(), Some(&unauthorized), "{path}: {error}");
+        // On raw QUIC the transport does not decode the code; the text carries it.
+        assert!(
+            error.to_string().contains("unauthorized"),
+            "{path}: {error}"
+        );
     }
     assert_eq!(node.relay.stats().accepted, 0);
 }
