@@ -5,11 +5,18 @@ use std::sync::Arc;
 use guitai_host::{Disk, Kv};
 use guitai_types::{Member, NodeId};
 
+use openraft::SnapshotPolicy;
+
 use crate::StartError;
 
 /// Entries applied since the last snapshot before the next is made. A restart replays at most about
 /// this many; a snapshot costs writing the whole state once.
 const SNAPSHOT_EVERY: u64 = 10_000;
+
+/// Log entries left before a snapshot, so that a node that was away for a moment needs no snapshot.
+const LOG_KEPT: u64 = 2_000;
+/// Entries sent at once.
+const ENTRIES_SENT_MAX: u64 = 512;
 
 /// What a core node must be told.
 #[derive(Clone)]
@@ -44,6 +51,29 @@ impl Config {
             view,
             snapshot_every: SNAPSHOT_EVERY,
         }
+    }
+
+    /// The same in openraft's words.
+    pub(crate) fn settings(&self) -> Result<openraft::Config, StartError> {
+        self.timing.check()?;
+        let settings = openraft::Config {
+            cluster_name: "guitai".to_owned(),
+            heartbeat_interval: self.timing.heartbeat_ms,
+            election_timeout_min: self.timing.election_min_ms,
+            election_timeout_max: self.timing.election_max_ms,
+            enable_pre_vote: Some(true),
+            // A restarted leader must be elected again: it may have lost entries that it had sent before
+            // they were durable here, and it does not know exactly what was committed, so going on in
+            // the old term could give two contents to one log id, or an old answer to a read.
+            enable_leader_restore: Some(false),
+            max_payload_entries: ENTRIES_SENT_MAX,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
+            max_in_snapshot_log_to_keep: LOG_KEPT.min(self.snapshot_every),
+            ..openraft::Config::default()
+        };
+        settings
+            .validate()
+            .map_err(|error| StartError::Timing(error.to_string()))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The decisions are in `guitai-meta-core`. Here is the driver: [`Meta`] is the handle; `log`,
 //! `machine`, `view` and `network` are what openraft asks for; `service` answers the other core
-//! nodes, `transport` reaches them, `duties` is what a leader does besides. Nothing outside this
+//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides. Nothing outside this
 //! crate knows openraft.
 
 mod applied;
@@ -11,6 +11,7 @@ mod directory;
 mod duties;
 mod error;
 mod events;
+mod leader;
 mod log;
 mod machine;
 mod meta;

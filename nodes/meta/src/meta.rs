@@ -9,45 +9,35 @@ use guitai_net::{Calls, Mesh};
 use guitai_store::{Snapshots, Wal, wal};
 use guitai_types::{
     Member, NodeId, RequestId, UnixMillis, Voice,
-    command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+    command::{Command, Reply},
     event::Event,
     limits::COMMAND_BYTES_MAX,
 };
 use openraft::{
-    BasicNode, ReadPolicy, SnapshotPolicy,
-    async_runtime::WatchReceiver as _,
-    errors::{ClientWriteError, InitializeError, RaftError},
+    BasicNode,
+    errors::{InitializeError, RaftError},
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::{
     Config, RaftStatus, ReadError, StartError, WriteError,
     directory::Directory,
     duties, events,
+    leader::{ATTEMPT_MS, Failed},
     log::LogStore,
     machine::Machine,
     network::Network,
-    raft::{Agreed, Raft},
+    raft::Raft,
     service::Service,
     transport::{self, OverMesh, Topic, Transport},
     view::View,
-    wire::{LeaderReply, Write, parse},
+    wire::{LeaderReply, Write},
 };
 
 /// How long a write is tried before the caller is told that there is no leader, in milliseconds.
 pub const WRITE_MS_MAX: u64 = 10_000;
 /// How long a linearizable read is tried, in milliseconds.
 pub const READ_MS_MAX: u64 = 5_000;
-/// One attempt; a leader that lost its quorum would keep a caller waiting for ever, in milliseconds.
-const ATTEMPT_MS: u64 = 2_000;
-/// Pause between attempts that failed at once, in milliseconds.
-const PAUSE_MS: u64 = 20;
-/// Log entries left before a snapshot, so that a node that was away for a moment needs no snapshot.
-const LOG_KEPT: u64 = 2_000;
-/// Entries sent at once.
-const ENTRIES_SENT_MAX: u64 = 512;
-
 /// A node's part in the cluster's metadata. Cheap to clone.
 #[derive(Clone)]
 pub struct Meta(Arc<Inner>);
@@ -88,7 +78,6 @@ impl Meta {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Service), StartError> {
-        config.timing.check()?;
         let (wal, _) = Wal::open(config.disk.clone(), wal::Config::new("raft-log"))?;
         let log = LogStore::new(wal);
         let last = log.last().map_err(StartError::Log)?;
@@ -102,7 +91,7 @@ impl Meta {
             transport: transport.clone(),
             directory: directory.clone(),
         };
-        let settings = Arc::new(settings(&config)?);
+        let settings = Arc::new(config.settings()?);
         let id = config.node.id.0;
         let raft = Raft::new(id, settings, network, log, machine.clone()).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
@@ -256,6 +245,10 @@ impl Meta {
         &self.0.directory
     }
 
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        &*self.0.transport
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.0.entropy
     }
@@ -277,148 +270,4 @@ impl Meta {
     pub(crate) fn wall(&self) -> UnixMillis {
         self.0.clock.wall()
     }
-
-    /// Proposes on this node; `None` if it does not lead or lost the lead before the entry was
-    /// applied (which may still happen: the request id makes a retry harmless). The leader's clock
-    /// is the one that counts, so it is taken here and not where the command came from.
-    pub(crate) async fn propose_here(
-        &self,
-        request: RequestId,
-        command: &Command,
-    ) -> Option<Reply> {
-        let proposal = Proposal {
-            v: PROPOSAL_VERSION,
-            request,
-            at: self.wall(),
-            command: command.clone(),
-        };
-        let written = self.0.raft.client_write(Agreed(proposal));
-        let written = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), written)
-            .await
-            .ok()?;
-        match written {
-            Ok(written) => Some(written.data),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => None,
-            Err(error) => {
-                tracing::debug!(%error, "the proposal was not applied");
-                None
-            }
-        }
-    }
-
-    /// The log index a linearizable reader must have applied; `None` if this node cannot prove that
-    /// it leads.
-    pub(crate) async fn read_index_here(&self) -> Option<u64> {
-        let read = self.0.raft.get_read_log_id(ReadPolicy::ReadIndex);
-        let read = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), read)
-            .await
-            .ok()?;
-        read.ok().map(|(read, _applied)| read.index())
-    }
-
-    /// Gets something from the leader, whoever it is by now: here if this node leads, else by asking.
-    async fn at_leader<T, F>(
-        &self,
-        within_ms: u64,
-        topic: Topic,
-        request: &[u8],
-        here: impl Fn() -> F,
-    ) -> Result<T, Failed>
-    where
-        T: DeserializeOwned,
-        F: Future<Output = Option<T>>,
-    {
-        let deadline = self.now() + Duration::from_millis(within_ms);
-        let mut metrics = self.0.raft.metrics();
-        loop {
-            let (leader, running) = {
-                let metrics = metrics.borrow_and_update();
-                (
-                    metrics.current_leader.map(NodeId),
-                    metrics.running_state.clone(),
-                )
-            };
-            if let Err(fatal) = running {
-                return Err(Failed::Stopped(fatal.to_string()));
-            }
-            let attempt = async {
-                match leader {
-                    Some(leader) if leader == self.id() => here().await,
-                    Some(leader) => {
-                        let reply = self.ask(leader, topic, request.to_vec(), ATTEMPT_MS).await;
-                        reply.and_then(|reply| match reply {
-                            LeaderReply::Done(reply) => Some(reply),
-                            LeaderReply::NotLeader => None,
-                        })
-                    }
-                    None => None,
-                }
-            };
-            let left = deadline.saturating_sub(self.now());
-            if left.is_zero() {
-                return Err(Failed::Late);
-            }
-            // When another leader is known, there is no sense in waiting for the old one.
-            let moved = async {
-                while metrics.changed().await.is_ok() {
-                    let present = metrics.borrow_watched().current_leader.map(NodeId);
-                    if present.is_some() && present != leader {
-                        return;
-                    }
-                }
-                // Consensus has stopped; the attempt fails by itself.
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                biased;
-                got = attempt => if let Some(got) = got { return Ok(got) },
-                () = moved => continue,
-                () = tokio::time::sleep(left) => return Err(Failed::Late),
-            }
-            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
-        }
-    }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        node: NodeId,
-        topic: Topic,
-        request: Vec<u8>,
-        within_ms: u64,
-    ) -> Option<T> {
-        let member = self.0.directory.by_id(node)?;
-        let within = Duration::from_millis(within_ms);
-        let answer = self.0.transport.ask(&member, topic, request, within).await;
-        let answer = answer
-            .inspect_err(|error| tracing::debug!(%error, "not answered"))
-            .ok()?;
-        parse(&answer)
-    }
-}
-
-/// Why nothing came from the leader.
-enum Failed {
-    Late,
-    Stopped(String),
-}
-
-fn settings(config: &Config) -> Result<openraft::Config, StartError> {
-    let settings = openraft::Config {
-        cluster_name: "guitai".to_owned(),
-        heartbeat_interval: config.timing.heartbeat_ms,
-        election_timeout_min: config.timing.election_min_ms,
-        election_timeout_max: config.timing.election_max_ms,
-        enable_pre_vote: Some(true),
-        // A restarted leader must be elected again: it may have lost entries that it had sent before
-        // they were durable here, and it does not know exactly what was committed, so going on in
-        // the old term could give two contents to one log id, or an old answer to a read.
-        enable_leader_restore: Some(false),
-        max_payload_entries: ENTRIES_SENT_MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: LOG_KEPT.min(config.snapshot_every),
-        ..openraft::Config::default()
-    };
-    settings
-        .validate()
-        .map_err(|error| StartError::Timing(error.to_string()))
 }

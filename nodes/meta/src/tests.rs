@@ -368,12 +368,17 @@ async fn a_node_that_was_away_too_long_gets_a_snapshot() {
         cluster.meta(writer).write(open(&ticket)).await.unwrap();
         acked.push(ticket);
     }
+    // The log it would need is gone everywhere else.
+    for meta in cluster.running() {
+        let wait = meta.raft().wait(Some(PATIENCE));
+        let purged = |log: &Option<crate::raft::LogId>| log.is_some_and(|log| log.index > 20);
+        let purged = wait
+            .metrics(|metrics| purged(&metrics.purged), "purged")
+            .await;
+        assert!(purged.is_ok(), "{purged:?}");
+    }
     cluster.start(away).await;
     assert_eq!(missing(cluster.meta(away), &acked).await, 0);
-    // The log it would have needed is gone elsewhere, so it cannot have been the log.
-    let purged = cluster.meta(writer).raft().metrics();
-    let purged = openraft::async_runtime::WatchReceiver::borrow_watched(&purged).purged;
-    assert!(purged.is_some_and(|log| log.index > 20), "{purged:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Seeds run when nothing is said.
-const SEEDS_DEFAULT: u64 = 1_000;
+const SEEDS_DEFAULT: u64 = 500;
 
 /// The seeds that the environment asks for.
 ///

@@ -1,0 +1,151 @@
+//! Getting something from the leader, whoever that is by now.
+
+use std::time::Duration;
+
+use guitai_types::{
+    NodeId, RequestId,
+    command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+};
+use openraft::{
+    ReadPolicy,
+    async_runtime::WatchReceiver as _,
+    errors::{ClientWriteError, RaftError},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    meta::Meta,
+    raft::Agreed,
+    transport::Topic,
+    wire::{LeaderReply, parse},
+};
+
+/// One attempt; a leader that lost its quorum would keep a caller waiting for ever, in milliseconds.
+pub(crate) const ATTEMPT_MS: u64 = 2_000;
+/// Pause between attempts that failed at once, in milliseconds.
+const PAUSE_MS: u64 = 20;
+
+impl Meta {
+    /// Proposes on this node; `None` if it does not lead or lost the lead before the entry was
+    /// applied (which may still happen: the request id makes a retry harmless). The leader's clock
+    /// is the one that counts, so it is taken here and not where the command came from.
+    pub(crate) async fn propose_here(
+        &self,
+        request: RequestId,
+        command: &Command,
+    ) -> Option<Reply> {
+        let proposal = Proposal {
+            v: PROPOSAL_VERSION,
+            request,
+            at: self.wall(),
+            command: command.clone(),
+        };
+        let written = self.raft().client_write(Agreed(proposal));
+        let written = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), written)
+            .await
+            .ok()?;
+        match written {
+            Ok(written) => Some(written.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => None,
+            Err(error) => {
+                tracing::debug!(%error, "the proposal was not applied");
+                None
+            }
+        }
+    }
+
+    /// The log index a linearizable reader must have applied; `None` if this node cannot prove that
+    /// it leads.
+    pub(crate) async fn read_index_here(&self) -> Option<u64> {
+        let read = self.raft().get_read_log_id(ReadPolicy::ReadIndex);
+        let read = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), read)
+            .await
+            .ok()?;
+        read.ok().map(|(read, _applied)| read.index())
+    }
+
+    /// Gets something from the leader, whoever it is by now: here if this node leads, else by asking.
+    pub(crate) async fn at_leader<T, F>(
+        &self,
+        within_ms: u64,
+        topic: Topic,
+        request: &[u8],
+        here: impl Fn() -> F,
+    ) -> Result<T, Failed>
+    where
+        T: DeserializeOwned,
+        F: Future<Output = Option<T>>,
+    {
+        let deadline = self.now() + Duration::from_millis(within_ms);
+        let mut metrics = self.raft().metrics();
+        loop {
+            let (leader, running) = {
+                let metrics = metrics.borrow_and_update();
+                (
+                    metrics.current_leader.map(NodeId),
+                    metrics.running_state.clone(),
+                )
+            };
+            if let Err(fatal) = running {
+                return Err(Failed::Stopped(fatal.to_string()));
+            }
+            let attempt = async {
+                match leader {
+                    Some(leader) if leader == self.id() => here().await,
+                    Some(leader) => {
+                        let reply = self.ask(leader, topic, request.to_vec(), ATTEMPT_MS).await;
+                        reply.and_then(|reply| match reply {
+                            LeaderReply::Done(reply) => Some(reply),
+                            LeaderReply::NotLeader => None,
+                        })
+                    }
+                    None => None,
+                }
+            };
+            let left = deadline.saturating_sub(self.now());
+            if left.is_zero() {
+                return Err(Failed::Late);
+            }
+            // When another leader is known, there is no sense in waiting for the old one.
+            let moved = async {
+                while metrics.changed().await.is_ok() {
+                    let present = metrics.borrow_watched().current_leader.map(NodeId);
+                    if present.is_some() && present != leader {
+                        return;
+                    }
+                }
+                // Consensus has stopped; the attempt fails by itself.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                got = attempt => if let Some(got) = got { return Ok(got) },
+                () = moved => continue,
+                () = tokio::time::sleep(left) => return Err(Failed::Late),
+            }
+            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+        }
+    }
+
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        node: NodeId,
+        topic: Topic,
+        request: Vec<u8>,
+        within_ms: u64,
+    ) -> Option<T> {
+        let member = self.directory().by_id(node)?;
+        let within = Duration::from_millis(within_ms);
+        let answer = self.transport().ask(&member, topic, request, within).await;
+        let answer = answer
+            .inspect_err(|error| tracing::debug!(%error, "not answered"))
+            .ok()?;
+        parse(&answer)
+    }
+}
+
+/// Why nothing came from the leader.
+pub(crate) enum Failed {
+    Late,
+    Stopped(String),
+}
