@@ -32,8 +32,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use self::{
     account::{LoggedIn, Login},
+    cluster::HEARD_MS_MAX,
     desk::SetPresence,
-    session::AddStep,
+    package::PACKAGES_MAX,
+    session::{AddStep, SESSIONS_LISTED_MAX},
 };
 use crate::{
     between,

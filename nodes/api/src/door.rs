@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{State, WebSocketUpgrade, ws},
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{self, rejection::WebSocketUpgradeRejection},
+    },
     http::{HeaderMap, Uri, header},
     response::Response,
 };
 use futures::{SinkExt as _, StreamExt as _, future::BoxFuture};
-use guitai_relay::{Relay, websocket};
+use guitai_relay::{Refused, Relay, websocket};
 use guitai_types::{Code, InstitutionId, NodeName, SessionId, view::DoorView};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,6 +22,9 @@ use crate::{
     metrics::Metrics,
     problem::{ProblemBody, Refusal},
 };
+
+/// Longest WebSocket message in bytes: a record of the media protocol is no larger than a frame.
+const MESSAGE_BYTES_MAX: usize = 2 * guitai_types::limits::FRAME_BYTES_MAX;
 
 /// Gives the node's own door; asked for each answer, since its certificates rotate.
 pub type DoorSource = Arc<dyn Fn() -> DoorView + Send + Sync>;
@@ -89,8 +95,10 @@ async fn media(
     Path((_institution, _session)): Path<(InstitutionId, SessionId)>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
+    let upgrade =
+        upgrade.map_err(|_| Refusal::new(Code::NotFound, "only a WebSocket leads there"))?;
     let Some(relay) = door.relay().cloned() else {
         return Err(Refusal::new(Code::NotFound, "this node relays no media"));
     };
@@ -101,16 +109,27 @@ async fn media(
         .path_and_query()
         .map(ToString::to_string)
         .unwrap_or_default();
-    relay
-        .check(&path)
-        .map_err(|error| Refusal::new(Code::BadToken, error.to_string()))?;
-    let upgrade = upgrade.protocols([protocol]);
+    relay.check(&path).map_err(|error| refuse_media(&error))?;
+    let upgrade = upgrade
+        .protocols([protocol])
+        .max_message_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         let socket = socket
             .filter_map(|message| std::future::ready(message.map(from_axum).transpose()))
             .with(|message| std::future::ready(Ok::<_, axum::Error>(to_axum(message))));
         relay.serve_websocket(&path, protocol, socket).await;
     }))
+}
+
+fn refuse_media(refused: &Refused) -> Refusal {
+    let code = match refused {
+        Refused::Full => Code::TooMany,
+        Refused::Deadline | Refused::Handshake(_) => Code::BadRequest,
+        Refused::Path | Refused::Token(_) | Refused::Room | Refused::Revoked | Refused::Node => {
+            Code::BadToken
+        }
+    };
+    Refusal::new(code, refused.to_string())
 }
 
 fn offered_protocols(headers: &HeaderMap) -> String {

@@ -24,7 +24,10 @@ mod problem;
 mod serve;
 mod streams;
 
-pub use self::core::{AddStep, CoreDeps, LoggedIn, Login, SetPresence, core_router};
+pub use self::core::{
+    AddStep, CoreDeps, HEARD_MS_MAX, LoggedIn, Login, PACKAGES_MAX, SESSIONS_LISTED_MAX,
+    SetPresence, core_router,
+};
 pub use between::register_calls;
 pub use customers::{CoreDesk, TOUCH_MS};
 pub use door::{DoorSource, Health};

@@ -6,6 +6,8 @@
 
 mod call;
 mod media;
+mod parties;
+mod proof;
 mod report;
 mod sample;
 mod stage;

@@ -169,7 +169,7 @@ impl Core {
         let mut views = Vec::new();
         if running {
             views.extend(self.meta.peek(|state| state.sessions_running_views()));
-            views.reverse();
+            views.sort_by_key(|view: &SessionView| std::cmp::Reverse(view.started_at));
         }
         if ended {
             // The core's list is of all institutions: take enough of it, then what is ours.

@@ -1,6 +1,6 @@
 //! The views that change while somebody looks: read once, or followed from event to event.
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream::BoxStream};
 use guitai_types::{
     Code, StaffRef,
     event::{Change, Event},
@@ -44,30 +44,66 @@ pub(super) fn follow_desk(
     staff: StaffRef,
 ) -> impl Stream<Item = (u64, DeskView)> + Send + 'static {
     let from = core.meta.peek(|state| state.event_number()) + 1;
-    let institution = staff.institution.clone();
-    let news = core.meta.events(from).filter(move |event| {
-        std::future::ready(concerns(event) && event.institution.as_ref() == Some(&institution))
-    });
-    let first = futures::stream::iter([()]);
-    let mut shown = None;
-    first.chain(news.map(drop)).filter_map(move |()| {
-        let outline = core.outline_desk(&staff);
-        let changed = outline != shown;
-        let view = changed.then(|| core.peek_desk(&staff)).flatten();
-        shown = outline;
-        std::future::ready(view.map(|view| (view.number, view)))
+    let news = core.meta.events(from).boxed();
+    let follow = Follow {
+        core,
+        staff,
+        news,
+        shown: None,
+    };
+    futures::stream::unfold(follow, async |mut follow| {
+        let view = follow.next().await?;
+        Some(((view.number, view), follow))
     })
 }
 
-/// Whether an event can change a desk; the rest is not even looked at.
-fn concerns(event: &Event) -> bool {
-    match event.change {
-        Change::Queue
-        | Change::Desk { .. }
-        | Change::SessionStarted { .. }
-        | Change::Session { .. }
-        | Change::SessionEnded { .. }
-        | Change::RecordingSealed { .. } => true,
-        Change::Cluster | Change::Ticket { .. } => false,
+/// One page looking at one desk.
+struct Follow {
+    core: CoreState,
+    staff: StaffRef,
+    news: BoxStream<'static, Event>,
+    /// What was shown last, without number and tokens.
+    shown: Option<DeskView>,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Option<DeskView> {
+        loop {
+            if let Some(view) = self.look() {
+                return Some(view);
+            }
+            let mut event = self.news.next().await?;
+            while !self.concerns(&event) {
+                event = self.news.next().await?;
+            }
+            // What has happened since is in the next look too.
+            while let Some(next) = self.news.next().now_or_never() {
+                next?;
+            }
+        }
+    }
+
+    fn look(&mut self) -> Option<DeskView> {
+        let outline = self.core.outline_desk(&self.staff);
+        if outline == self.shown {
+            return None;
+        }
+        self.shown = outline;
+        self.core.peek_desk(&self.staff)
+    }
+
+    /// Whether an event can change this desk; the rest is not even looked at.
+    fn concerns(&self, event: &Event) -> bool {
+        let call = self.shown.as_ref().and_then(|desk| desk.call.as_ref());
+        match &event.change {
+            Change::Desk { staff } => *staff == self.staff,
+            Change::Queue => event.institution.as_ref() == Some(&self.staff.institution),
+            Change::Session { session }
+            | Change::SessionEnded { session, .. }
+            | Change::RecordingSealed { session } => {
+                call.is_some_and(|call| call.session == *session)
+            }
+            Change::SessionStarted { .. } | Change::Ticket { .. } | Change::Cluster => false,
+        }
     }
 }
