@@ -1,7 +1,7 @@
 // A stand-in for the doors while the pages are worked on: one process, everything in memory, no promises kept.
-// Never part of the build. `node dev/mock.mjs [port]`; media goes to a relay named by MOCK_WEBTRANSPORT and
-// MOCK_CERT_HASH, when there is one. MOCK_TOKENS is a file {"customer": …, "agent": …} with media tokens of the
-// session named by MOCK_SESSION, for a relay that checks them.
+// Never part of the build. `node dev/mock.mjs [port]`; media goes to the relay at MOCK_WEBTRANSPORT and
+// MOCK_WEBSOCKET, when there is one; the file MOCK_CERT_HASH holds its certificate's SHA-256. For a relay that
+// checks tokens, the file MOCK_TOKENS holds {"customer": …, "agent": …} for the session MOCK_SESSION.
 
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -136,7 +136,7 @@ async function serve(request, response) {
   if (path === "/dev/set") { Object.assign(world, body); changed({ type: "cluster" }); return json(200, {}); }
   if (path === "/dev/down") { world.nodesDown = new Set(body.down); if (body.leader) { world.leader = body.leader; world.term++; } changed({ type: "cluster" }); return json(200, {}); }
   if (path === "/dev/recording") { for (const s of world.sessions.values()) if (!s.ended_at) { s.recording = { ...body, at: now(), since: now() }; changed({ type: "session", session: s.id }); } return json(200, {}); }
-  if (key === "GET /api/v1/door") return json(200, { node: "edge-a1", centre: "a1", webtransport: process.env.MOCK_WEBTRANSPORT ?? "https://127.0.0.1:4999", websocket: process.env.MOCK_WEBSOCKET ?? "ws://127.0.0.1:4999", certificate_hashes: process.env.MOCK_CERT_HASH ? [process.env.MOCK_CERT_HASH] : [], version: "0.1.0" });
+  if (key === "GET /api/v1/door") return json(200, { node: "edge-a1", centre: "a1", webtransport: process.env.MOCK_WEBTRANSPORT ?? "https://127.0.0.1:4999", websocket: process.env.MOCK_WEBSOCKET ?? "ws://127.0.0.1:4999", certificate_hashes: process.env.MOCK_CERT_HASH ? [readFileSync(process.env.MOCK_CERT_HASH, "utf8").trim()] : [], version: "0.1.0" });
   if (key === "GET /api/v1/catalogue") { if (world.noTunnel) throw new Refused(503, "GT-0504", "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run"); return json(200, world.catalogue); }
   if (key === "POST /api/v1/tickets") { const ticket = { id: id(), ...body, opened_at: now(), phase: "waiting" }; world.tickets.set(ticket.id, ticket); changed({ type: "ticket", ticket: ticket.id }); const view = ticketView(ticket); setTimeout(route, 50); return json(201, { ticket: ticket.id, token: "t", view }); }
   if ((m = /^\/api\/v1\/tickets\/(\w+)(?:\/(\w+))?$/.exec(path))) {
@@ -144,9 +144,9 @@ async function serve(request, response) {
     const session = world.sessions.get(ticket.session);
     if (!m[2]) return json(200, ticketView(ticket));
     if (m[2] === "events") return stream("ticket", () => ticketView(ticket));
-    if (m[2] === "close") { if (session) end(session, "customer-hung-up"); else { ticket.phase = "ended"; ticket.reason = "customer-left"; changed({ type: "ticket", ticket: ticket.id }); } return json(204); }
-    if (m[2] === "rating") { ticket.stars = body.stars; if (session) session.stars = body.stars; changed({ type: "ticket", ticket: ticket.id }); return json(204); }
-    if (m[2] === "confirm") { addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
+    if (m[2] === "close") { if (session) end(session, "customer-hung-up"); else { ticket.phase = "ended"; ticket.reason = "customer-left"; changed({ type: "ticket", ticket: ticket.id }); } return json(200, ticketView(ticket)); }
+    if (m[2] === "rating") { ticket.stars = body.stars; if (session) session.stars = body.stars; changed({ type: "ticket", ticket: ticket.id }); return json(200, ticketView(ticket)); }
+    if (m[2] === "confirm") { addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(200, ticketView(ticket)); }
   }
   if (key === "POST /api/v1/login") { if (body.password !== "demo") throw new Refused(401, "GT-0402", "用户名或密码不正确", "Wrong name or password", "核对机构、用户名和密码", "Check institution, name and password"); return json(200, { token: "s", expires_at: now() + 36e6, staff: { id: { institution: body.institution, name: body.name }, display: body.name === "ops" ? "周衡" : "林晓", number: "8021", duties: body.name === "ops" ? ["operator"] : ["agent"], presence: world.desk.presence } }); }
   if (key === "GET /api/v1/me") return json(200, { id: world.desk.staff, display: "林晓", number: "8021", duties: ["agent", "operator"], presence: world.desk.presence });

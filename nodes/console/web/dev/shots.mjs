@@ -163,6 +163,8 @@ async function operator(lang) {
 
 const runs = {
   "call-phone-zh": () => wholeCall("phone", "zh"),
+  "call-phone-en": () => wholeCall("phone", "en"),
+  "call-wide-zh": () => wholeCall("wide", "zh"),
   "call-wide-en": () => wholeCall("wide", "en"),
   "problems-zh": () => problems("zh"),
   "problems-en": () => problems("en"),

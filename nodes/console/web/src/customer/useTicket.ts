@@ -76,19 +76,17 @@ export function useTicket() {
   }
 
   const act = (action: string, body: unknown, keepalive = false) =>
-    request<void>("POST", `/api/v1/tickets/${view.value?.ticket}/${action}`, { token, body, keepalive });
+    request<TicketView>("POST", `/api/v1/tickets/${view.value?.ticket}/${action}`, { token, body, keepalive });
 
-  async function close(): Promise<void> {
-    await attempt(async () => {
-      await act("close", { hang_up: call.value !== undefined });
-      if (view.value && phase.value?.phase !== "ended") {
-        accept(await request<TicketView>("GET", `/api/v1/tickets/${view.value.ticket}`, { token }));
-      }
+  /** Does something to the ticket and takes over how it then stands; says whether it was done. */
+  const change = (action: string, body: unknown) =>
+    attempt(async () => {
+      accept(await act(action, body));
+      return true;
     });
-  }
-
-  const confirm = (step: string) => attempt(() => act("confirm", { step }).then(() => true));
-  const rate = (stars: number, comment: string) => attempt(() => act("rating", { stars, comment }).then(() => true));
+  const close = () => change("close", { hang_up: call.value !== undefined });
+  const confirm = (step: string) => change("confirm", { step });
+  const rate = (stars: number, comment: string) => change("rating", { stars, comment });
 
   /** A page that goes away frees its place at once instead of after the time-out. */
   function leaving(): void {

@@ -22,6 +22,8 @@ export interface CallStatus {
   /** Pictures drawn, and bits per second of picture received over the last second. */
   frames: number;
   bitrate: number;
+  /** Seconds of sound heard. */
+  heard: number;
 }
 
 export interface CallOptions {
@@ -52,6 +54,7 @@ export class Call {
     fault: undefined,
     frames: 0,
     bitrate: 0,
+    heard: 0,
   };
   readonly #speaker: Speaker;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -65,6 +68,7 @@ export class Call {
     this.#options = options;
     this.#speaker = new Speaker(options.devices.context);
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);
+    this.picture.onFirst = () => this.#report({ peer: "playing" });
     const baseKey = this.#unwrap();
     // A sealed call whose key cannot be opened is never sent in the clear: nothing is sent.
     if (baseKey !== null) this.#start(baseKey);
@@ -139,7 +143,8 @@ export class Call {
       if (peer === "playing") this.#renewAfter = RENEW_FIRST_MS;
       if (silent > this.#renewAfter && this.#status.link === "connected") this.#renew();
     }
-    this.#report({ peer, frames: drawn, bitrate, ...(peer === "playing" && { fault: undefined }) });
+    const heard = Math.floor(this.#speaker.seconds);
+    this.#report({ peer, frames: drawn, bitrate, heard, ...(peer === "playing" && { fault: undefined }) });
   }
 
   #renew(): void {

@@ -25,9 +25,9 @@ export interface LinkEvents {
 }
 
 const FALLBACK_DELAY_MS = 500;
-const CONNECT_TIMEOUT_MS = 8_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 const RETRY_FIRST_MS = 250;
-const RETRY_MAX_MS = 4_000;
+const RETRY_MAX_MS = 2_000;
 
 export class Link {
   readonly #target: () => Promise<LinkTarget>;

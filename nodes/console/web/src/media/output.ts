@@ -18,6 +18,9 @@ export class Picture {
   #drawn = 0;
   bytes = 0;
   receivedAt = 0;
+  /** Called when a picture is shown after none was. */
+  onFirst: (() => void) | undefined;
+  #fresh = true;
 
   /** Pictures drawn so far; also written to the canvas as `data-frames`, for tests. */
   get drawn(): number {
@@ -42,6 +45,7 @@ export class Picture {
   reset(): void {
     for (const { frame } of this.#waiting.splice(0)) frame.close();
     this.#pacer.reset();
+    this.#fresh = true;
   }
 
   #schedule(): void {
@@ -74,13 +78,16 @@ export class Picture {
     }
     canvas.getContext("2d")?.drawImage(frame, 0, 0);
     canvas.dataset["frames"] = String(++this.#drawn);
+    if (!this.#fresh) return;
+    this.#fresh = false;
+    this.onFirst?.();
   }
 }
 
 /** Plays decoded sound through the page's audio context, so that echo cancellation hears it too. */
 export class Speaker {
   readonly #node: AudioWorkletNode;
-  /** Seconds of sound handed to the loudspeaker; for tests. */
+  /** Seconds of sound handed to the loudspeaker so far. */
   seconds = 0;
 
   constructor(context: AudioContext) {
