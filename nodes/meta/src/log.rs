@@ -150,7 +150,7 @@ impl RaftLogStorage<Types> for LogStore {
         let mut first = None;
         let mut encoded = Vec::new();
         for entry in entries {
-            first.get_or_insert(entry.log_id().index);
+            first.get_or_insert_with(|| entry.log_id().index);
             encoded.push(json(&entry)?);
         }
         match first {

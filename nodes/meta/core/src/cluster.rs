@@ -49,10 +49,13 @@ impl Turn<'_> {
             }
             None => {}
         }
-        let mut new = State::default();
-        new.places = Places {
+        let places = Places {
             cities: cities.clone(),
             centres: centres.clone(),
+        };
+        let mut new = State {
+            places,
+            ..State::default()
         };
         check_places(&new)?;
         for member in members {
