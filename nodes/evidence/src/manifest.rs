@@ -167,7 +167,7 @@ pub struct Track {
     pub sample_rate: u32,
     /// Channels; 0 for picture.
     pub channels: u32,
-    /// The recorder's clock when its first frame arrived.
+    /// The recorder's clock at its first frame, by the least delay seen.
     pub started_at: UnixMillis,
     /// First frame's timestamp by the publisher's clock, microseconds.
     pub first_us: u64,

@@ -85,12 +85,6 @@ impl Cutter {
         }
     }
 
-    /// Timestamp of the newest frame, if a segment is open.
-    #[must_use]
-    pub(crate) fn newest_us(&self) -> Option<u64> {
-        self.open.last().map(|sample| sample.timestamp_us)
-    }
-
     /// Takes the next frame, whose timestamp is greater than all before it. Gives the segment that
     /// it closes, if it closes one.
     pub(crate) fn push(&mut self, frame: Frame) -> Option<Closed> {

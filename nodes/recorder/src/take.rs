@@ -189,6 +189,7 @@ impl Take {
             take.keep(record);
         }
         for lane in take.lanes.values_mut().filter(|_| !journal.is_empty()) {
+            lane.fresh = false;
             lane.pending = Some("recorder-restart".to_owned());
         }
         take

@@ -14,7 +14,11 @@ use world::World;
 
 /// Exports, unpacks and verifies; gives the directory and the manifest.
 async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
-    let mut stream = world.recorder().export(&world.session()).await.expect("a package");
+    let mut stream = world
+        .recorder()
+        .export(&world.session())
+        .await
+        .expect("a package");
     let mut tar = Vec::new();
     while let Some(piece) = stream.next().await {
         tar.extend_from_slice(&piece.expect("whole"));
@@ -34,20 +38,44 @@ async fn a_sealed_call_becomes_a_package_that_verifies_and_repeats() {
     world.start();
     let clip = Clip::synthetic(6);
     world.publish_all(&clip, "5e1f", 0..6_000).await;
-    world.reported(|report| *report == RecordingReport::Running).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
     world.end().await;
     let (first, manifest) = package(&world).await;
     assert_eq!(manifest.tracks.len(), 4);
     assert_eq!(manifest.gaps, []);
     assert_eq!(manifest.playable.len(), 2);
-    assert!(manifest.tracks.iter().all(|track| track.duration_ms >= 5_900), "{:#?}", manifest.tracks);
+    assert!(
+        manifest
+            .tracks
+            .iter()
+            .all(|track| track.duration_ms >= 5_900),
+        "{:#?}",
+        manifest.tracks
+    );
     assert!(manifest.tracks.iter().all(|track| track.refused == 0));
-    assert_eq!(manifest.tracks.iter().map(|t| t.frames).sum::<u64>(), 2 * (90 + 300));
-    let step = |id: &str| manifest.steps.iter().find(|step| step.id == id).unwrap().done_at;
+    assert_eq!(
+        manifest.tracks.iter().map(|t| t.frames).sum::<u64>(),
+        2 * (90 + 300)
+    );
+    let step = |id: &str| {
+        manifest
+            .steps
+            .iter()
+            .find(|step| step.id == id)
+            .unwrap()
+            .done_at
+    };
     assert!(step("identity").is_some() && step("signature").is_none());
     let (second, _) = package(&world).await;
     let read = |dir: &tempfile::TempDir, path: &str| std::fs::read(dir.path().join(path)).unwrap();
-    for path in [layout::MANIFEST, layout::SIGNED_DATA, layout::SIGNATURE, "customer-1.mp4"] {
+    for path in [
+        layout::MANIFEST,
+        layout::SIGNED_DATA,
+        layout::SIGNATURE,
+        "customer-1.mp4",
+    ] {
         assert_eq!(read(&first, path), read(&second, path), "{path}");
     }
     let stat = world.recorder().stat(&world.session()).unwrap();
@@ -61,13 +89,20 @@ async fn frames_that_are_not_the_partys_own_are_refused() {
     world.start();
     let clip = Clip::synthetic(4);
     // The agent's media under the customer's name, and open frames where sealed ones are agreed.
-    world.publish("customer", "5e1f", &clip, 0..4_000, Some(2)).await;
+    world
+        .publish("customer", "5e1f", &clip, 0..4_000, Some(2))
+        .await;
     world.publish("agent", "a9e7", &clip, 0..4_000, None).await;
     world.end().await;
     let (_dir, manifest) = package(&world).await;
     assert_eq!(manifest.tracks, []);
     assert_eq!(manifest.gaps.len(), 4);
-    assert!(manifest.gaps.iter().all(|gap| gap.cause == "no-media" && gap.from_ms == 0));
+    assert!(
+        manifest
+            .gaps
+            .iter()
+            .all(|gap| gap.cause == "no-media" && gap.from_ms == 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,20 +111,40 @@ async fn missing_frames_and_a_new_publication_are_declared_in_place() {
     world.start();
     let clip = Clip::synthetic(20);
     world.publish("agent", "a9e7", &clip, 0..12_000, None).await;
-    world.publish("customer", "5e1f", &clip, 0..4_000, None).await;
-    world.publish("customer", "5e1f", &clip, 6_000..8_000, None).await;
-    world.publish("customer", "77aa", &clip, 0..4_000, None).await;
+    world
+        .publish("customer", "5e1f", &clip, 0..4_000, None)
+        .await;
+    world
+        .publish("customer", "5e1f", &clip, 6_000..8_000, None)
+        .await;
+    world
+        .publish("customer", "77aa", &clip, 0..4_000, None)
+        .await;
     world.end().await;
     let (_dir, manifest) = package(&world).await;
-    assert_eq!(manifest.tracks.len(), 6, "two of the agent, four of the customer");
-    let missing: Vec<_> = manifest.gaps.iter().filter(|gap| gap.cause == "frames-missing").collect();
+    assert_eq!(
+        manifest.tracks.len(),
+        6,
+        "two of the agent, four of the customer"
+    );
+    let missing: Vec<_> = manifest
+        .gaps
+        .iter()
+        .filter(|gap| gap.cause == "frames-missing")
+        .collect();
     assert_eq!(missing.len(), 2, "{:#?}", manifest.gaps);
     for gap in missing {
-        assert_eq!((gap.party.as_str(), gap.track, gap.resumed), ("customer", gap.resumed, gap.track));
+        assert_eq!(
+            (gap.party.as_str(), gap.track, gap.resumed),
+            ("customer", gap.resumed, gap.track)
+        );
         assert!((1_900..=2_100).contains(&gap.length_ms), "{gap:?}");
         assert!((3_900..=4_200).contains(&gap.from_ms), "{gap:?}");
     }
-    let again = manifest.gaps.iter().filter(|gap| gap.cause == "republished");
+    let again = manifest
+        .gaps
+        .iter()
+        .filter(|gap| gap.cause == "republished");
     assert_eq!(again.filter(|gap| gap.party == "customer").count(), 2);
 }
 
@@ -100,7 +155,9 @@ async fn a_killed_recorder_loses_at_most_the_open_segments_and_says_so() {
         world.start();
         let clip = Clip::synthetic(20);
         world.publish_all(&clip, "5e1f", 0..5_300).await;
-        world.reported(|report| *report == RecordingReport::Running).await;
+        world
+            .reported(|report| *report == RecordingReport::Running)
+            .await;
         world.settled(4 * 5).await;
         let before = world.recorder().stat(&world.session()).unwrap();
         // SIGKILL keeps what the system had, a power cut only what was synced.
@@ -109,13 +166,26 @@ async fn a_killed_recorder_loses_at_most_the_open_segments_and_says_so() {
         // The relay repeats what it still has; then the call goes on after a pause.
         world.publish_all(&clip, "5e1f", 2_000..5_300).await;
         world.publish_all(&clip, "5e1f", 6_500..10_000).await;
-        world.reported(|report| *report == RecordingReport::Running).await;
+        world
+            .reported(|report| *report == RecordingReport::Running)
+            .await;
         world.end().await;
         let (_dir, manifest) = package(&world).await;
-        assert_eq!(manifest.tracks.len(), 4, "the same publications go on in the same tracks");
-        let restarts = manifest.gaps.iter().filter(|gap| gap.cause == "recorder-restart");
+        assert_eq!(
+            manifest.tracks.len(),
+            4,
+            "the same publications go on in the same tracks"
+        );
+        let restarts = manifest
+            .gaps
+            .iter()
+            .filter(|gap| gap.cause == "recorder-restart");
         assert_eq!(restarts.count(), 4, "{:#?}", manifest.gaps);
-        assert!(manifest.gaps.iter().all(|gap| gap.length_ms <= 2_000), "P6: {:#?}", manifest.gaps);
+        assert!(
+            manifest.gaps.iter().all(|gap| gap.length_ms <= 2_000),
+            "P6: {:#?}",
+            manifest.gaps
+        );
         let frames: u64 = manifest.tracks.iter().map(|track| track.frames).sum();
         assert!(frames > before.frames, "no closed segment was lost");
     }
@@ -135,8 +205,18 @@ async fn a_recorder_that_was_away_at_the_end_seals_with_a_declared_gap() {
     world.sealed().await;
     let (_dir, manifest) = package(&world).await;
     assert_eq!(manifest.gaps.len(), 4);
-    assert!(manifest.gaps.iter().all(|gap| gap.resumed.is_none() && gap.length_ms > 50_000));
-    assert!(manifest.gaps.iter().all(|gap| gap.cause == "recorder-restart"));
+    assert!(
+        manifest
+            .gaps
+            .iter()
+            .all(|gap| gap.resumed.is_none() && gap.length_ms > 50_000)
+    );
+    assert!(
+        manifest
+            .gaps
+            .iter()
+            .all(|gap| gap.cause == "recorder-restart")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,27 +225,43 @@ async fn a_full_disk_stops_the_recording_until_there_is_room_again() {
     world.start();
     let clip = Clip::synthetic(20);
     world.publish_all(&clip, "5e1f", 0..4_000).await;
-    world.reported(|report| *report == RecordingReport::Running).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
     world.settled(4 * 3).await;
     world.disk.fail_after(1_000, io::ErrorKind::StorageFull);
     world.publish_all(&clip, "5e1f", 4_000..8_000).await;
-    world.reported(|r| matches!(r, RecordingReport::Lost { cause } if cause == "disk-full")).await;
+    world
+        .reported(|r| matches!(r, RecordingReport::Lost { cause } if cause == "disk-full"))
+        .await;
     world.quiet().await;
     world.disk.fail_after(u64::MAX, io::ErrorKind::StorageFull);
     world.publish_all(&clip, "5e1f", 8_000..12_000).await;
-    world.reported(|report| *report == RecordingReport::Running).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
     world.end().await;
     let (_dir, manifest) = package(&world).await;
-    let full: Vec<_> = manifest.gaps.iter().filter(|gap| gap.cause == "disk-full").collect();
+    let full: Vec<_> = manifest
+        .gaps
+        .iter()
+        .filter(|gap| gap.cause == "disk-full")
+        .collect();
     assert_eq!(full.len(), 4, "{:#?}", manifest.gaps);
-    assert!(full.iter().all(|gap| gap.length_ms >= 2_000 && gap.length_ms <= 6_500), "{full:#?}");
+    assert!(
+        full.iter()
+            .all(|gap| gap.length_ms >= 2_000 && gap.length_ms <= 6_500),
+        "{full:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_byte_at_rest_stops_the_export() {
     let mut world = World::new(true);
     world.start();
-    world.publish_all(&Clip::synthetic(3), "5e1f", 0..3_000).await;
+    world
+        .publish_all(&Clip::synthetic(3), "5e1f", 0..3_000)
+        .await;
     world.end().await;
     let path = std::path::Path::new(world.session().as_str()).join("t1-000001.seg");
     world.disk.dangerous_flip_bit(&path, 4_000).unwrap();
@@ -187,16 +283,37 @@ async fn real_media_is_kept_playable() {
     let mut world = World::new(true);
     world.start();
     world.publish_all(&clip, "5e1f", 0..8_000).await;
-    world.reported(|report| *report == RecordingReport::Running).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
     world.end().await;
     let (dir, manifest) = package(&world).await;
     let run = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).current_dir(dir.path()).output().unwrap();
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        let output = Command::new(program)
+            .args(args)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let entries = "stream=codec_name,width,height,channels,nb_read_packets";
     let probe = |file: &str| {
-        run("ffprobe", &["-v", "error", "-count_packets", "-show_entries", entries, "-of", "csv=p=0", file])
+        run(
+            "ffprobe",
+            &[
+                "-v",
+                "error",
+                "-count_packets",
+                "-show_entries",
+                entries,
+                "-of",
+                "csv=p=0",
+                file,
+            ],
+        )
     };
     let (streams, errors) = probe("customer-1.mp4");
     assert_eq!(errors, "");
@@ -206,15 +323,45 @@ async fn real_media_is_kept_playable() {
         let n = track.number;
         let parts = format!("cat tracks/{n}/init.mp4 tracks/{n}/*.m4s > /dev/stdout");
         let file = dir.path().join(format!("joined-{n}.mp4"));
-        let joined = Command::new("sh").args(["-c", &parts]).current_dir(dir.path()).output().unwrap();
+        let joined = Command::new("sh")
+            .args(["-c", &parts])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
         std::fs::write(&file, joined.stdout).unwrap();
         let (streams, errors) = probe(file.to_str().unwrap());
         assert_eq!(errors, "");
-        assert!(streams.trim_end().ends_with(&track.frames.to_string()), "{streams} of {track:?}");
+        assert!(
+            streams.trim_end().ends_with(&track.frames.to_string()),
+            "{streams} of {track:?}"
+        );
     }
-    let (_, errors) = run("ffmpeg", &["-v", "error", "-xerror", "-i", "customer-1.mp4", "-f", "null", "-"]);
+    let (_, errors) = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-xerror",
+            "-i",
+            "customer-1.mp4",
+            "-f",
+            "null",
+            "-",
+        ],
+    );
     assert_eq!(errors, "", "every frame decodes");
-    let (duration, _) = run("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", "agent-1.mp4"]);
+    let (duration, _) = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-show_entries",
+            "format=duration",
+            "-of",
+            "csv=p=0",
+            "agent-1.mp4",
+        ],
+    );
     let duration: f64 = duration.trim().parse().unwrap();
     assert!((7.8..8.3).contains(&duration), "{duration}");
 }

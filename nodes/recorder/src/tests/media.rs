@@ -22,7 +22,15 @@ impl Clip {
         let picture = |n: u64| {
             let key = n.is_multiple_of(15);
             let (head, slice) = match key {
-                true => ([&[0, 0, 0, 1][..], &SPS, &[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]].concat(), 0x65),
+                true => (
+                    [
+                        &[0, 0, 0, 1][..],
+                        &SPS,
+                        &[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80],
+                    ]
+                    .concat(),
+                    0x65,
+                ),
                 false => (Vec::new(), 0x41),
             };
             let body = [&[0, 0, 0, 1, slice][..], &vec![n as u8 | 1; 900]].concat();
@@ -39,7 +47,11 @@ impl Clip {
     pub(super) fn encoded(seconds: u64) -> Option<Self> {
         let dir = tempfile::tempdir().ok()?;
         let run = |args: &str| {
-            let output = Command::new("ffmpeg").args(args.split(' ')).current_dir(dir.path()).output().ok()?;
+            let output = Command::new("ffmpeg")
+                .args(args.split(' '))
+                .current_dir(dir.path())
+                .output()
+                .ok()?;
             output.status.success().then_some(())
         };
         Command::new("ffprobe").arg("-version").output().ok()?;
@@ -47,7 +59,9 @@ impl Clip {
             "-v error -f lavfi -i testsrc2=size=640x360:rate=15 -t {seconds} -pix_fmt yuv420p -c:v libx264 \
              -profile:v baseline -preset veryfast -b:v 600k -g 15 -bf 0 -x264-params aud=1:repeat-headers=1 -f h264 v.h264"
         ))?;
-        run(&format!("-v error -f lavfi -i sine=frequency=440 -t {seconds} -ar 48000 -ac 1 -c:a libopus -b:a 32k -frame_duration 20 -f ogg a.ogg"))?;
+        run(&format!(
+            "-v error -f lavfi -i sine=frequency=440 -t {seconds} -ar 48000 -ac 1 -c:a libopus -b:a 32k -frame_duration 20 -f ogg a.ogg"
+        ))?;
         let video = access_units(&std::fs::read(dir.path().join("v.h264")).ok()?);
         let audio = ogg_packets(&std::fs::read(dir.path().join("a.ogg")).ok()?);
         let picture = |(n, unit): (u64, Vec<u8>)| (n * 1_000_000 / 15, n.is_multiple_of(15), unit);
@@ -62,10 +76,17 @@ impl Clip {
 
 /// Cuts an Annex B stream before each access unit delimiter.
 fn access_units(stream: &[u8]) -> Vec<Vec<u8>> {
-    let starts = stream.windows(5).enumerate().filter(|(_, w)| *w == [0, 0, 0, 1, 9]);
+    let starts = stream
+        .windows(5)
+        .enumerate()
+        .filter(|(_, w)| *w == [0, 0, 0, 1, 9]);
     let starts: Vec<usize> = starts.map(|(at, _)| at).collect();
     let ends = starts.iter().skip(1).copied().chain([stream.len()]);
-    starts.iter().zip(ends).map(|(start, end)| stream[*start..end].to_vec()).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| stream[*start..end].to_vec())
+        .collect()
 }
 
 /// The packets of an Ogg stream (RFC 3533).

@@ -20,7 +20,8 @@ use guitai_types::{
     command::RecordingReport,
     place::Text,
     record::{
-        Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent, Step, WrappedKey,
+        Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent, Step,
+        WrappedKey,
     },
 };
 use tokio::sync::mpsc;
@@ -46,6 +47,7 @@ pub(super) struct World {
     script: Arc<Script>,
     recorder: Option<Recorder>,
     instance: u64,
+    latest: UnixMillis,
 }
 
 /// What cluster and room answer.
@@ -66,20 +68,26 @@ impl World {
             organization: "demo".to_owned(),
             dns_names: vec!["a1-2.inner.guitai.internal".to_owned()],
         };
-        let leaf = authority.issue(&subject, &key.public(), x509::Usage::Tls, 30, unix).unwrap();
+        let leaf = authority
+            .issue(&subject, &key.public(), x509::Usage::Tls, 30, unix)
+            .unwrap();
         let wrapped = Hex(key.public().encrypt(&MEDIA_KEY).unwrap());
         let recipient = Participant::Recorder { node: name("a1-2") };
         let call = call(media_sealed, vec![WrappedKey { recipient, wrapped }]);
-        let clock = Arc::new(ManualClock::default());
-        clock.set(BEGAN.plus(200));
+        let clock = Arc::new(ManualClock::new(BEGAN.plus(200)));
         Self {
             clock,
             disk: Arc::new(SimDisk::new()),
             root: authority.certificate_der().to_vec(),
             identity: (vec![leaf], key),
-            script: Arc::new(Script { call: Mutex::new(call), reports: Mutex::default(), room: Mutex::default() }),
+            script: Arc::new(Script {
+                call: Mutex::new(call),
+                reports: Mutex::default(),
+                room: Mutex::default(),
+            }),
             recorder: None,
             instance: 0,
+            latest: BEGAN,
         }
     }
 
@@ -94,7 +102,11 @@ impl World {
     pub(super) fn start(&mut self) {
         let (chain, key) = self.identity.clone();
         let identity = x509::Identity { chain, key };
-        let seat = Seat { name: name("a1-2"), identity, root: self.root.clone() };
+        let seat = Seat {
+            name: name("a1-2"),
+            identity,
+            root: self.root.clone(),
+        };
         let shelf = Shelf::new(self.disk.clone(), Kek::new(&[3; 16]));
         let (cluster, rooms) = (self.script.clone(), self.script.clone());
         let started = Recorder::start_with(seat, shelf, cluster, rooms, self.clock.clone());
@@ -110,15 +122,24 @@ impl World {
         drop(recorder);
         self.script.room.lock().unwrap().take();
         self.script.reports.lock().unwrap().clear();
-        if seed % 2 == 1 { self.disk.crash(seed) } else { self.disk.restart() }
+        if seed % 2 == 1 {
+            self.disk.crash(seed)
+        } else {
+            self.disk.restart()
+        }
     }
 
     /// Both parties publish the same clip, sealed by their own keys if the call is sealed.
     pub(super) async fn publish_all(&mut self, clip: &Clip, broadcast: &str, span_ms: Range<u64>) {
         let sealed = self.script.call.lock().unwrap().policy.media_sealed;
-        for (party, participant) in [("customer", 1), ("agent", 2)] {
-            self.publish(party, broadcast, clip, span_ms.clone(), sealed.then_some(participant)).await;
-        }
+        let by = |participant: u64| sealed.then_some(participant);
+        self.publish_as(
+            &[("customer", by(1)), ("agent", by(2))],
+            broadcast,
+            clip,
+            span_ms,
+        )
+        .await;
     }
 
     /// One party publishes part of a clip, sealed as `participant`.
@@ -130,21 +151,40 @@ impl World {
         span_ms: Range<u64>,
         participant: Option<u64>,
     ) {
+        self.publish_as(&[(party, participant)], broadcast, clip, span_ms)
+            .await;
+    }
+
+    async fn publish_as(
+        &mut self,
+        parties: &[(&str, Option<u64>)],
+        broadcast: &str,
+        clip: &Clip,
+        span_ms: Range<u64>,
+    ) {
         self.instance += 1;
         let room = self.room().await;
-        let video = VideoConfig::h264("avc1.42e01f", 640, 360, 15.0, 600_000);
-        let catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
-        let catalog = Box::new(match participant {
-            Some(participant) => catalog.sealed_by(participant),
-            None => catalog,
-        });
-        let broadcast: Arc<str> = format!("{party}/{broadcast}.hang").into();
-        room.send(Arrival::Catalog { broadcast: broadcast.clone(), catalog }).await.unwrap();
-        let sealer = |sound: u64| {
-            let counter = self.instance << 32;
-            participant.map(|p| sframe::Sealer::new(&MEDIA_KEY, p * 2 + sound, counter))
-        };
-        let (mut video, mut audio) = (sealer(0), sealer(1));
+        let mut lanes = Vec::new();
+        for (party, participant) in parties {
+            let video = VideoConfig::h264("avc1.42e01f", 640, 360, 15.0, 600_000);
+            let catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
+            let catalog = Box::new(match participant {
+                Some(participant) => catalog.sealed_by(*participant),
+                None => catalog,
+            });
+            let broadcast: Arc<str> = format!("{party}/{broadcast}.hang").into();
+            room.send(Arrival::Catalog {
+                broadcast: broadcast.clone(),
+                catalog,
+            })
+            .await
+            .unwrap();
+            let sealer = |sound: u64| {
+                let counter = self.instance << 32;
+                participant.map(|p| sframe::Sealer::new(&MEDIA_KEY, p * 2 + sound, counter))
+            };
+            lanes.push((broadcast, sealer(0), sealer(1)));
+        }
         let pictures = clip.video.iter().map(|(us, _, data)| (*us, "video", data));
         let packets = clip.audio.iter().map(|(us, data)| (*us, "audio", data));
         let mut frames: Vec<_> = pictures.chain(packets).collect();
@@ -153,24 +193,33 @@ impl World {
             if !span_ms.contains(&(timestamp_us / 1000)) {
                 continue;
             }
-            let sealer = if track == "video" { &mut video } else { &mut audio };
-            let payload = match sealer {
-                Some(sealer) => sealer.seal(track.as_bytes(), data),
-                None => data.clone(),
-            };
-            let (broadcast, payload) = (broadcast.clone(), payload.into());
-            let frame = Arrival::Frame { broadcast, track: track.into(), timestamp_us, payload };
-            room.send(frame).await.unwrap();
+            self.clock.set(BEGAN.plus(200 + timestamp_us / 1000));
+            for (broadcast, video, audio) in &mut lanes {
+                let sealer = if track == "video" { video } else { audio };
+                let payload = match sealer {
+                    Some(sealer) => sealer.seal(track.as_bytes(), data),
+                    None => data.clone(),
+                };
+                let (broadcast, payload) = (broadcast.clone(), payload.into());
+                let frame = Arrival::Frame {
+                    broadcast,
+                    track: track.into(),
+                    timestamp_us,
+                    payload,
+                };
+                room.send(frame).await.unwrap();
+            }
         }
-        // The clock stands where the newest frame was captured, whoever published it.
-        let shown = BEGAN.plus(200 + span_ms.end);
-        if shown > guitai_host::Clock::wall(&*self.clock) {
-            self.clock.set(shown);
-        }
+        self.latest = self.latest.max(BEGAN.plus(200 + span_ms.end));
+        self.clock.set(self.latest);
     }
 
     async fn room(&self) -> mpsc::Sender<Arrival> {
-        eventually(|| self.script.room.lock().unwrap().clone(), "the recorder looks into the room").await
+        eventually(
+            || self.script.room.lock().unwrap().clone(),
+            "the recorder looks into the room",
+        )
+        .await
     }
 
     /// Waits for a report and forgets all up to it.
@@ -186,14 +235,22 @@ impl World {
 
     /// Waits until so many segments are durable.
     pub(super) async fn settled(&self, segments: u64) {
-        let stat = || self.recorder().stat(&self.session()).filter(|stat| stat.segments >= segments);
+        let stat = || {
+            self.recorder()
+                .stat(&self.session())
+                .filter(|stat| stat.segments >= segments)
+        };
         eventually(stat, "segments become durable").await;
     }
 
     /// Waits until everything sent has been taken.
     pub(super) async fn quiet(&self) {
         let room = self.room().await;
-        eventually(|| (room.capacity() == room.max_capacity()).then_some(()), "all is taken").await;
+        eventually(
+            || (room.capacity() == room.max_capacity()).then_some(()),
+            "all is taken",
+        )
+        .await;
     }
 
     pub(super) fn mark_ended(&self) {
@@ -209,7 +266,8 @@ impl World {
     }
 
     pub(super) async fn sealed(&self) {
-        self.reported(|report| matches!(report, RecordingReport::Sealed { .. })).await;
+        self.reported(|report| matches!(report, RecordingReport::Sealed { .. }))
+            .await;
     }
 }
 
@@ -262,7 +320,7 @@ impl Cluster for Script {
 impl Rooms for Script {
     fn receive(&self, room: RoomName) -> mpsc::Receiver<Arrival> {
         assert_eq!(room.to_string(), "/bank/5e55");
-        let (sender, receiver) = mpsc::channel(64);
+        let (sender, receiver) = mpsc::channel(1);
         *self.room.lock().unwrap() = Some(sender);
         receiver
     }
@@ -273,7 +331,10 @@ fn name(text: &str) -> NodeName {
 }
 
 fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
-    let text = |text: &str| Text { zh: text.to_owned(), en: text.to_owned() };
+    let text = |text: &str| Text {
+        zh: text.to_owned(),
+        en: text.to_owned(),
+    };
     let step = |id: &str, name: &str| Step {
         id: id.to_owned(),
         name: text(name),
@@ -290,17 +351,30 @@ fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
     let bank = || "bank".parse().unwrap();
     Call {
         cluster: "demo".parse().unwrap(),
-        institution: Named { id: bank(), name: text("示范银行") },
-        consent: Some(Consent { recording: true, wording: "2026-11".to_owned(), at: BEGAN }),
+        institution: Named {
+            id: bank(),
+            name: text("示范银行"),
+        },
+        consent: Some(Consent {
+            recording: true,
+            wording: "2026-11".to_owned(),
+            at: BEGAN,
+        }),
         steps: vec![step("identity", "核身"), step("signature", "签字")],
-        policy: Policy { media_sealed, ..Policy::default() },
+        policy: Policy {
+            media_sealed,
+            ..Policy::default()
+        },
         session: Session {
             id: "5e55".parse().unwrap(),
             institution: bank(),
             queue: "loans".parse().unwrap(),
             ticket: "71c4".parse().unwrap(),
             customer: "王先生".to_owned(),
-            agent: StaffRef { institution: bank(), name: "li".parse().unwrap() },
+            agent: StaffRef {
+                institution: bank(),
+                name: "li".parse().unwrap(),
+            },
             agent_display: "李经理".to_owned(),
             edge: name("edge-a1"),
             recorders: vec![name("a1-2"), name("a2-2")],
