@@ -170,7 +170,7 @@ mod tests {
         );
         assert_eq!(
             failure.to_json(),
-            r#"{"error":{"cause":{"zh":"对象不存在","en":"There is no such thing"},"code":"GT-0404","detail":"session x1","next":{"zh":"核对编号","en":"Check the id"}},"exit":1}"#
+            r#"{"error":{"cause":{"en":"There is no such thing","zh":"对象不存在"},"code":"GT-0404","detail":"session x1","next":{"en":"Check the id","zh":"核对编号"}},"exit":1}"#
         );
     }
 }
