@@ -152,7 +152,7 @@ impl Files {
         self.kek.iter_mut().for_each(at);
         self.data.iter_mut().for_each(at);
         self.foundation.iter_mut().for_each(at);
-        for seal in &mut self.seal {
+        if let Some(seal) = &mut self.seal {
             at(&mut seal.chain);
             at(&mut seal.key);
         }

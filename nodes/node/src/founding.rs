@@ -221,7 +221,7 @@ impl Pki {
 
     /// Writes what a recorder has besides: the recordings' key-encryption key and the evidence seal.
     fn node_seal(&self, node: &Node, dir: &Path) -> Result<(), FoundError> {
-        let seal = self.issue(format!("{} evidence seal", node.name), Vec::new(), Usage::Signing)?;
+        let seal = self.issue(format!("{} evidence seal", node.name), Vec::new(), Usage::Documents)?;
         let (chain, key) = seal.to_pem();
         write(&dir.join("seal.pem"), chain.as_bytes())?;
         write_secret(&dir.join("seal.key.pem"), key.as_bytes())?;

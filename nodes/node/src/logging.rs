@@ -13,7 +13,7 @@ pub(crate) fn node() {
 
 /// For a command at a terminal: only what went wrong, on standard error.
 pub(crate) fn command() {
-    let filter = EnvFilter::try_from_env("GUITAI_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("GUITAI_LOG").unwrap_or_else(|_| EnvFilter::new("warn,moq_net=off,web_transport_quinn=off"));
     let plain = fmt::layer().compact().without_time().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(filter).with(plain).init();
 }

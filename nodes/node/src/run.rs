@@ -12,7 +12,6 @@ use std::{path::PathBuf, process::ExitCode};
 use guitai_types::{Code, Role};
 use tokio::{io::AsyncReadExt as _, sync::watch};
 
-use self::error::AssembleError;
 use crate::{
     config::{ConfigError, NodeConfig},
     exit::{Failure, chain},

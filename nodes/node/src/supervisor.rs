@@ -10,7 +10,7 @@ use std::{
 
 use guitai_types::NodeName;
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::watch,
     task::JoinSet,
 };
@@ -75,17 +75,21 @@ async fn keep(
 ) -> Ended {
     let mut starts = 0;
     loop {
-        let started = tokio::time::Instant::from_std(started_now());
+        let started = now();
         let why = match spawn(&program, &dir) {
             Err(error) => error.to_string(),
             Ok(mut child) => {
-                tokio::select! {
-                    status = child.wait() => match status {
-                        Ok(status) => status.to_string(),
-                        Err(error) => error.to_string(),
-                    },
-                    _ = stop.wait_for(|stop| *stop) => {
-                        halt(child).await;
+                // Taken out, since waiting for a child closes the input it still holds.
+                let input = child.stdin.take();
+                let ended = tokio::select! {
+                    status = child.wait() => Some(status),
+                    () = asked(&mut stop) => None,
+                };
+                match ended {
+                    Some(Ok(status)) => status.to_string(),
+                    Some(Err(error)) => error.to_string(),
+                    None => {
+                        halt(child, input).await;
                         return Ended { node, why: "stopped".to_owned() };
                     }
                 }
@@ -98,16 +102,21 @@ async fn keep(
         tracing::warn!(%node, %why, "node process ended; starting it again");
         tokio::select! {
             () = tokio::time::sleep(RESTART_PAUSE) => {}
-            _ = stop.wait_for(|stop| *stop) => return Ended { node, why: "stopped".to_owned() },
+            () = asked(&mut stop) => return Ended { node, why: "stopped".to_owned() },
         }
     }
+}
+
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    // An error means that the supervisor is gone, which asks the same.
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the supervisor times its own children; nothing replays it"
 )]
-fn started_now() -> std::time::Instant {
+fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
@@ -126,8 +135,8 @@ fn spawn(program: &Path, dir: &Path) -> std::io::Result<Child> {
 }
 
 /// Closes the child's standard input, waits, and kills it only when it does not stop.
-async fn halt(mut child: Child) {
-    drop(child.stdin.take());
+async fn halt(mut child: Child, input: Option<ChildStdin>) {
+    drop(input);
     if tokio::time::timeout(STOP_MAX, child.wait()).await.is_err() {
         drop(child.kill().await);
     }

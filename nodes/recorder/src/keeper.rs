@@ -369,7 +369,7 @@ impl Keeper {
             let segments = segments(&journal);
             let vault = vault.lock().unwrap_or_else(PoisonError::into_inner);
             let signer = Signer {
-                identity: &shared.config.identity,
+                identity: &shared.config.seal,
                 root: &shared.config.root,
             };
             let node = &shared.config.name;

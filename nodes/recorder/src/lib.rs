@@ -61,8 +61,10 @@ pub struct Config {
     pub dir: PathBuf,
     /// Wraps every recording's key.
     pub kek: Kek,
-    /// Opens media keys and signs packages.
+    /// Opens media keys.
     pub identity: Identity,
+    /// Signs packages.
+    pub seal: Identity,
     /// The cluster's root certificate, DER; goes into every package.
     pub root: Vec<u8>,
 }
@@ -136,6 +138,7 @@ pub(crate) struct Shared {
 pub(crate) struct Seat {
     name: NodeName,
     identity: Identity,
+    seal: Identity,
     root: Vec<u8>,
 }
 
@@ -167,6 +170,7 @@ impl Recorder {
         let seat = Seat {
             name: config.name,
             identity: config.identity,
+            seal: config.seal,
             root: config.root,
         };
         let recorder = Self::start_with(seat, shelf, cluster, Arc::new(rooms), deps.clock);

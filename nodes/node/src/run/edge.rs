@@ -44,7 +44,14 @@ pub(crate) async fn run(
     );
     let media = doorway::serve_media(door.media.clone(), relay.clone());
     let source = door.source(&member);
-    let router = edge_router(EdgeDeps { guard, relay, verifier, clock, door: source });
+    let router = edge_router(EdgeDeps {
+        node: member.name.clone(),
+        guard,
+        relay,
+        verifier,
+        clock,
+        door: source,
+    });
     tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
     let served = guitai_api::serve(door.http, router, stopped(stop)).await;
     media.abort();

@@ -69,22 +69,18 @@ pub(crate) async fn run(
             let deps = guitai_recorder::Deps {
                 meta: meta.clone(),
                 mesh: mesh.clone(),
+                relay: relay.clone(),
                 calls: calls.clone(),
                 clock: clock.clone(),
-                entropy: entropy.clone(),
             };
             Some(start_recorder(&member, parts, deps)?)
         }
         _ => None,
     };
 
-    let desk = Arc::new(CoreDesk::new(
-        meta.clone(),
-        Arc::new(identity::signer(token)?),
-        clock.clone(),
-        entropy.clone(),
-    ));
-    let tunnels = Tunnels::new(mesh.clone(), desk);
+    let signer = Arc::new(identity::signer(token)?);
+    let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
+    let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
     let source = door.source(&member);
     register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
 
@@ -102,21 +98,18 @@ pub(crate) async fn run(
     tasks.spawn(orders::follow(meta.clone(), relay.clone(), tunnels.clone()));
     let media = relay.clone().map(|relay| doorway::serve_media(door.media.clone(), relay));
 
-    let heard_tunnels = tunnels.clone();
     let router = core_router(CoreDeps {
         member: member.clone(),
         meta: meta.clone(),
         mesh: mesh.clone(),
         relay,
         recorder: recorder.clone(),
-        signer: identity::signer(token)?,
+        signer,
         verifier,
         clock,
         entropy,
         door: source,
-        heard: Arc::new(move || {
-            heard_tunnels.up().into_iter().map(|edge| (edge, 0)).collect()
-        }),
+        tunnels: tunnels.clone(),
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
     let served = guitai_api::serve(door.http, router, stopped(stop)).await;

@@ -101,10 +101,12 @@ impl World {
 
     pub(super) fn start(&mut self) {
         let (chain, key) = self.identity.clone();
+        let seal = x509::Identity { chain: chain.clone(), key: key.clone() };
         let identity = x509::Identity { chain, key };
         let seat = Seat {
             name: name("a1-2"),
             identity,
+            seal,
             root: self.root.clone(),
         };
         let shelf = Shelf::new(self.disk.clone(), Kek::new(&[3; 16]));

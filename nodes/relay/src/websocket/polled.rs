@@ -6,10 +6,7 @@
 //! buffer has to outlive the call; a read waits in the stream's own buffer until it is asked for.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -171,8 +168,8 @@ pub(crate) struct SendStream {
     stream: Shared<qmux::SendStream>,
     write: Slot<Result<()>>,
     closed: Slot<Result<()>>,
-    /// The end is to follow the write under way.
-    finish: Arc<AtomicBool>,
+    /// The caller has said that nothing more comes.
+    finished: bool,
     /// A last write that goes on after the caller has let go of the stream.
     last: Option<AbortHandle>,
     /// Priority set while a write was under way.
@@ -185,7 +182,7 @@ impl SendStream {
             stream: Arc::new(tokio::sync::Mutex::new(stream)),
             write: Slot::default(),
             closed: Slot::default(),
-            finish: Arc::default(),
+            finished: false,
             last: None,
             priority: None,
         }
@@ -203,22 +200,22 @@ impl SendStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to write; `chunk` counts as written from now on.
+    /// Begins to write; `chunk` counts as written from now on. A write that cannot end at once goes on
+    /// by itself: a caller that has nothing more to send may never poll this half again.
     fn begin_write(&mut self, cx: &mut Context<'_>, chunk: Bytes) -> Result<()> {
         let stream = Arc::clone(&self.stream);
-        let finish = Arc::clone(&self.finish);
-        *self.write.get() = Some(Box::pin(async move {
-            let mut stream = stream.lock_owned().await;
-            stream.write_chunk(chunk).await?;
-            match finish.load(Ordering::Acquire) {
-                true => stream.finish(),
-                false => Ok(()),
-            }
-        }));
-        match self.poll_flush(cx) {
-            Poll::Ready(done) => done,
-            Poll::Pending => Ok(()),
+        *self.write.get() =
+            Some(Box::pin(async move { stream.lock_owned().await.write_chunk(chunk).await }));
+        if let Poll::Ready(done) = self.poll_flush(cx) {
+            return done;
         }
+        if let Some(write) = self.write.get().take() {
+            let going_on = tokio::spawn(write);
+            self.last = Some(going_on.abort_handle());
+            *self.write.get() =
+                Some(Box::pin(async { going_on.await.unwrap_or(Err(qmux::Error::Closed)) }));
+        }
+        Ok(())
     }
 }
 
@@ -248,10 +245,17 @@ impl poll::SendStream for SendStream {
 
     fn finish(&mut self) -> Result<()> {
         *self.closed.get() = None;
-        self.finish.store(true, Ordering::Release);
+        self.finished = true;
         match self.write.get().take() {
             // The caller may drop the stream now; what it wrote must still leave.
-            Some(write) => self.last = Some(tokio::spawn(write).abort_handle()),
+            Some(write) => {
+                let stream = Arc::clone(&self.stream);
+                let rest = async move {
+                    write.await?;
+                    stream.lock_owned().await.finish()
+                };
+                self.last = Some(tokio::spawn(rest).abort_handle());
+            }
             None => {
                 if let Ok(mut stream) = self.stream.try_lock() {
                     stream.finish()?;
@@ -285,7 +289,7 @@ impl poll::SendStream for SendStream {
             Box::pin(async move { stream.lock_owned().await.closed().await })
         });
         // qmux has no acknowledgements: once the end is sent it forgets the stream.
-        let finished = self.finish.load(Ordering::Acquire);
+        let finished = self.finished;
         closed.map(|closed| match closed {
             Err(qmux::Error::Closed) if finished => Ok(()),
             other => other,
