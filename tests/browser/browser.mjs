@@ -15,13 +15,15 @@ export const BLUE = { name: "blue", ground: "0x2040B0" };
 export async function open(directory, camera, viewport) {
   const film = path.join(directory, `${camera.name}.y4m`);
   if (!fs.existsSync(film)) {
-    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", `color=${camera.ground}:s=640x360:r=15:d=4`,
-      "-vf", "drawbox=x='mod(t*160\\,560)':y=140:w=80:h=80:color=white:t=fill", "-pix_fmt", "yuv420p", "-y", film]);
+    execFileSync("ffmpeg", ["-v", "error",
+      "-f", "lavfi", "-i", `color=${camera.ground}:s=640x360:r=15:d=4`,
+      "-f", "lavfi", "-i", "color=white:s=80x80:r=15:d=4",
+      "-filter_complex", "overlay=x=mod(t*160\\,560):y=140:shortest=1", "-pix_fmt", "yuv420p", "-y", film]);
   }
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+      "--disable-component-update", "--disable-dev-shm-usage", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
       "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
       `--use-file-for-fake-video-capture=${film}`],
   });

@@ -170,7 +170,11 @@ fn words(report: &Report, lang: Language) -> String {
         fact(
             "未完成的必做步骤",
             "required steps missing",
-            facts.steps_missing.join(", "),
+            if facts.steps_missing.is_empty() {
+                "–".to_owned()
+            } else {
+                facts.steps_missing.join(", ")
+            },
         );
         fact("默克尔根", "Merkle root", facts.root.to_string());
         fact(
@@ -260,7 +264,7 @@ length                  8000 ms
 tracks                  4
 files                   30 (512000 B)
 declared gaps           0
-required steps missing
+required steps missing  –
 Merkle root             cdcdcdcd
 root fingerprint        abababab
 note: no --root was given; compare the root fingerprint above with its owner
@@ -287,7 +291,7 @@ verified
 轨道              4
 文件              30 (512000 B)
 声明的缺口        0
-未完成的必做步骤
+未完成的必做步骤  –
 默克尔根          cdcdcdcd
 根证书指纹        abababab
 注意:未用 --root 指定信任的根证书,请当面核对上面的根证书指纹

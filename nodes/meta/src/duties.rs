@@ -1,9 +1,15 @@
-//! What the leader does besides agreeing: lets time pass, and hands leadership home.
+//! What the leader does besides agreeing: lets time pass, speaks for recorders that are gone, and hands
+//! leadership home.
 
 use std::time::Duration;
 
 use guitai_host::random_id;
-use guitai_types::{NodeId, RequestId, command::Command};
+use guitai_meta_core::State;
+use guitai_types::{
+    NodeId, NodeName, RequestId, SessionId,
+    command::{Command, RecordingReport},
+    record::RecordingState,
+};
 use openraft::{ServerState, async_runtime::WatchReceiver as _};
 use tokio::sync::watch;
 
@@ -26,6 +32,14 @@ const HAND_OVER_BEHIND_MAX: u64 = 64;
 /// ...and was heard of within this, in milliseconds.
 const HAND_OVER_HEARD_MS: u64 = 1_000;
 
+/// A recorder that was not heard of for this long, in milliseconds, is gone: both pages show within two
+/// seconds that nothing is recorded.
+const RECORDER_SILENT_MS: u64 = 1_500;
+/// How long a new leader waits for every node to be heard of, in milliseconds.
+const ROLL_CALL_MS: u64 = 3_000;
+/// Recordings declared lost in one look; the rest waits for the next.
+const LOST_PER_LOOK_MAX: usize = 64;
+
 /// Runs until the node stops.
 pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
     let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
@@ -41,6 +55,9 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             if meta.now() >= term.ticks_from {
                 tick(&meta).await;
             }
+            if meta.now() >= term.roll_called_at {
+                speak_for_the_gone(&meta).await;
+            }
             if meta.now() >= term.hands_over_from {
                 term.hands_over_from = meta.now() + Duration::from_millis(HAND_OVER_AFTER_MS);
                 hand_over(&meta).await;
@@ -54,6 +71,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
 struct Term {
     number: u64,
     ticks_from: Duration,
+    roll_called_at: Duration,
     hands_over_from: Duration,
 }
 
@@ -68,6 +86,7 @@ impl Term {
         Self {
             number,
             ticks_from: now + Duration::from_millis(mercy_ms),
+            roll_called_at: now + Duration::from_millis(ROLL_CALL_MS),
             hands_over_from: now + Duration::from_millis(HAND_OVER_AFTER_MS),
         }
     }
@@ -89,6 +108,56 @@ async fn tick(meta: &Meta) {
         // If it does not come through, the next look proposes another.
         meta.propose_here(request, &Command::Tick).await;
     }
+}
+
+/// A recorder that died cannot say so; the leader says it in its name. When it is back it reports anew.
+async fn speak_for_the_gone(meta: &Meta) {
+    let status = RaftStatus::of(meta);
+    let lost = meta.peek(|state| recordings_of_the_gone(state, &status, meta.id()));
+    for (session, node) in lost {
+        tracing::warn!(%session, %node, "the recorder of a running call is gone");
+        let report = RecordingReport::Lost {
+            cause: "recorder-gone".to_owned(),
+        };
+        let command = Command::ReportRecording {
+            session,
+            node,
+            report,
+        };
+        let request = random_id(meta.entropy(), RequestId::from_random);
+        meta.propose_here(request, &command).await;
+    }
+}
+
+/// Running calls that count as recorded, or as about to be, by a node that is silent.
+fn recordings_of_the_gone(
+    state: &State,
+    status: &RaftStatus,
+    me: NodeId,
+) -> Vec<(SessionId, NodeName)> {
+    let is_gone = |node: &NodeName| {
+        let id = state
+            .member(node)
+            .map(|member| member.id)
+            .filter(|id| *id != me);
+        id.is_some_and(|id| {
+            status
+                .heard_ms
+                .get(&id)
+                .is_none_or(|heard_ms| *heard_ms > RECORDER_SILENT_MS)
+        })
+    };
+    let recorded = state.sessions_running().filter(|session| {
+        matches!(
+            session.recording,
+            RecordingState::Starting | RecordingState::Running { .. }
+        )
+    });
+    recorded
+        .filter_map(|session| Some((session.id.clone(), session.recorders.first()?.clone())))
+        .filter(|(_, node)| is_gone(node))
+        .take(LOST_PER_LOOK_MAX)
+        .collect()
 }
 
 async fn hand_over(meta: &Meta) {

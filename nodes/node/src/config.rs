@@ -96,16 +96,21 @@ pub(crate) enum ConfigError {
 impl NodeConfig {
     /// Reads and checks a configuration; binds nothing.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source: Box::new(source),
         })?;
+        config.check().map_err(|why| ConfigError::Rule {
+            path: path.to_owned(),
+            why,
+        })?;
         config
-            .check()
-            .map_err(|why| ConfigError::Rule { path: path.to_owned(), why })?;
-        config.files.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+            .files
+            .resolve(path.parent().unwrap_or_else(|| Path::new(".")));
         Ok(config)
     }
 

@@ -45,9 +45,11 @@ pub(crate) fn read_profile(path: Option<&Path>) -> Result<(Profile, String), Fai
             (text, path.display().to_string())
         }
     };
-    let profile: Profile =
-        toml::from_str(&text).map_err(|error| bad(format!("{name}: {}", error.to_string().trim())))?;
-    profile.check().map_err(|error| bad(format!("{name}: {error}")))?;
+    let profile: Profile = toml::from_str(&text)
+        .map_err(|error| bad(format!("{name}: {}", error.to_string().trim())))?;
+    profile
+        .check()
+        .map_err(|error| bad(format!("{name}: {error}")))?;
     Ok((profile, text))
 }
 
@@ -64,12 +66,19 @@ impl Deployment {
         let logins_and_lock = if data.join(CLUSTER_FILE).is_file() {
             let (old, _) = read_profile(Some(&data.join("profile.toml")))?;
             if old != profile {
-                return Err(foreign(data, "was founded with another profile (see its profile.toml)"));
+                return Err(foreign(
+                    data,
+                    "was founded with another profile (see its profile.toml)",
+                ));
             }
             let lock = lock(data)?;
             free(&profile)?;
             let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
-            (serde_json::from_str(&text).map_err(|error| internal(&error))?, lock, true)
+            (
+                serde_json::from_str(&text).map_err(|error| internal(&error))?,
+                lock,
+                true,
+            )
         } else {
             if data.exists() && !is_empty(data)? {
                 return Err(foreign(data, "is not empty and holds no deployment"));
@@ -79,7 +88,13 @@ impl Deployment {
             (logins, lock, false)
         };
         let (logins, lock, resumed) = logins_and_lock;
-        Ok(Self { data: data.to_owned(), profile, logins, resumed, _lock: lock })
+        Ok(Self {
+            data: data.to_owned(),
+            profile,
+            logins,
+            resumed,
+            _lock: lock,
+        })
     }
 
     /// HTTP addresses of the edges' doors.
@@ -125,17 +140,28 @@ fn found(
 }
 
 fn urls(profile: &Profile, role: Role) -> Vec<url::Url> {
-    let nodes = profile.nodes.iter().filter(|node| node.roles.contains(&role));
-    nodes.filter_map(|node| format!("http://{}", node.door).parse().ok()).collect()
+    let nodes = profile
+        .nodes
+        .iter()
+        .filter(|node| node.roles.contains(&role));
+    nodes
+        .filter_map(|node| format!("http://{}", node.door).parse().ok())
+        .collect()
 }
 
 fn lock(data: &Path) -> Result<File, Failure> {
     let path = data.join("lock");
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
     let file = file.map_err(|error| internal(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(foreign(data, "is used by a running guitai up")),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(foreign(data, "is used by a running guitai up"))
+        }
         Err(std::fs::TryLockError::Error(error)) => Err(internal(&error)),
     }
 }

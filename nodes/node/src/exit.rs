@@ -30,7 +30,10 @@ impl Failure {
             Code::ForeignData => FOREIGN_DATA,
             _ => FAILED,
         };
-        Self { code: exit, problem: Problem::new(code, detail) }
+        Self {
+            code: exit,
+            problem: Problem::new(code, detail),
+        }
     }
 
     /// A failure from an error and all its sources, said once.

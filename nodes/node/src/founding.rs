@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config::{Files, NodeConfig, SealFiles};
 use guitai_cli::{Account, LoginFile};
 use guitai_crypto::{
     random, sealed, sm2,
@@ -18,7 +19,6 @@ use guitai_types::{
     profile::{Node, Profile, StaffSeed},
     record::Staff,
 };
-use crate::config::{Files, NodeConfig, SealFiles};
 
 /// Root certificate: a laboratory root; a bank's own CA replaces it.
 const ROOT_DAYS: u32 = 3650;
@@ -92,17 +92,32 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
     for member in &members {
         let dir = data.join(member.name.as_str());
         if founder == Some(member.id) {
-            write_secret(&dir.join("foundation.json"), &serde_json::to_vec(&foundation)?)?;
+            write_secret(
+                &dir.join("foundation.json"),
+                &serde_json::to_vec(&foundation)?,
+            )?;
         }
-        let config = node_config(profile, &cluster, member, &members, founder == Some(member.id));
+        let config = node_config(
+            profile,
+            &cluster,
+            member,
+            &members,
+            founder == Some(member.id),
+        );
         write(&dir.join("node.toml"), toml::to_string(&config)?.as_bytes())?;
     }
-    Ok(Founded { logins: LoginFile { accounts } })
+    Ok(Founded {
+        logins: LoginFile { accounts },
+    })
 }
 
 /// The voter with the lowest id founds the cluster.
 fn founder(members: &[Member]) -> Option<guitai_types::NodeId> {
-    members.iter().filter(|m| m.voice == Voice::Voter).map(|m| m.id).min()
+    members
+        .iter()
+        .filter(|m| m.voice == Voice::Voter)
+        .map(|m| m.id)
+        .min()
 }
 
 fn member(node: &Node, key: &sm2::PublicKey) -> Member {
@@ -129,7 +144,10 @@ fn node_config(
     let edge = member.zone == Zone::Dmz;
     let recorder = member.has(Role::Recorder);
     let others = members.iter().filter(|other| other.id != member.id);
-    let centre = profile.centres.iter().find(|centre| centre.id == member.centre);
+    let centre = profile
+        .centres
+        .iter()
+        .find(|centre| centre.id == member.centre);
     let city = centre.and_then(|centre| profile.cities.iter().find(|city| city.id == centre.city));
     // A checked profile declares every centre it names and every centre's city.
     let (Some(centre), Some(city)) = (centre, city) else {
@@ -143,7 +161,11 @@ fn node_config(
         centre: centre.clone(),
         city: city.clone(),
         raft: profile.raft.clone(),
-        peers: if edge { Vec::new() } else { others.cloned().collect() },
+        peers: if edge {
+            Vec::new()
+        } else {
+            others.cloned().collect()
+        },
         files: Files {
             root: file("root.pem"),
             identity: file("identity.pem"),
@@ -151,8 +173,10 @@ fn node_config(
             token_public: file("token.pub"),
             token_secret: (!edge).then(|| file("token.key.pem")),
             kek: recorder.then(|| file("kek.bin")),
-            seal: recorder
-                .then(|| SealFiles { chain: file("seal.pem"), key: file("seal.key.pem") }),
+            seal: recorder.then(|| SealFiles {
+                chain: file("seal.pem"),
+                key: file("seal.key.pem"),
+            }),
             data: (!edge).then(|| file("data")),
             foundation: founds.then(|| file("foundation.json")),
         },
@@ -173,8 +197,13 @@ impl Pki {
         let dir = data.join("pki");
         make_dir(&dir)?;
         let name = format!("Guitai {cluster} root");
-        let authority = Authority::create(&name, cluster.as_str(), ROOT_DAYS, now_unix)
-            .map_err(|source| FoundError::Issue { name: "root".to_owned(), source })?;
+        let authority =
+            Authority::create(&name, cluster.as_str(), ROOT_DAYS, now_unix).map_err(|source| {
+                FoundError::Issue {
+                    name: "root".to_owned(),
+                    source,
+                }
+            })?;
         let (certificate, key) = authority.to_pem();
         write(&dir.join("root.pem"), certificate.as_bytes())?;
         write_secret(&dir.join("root.key.pem"), key.as_bytes())?;
@@ -200,7 +229,10 @@ impl Pki {
             .authority
             .issue(&subject, &key.public(), usage, LEAF_DAYS, self.now_unix)
             .map_err(|source| FoundError::Issue { name, source })?;
-        Ok(Identity { chain: vec![leaf, self.authority.certificate_der().to_vec()], key })
+        Ok(Identity {
+            chain: vec![leaf, self.authority.certificate_der().to_vec()],
+            key,
+        })
     }
 
     /// Writes what every node has: root, own identity, token keys as its zone allows.
@@ -214,20 +246,26 @@ impl Pki {
         let public = Hex(self.token.public().to_point().to_vec()).to_string();
         write(&dir.join("token.pub"), public.as_bytes())?;
         if node.zone == Zone::Inner {
-            write_secret(&dir.join("token.key.pem"), self.token.to_pkcs8_pem().as_bytes())?;
+            write_secret(
+                &dir.join("token.key.pem"),
+                self.token.to_pkcs8_pem().as_bytes(),
+            )?;
         }
         Ok(identity.key.public())
     }
 
     /// Writes what a recorder has besides: the recordings' key-encryption key and the evidence seal.
     fn node_seal(&self, node: &Node, dir: &Path) -> Result<(), FoundError> {
-        let seal = self.issue(format!("{} evidence seal", node.name), Vec::new(), Usage::Documents)?;
+        // The verifier asks that the signer is the recorder that the manifest names.
+        let seal = self.issue(node.name.to_string(), Vec::new(), Usage::Documents)?;
         let (chain, key) = seal.to_pem();
         write(&dir.join("seal.pem"), chain.as_bytes())?;
         write_secret(&dir.join("seal.key.pem"), key.as_bytes())?;
         let path = dir.join("kek.bin");
-        let kek = std::fs::read(&self.kek_file)
-            .map_err(|source| FoundError::Write { path: self.kek_file.clone(), source })?;
+        let kek = std::fs::read(&self.kek_file).map_err(|source| FoundError::Write {
+            path: self.kek_file.clone(),
+            source,
+        })?;
         write_secret(&path, &kek)
     }
 }
@@ -243,7 +281,10 @@ fn staff_account(seed: &StaffSeed) -> Result<(Account, Staff), FoundError> {
         duties: seed.duties.clone(),
     };
     let account = Staff {
-        id: guitai_types::StaffRef { institution: seed.institution.clone(), name: seed.name.clone() },
+        id: guitai_types::StaffRef {
+            institution: seed.institution.clone(),
+            name: seed.name.clone(),
+        },
         display: seed.display.clone(),
         number: seed.number.clone(),
         branch: seed.branch.clone(),
@@ -259,7 +300,9 @@ fn staff_account(seed: &StaffSeed) -> Result<(Account, Staff), FoundError> {
 fn draw_password() -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let drawn = random::array::<12>();
-    let letters = drawn.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])); // % 32 < 32
+    let letters = drawn
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)])); // % 32 < 32
     let mut password = String::new();
     for (index, letter) in letters.enumerate() {
         if index > 0 && index % 4 == 0 {
@@ -275,7 +318,10 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), FoundError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| FoundError::Write { path: path.to_owned(), source })
+        .map_err(|source| FoundError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), FoundError> {
@@ -297,5 +343,8 @@ fn write_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FoundError> {
             io::Write::write_all(&mut file, bytes)?;
             file.sync_all()
         });
-    result.map_err(|source| FoundError::Write { path: path.to_owned(), source })
+    result.map_err(|source| FoundError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }

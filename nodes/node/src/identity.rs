@@ -71,10 +71,15 @@ pub(crate) fn kek(path: &Path) -> Result<sealed::Kek, IdentityError> {
 }
 
 fn read(path: &Path) -> Result<String, IdentityError> {
-    std::fs::read_to_string(path)
-        .map_err(|source| IdentityError::Read { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn format(path: &Path, error: &dyn std::error::Error) -> IdentityError {
-    IdentityError::Format { path: path.to_owned(), why: error.to_string() }
+    IdentityError::Format {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
 }

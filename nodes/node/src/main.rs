@@ -39,11 +39,15 @@ async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Up(arguments) => {
             logging::command();
-            up::up(arguments).await.unwrap_or_else(|failure| failure.report())
+            up::up(arguments)
+                .await
+                .unwrap_or_else(|failure| failure.report())
         }
         Command::Run(arguments) => {
             logging::node();
-            run::run(arguments).await.unwrap_or_else(|failure| failure.report())
+            run::run(arguments)
+                .await
+                .unwrap_or_else(|failure| failure.report())
         }
         Command::Client(command) => {
             logging::command();

@@ -13,7 +13,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Waits until every door answers, telling `progress` how many do.
 pub(crate) async fn wait(edges: &[Url], cores: &[Url], mut progress: impl FnMut(usize, usize)) {
-    let http = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build();
+    let http = reqwest::Client::builder()
+        .timeout(ANSWER_MAX)
+        .no_proxy()
+        .build();
     let Ok(http) = http else { return };
     let total = edges.len() + cores.len();
     let mut ready = 0;
@@ -37,12 +40,21 @@ async fn until<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
 }
 
 async fn answers(http: &reqwest::Client, door: &Url, path: &str) -> bool {
-    let Ok(url) = door.join(path) else { return false };
+    let Ok(url) = door.join(path) else {
+        return false;
+    };
     matches!(http.get(url).send().await, Ok(answer) if answer.status().is_success())
 }
 
 async fn serves(http: &reqwest::Client, edge: &Url) -> bool {
-    let Ok(url) = edge.join("/api/v1/catalogue") else { return false };
-    let Ok(answer) = http.get(url).send().await else { return false };
-    answer.json::<Catalogue>().await.is_ok_and(|catalogue| !catalogue.institutions.is_empty())
+    let Ok(url) = edge.join("/api/v1/catalogue") else {
+        return false;
+    };
+    let Ok(answer) = http.get(url).send().await else {
+        return false;
+    };
+    answer
+        .json::<Catalogue>()
+        .await
+        .is_ok_and(|catalogue| !catalogue.institutions.is_empty())
 }

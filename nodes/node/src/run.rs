@@ -68,7 +68,9 @@ fn stop_signal(supervised: bool) -> watch::Receiver<bool> {
 
 async fn asked(supervised: bool) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         // In a terminal Ctrl-C reaches the whole group; a supervised node waits for its supervisor.

@@ -44,7 +44,12 @@ impl Supervisor {
         let mut children = JoinSet::new();
         for node in nodes {
             let dir = data.join(node.as_str());
-            children.spawn(keep(program.to_owned(), dir, node.clone(), stop.subscribe()));
+            children.spawn(keep(
+                program.to_owned(),
+                dir,
+                node.clone(),
+                stop.subscribe(),
+            ));
         }
         Self { stop, children }
     }
@@ -90,12 +95,19 @@ async fn keep(
                     Some(Err(error)) => error.to_string(),
                     None => {
                         halt(child, input).await;
-                        return Ended { node, why: "stopped".to_owned() };
+                        return Ended {
+                            node,
+                            why: "stopped".to_owned(),
+                        };
                     }
                 }
             }
         };
-        starts = if started.elapsed() > STEADY { 1 } else { starts + 1 };
+        starts = if started.elapsed() > STEADY {
+            1
+        } else {
+            starts + 1
+        };
         if starts >= STARTS_MAX {
             return Ended { node, why };
         }
@@ -121,7 +133,10 @@ fn now() -> std::time::Instant {
 }
 
 fn spawn(program: &Path, dir: &Path) -> std::io::Result<Child> {
-    let log = File::options().create(true).append(true).open(dir.join("node.log"))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("node.log"))?;
     Command::new(program)
         .arg("run")
         .arg("--supervised")

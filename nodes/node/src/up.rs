@@ -46,9 +46,14 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
     let now_unix = SystemClock::new().wall().0 / 1000;
     let profile = arguments.profile.as_deref();
     let deployment = Deployment::open(&arguments.data, profile, now_unix, ports::all_free)?;
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::from_error(Code::Internal, &error))?;
-    let nodes: Vec<_> = deployment.profile.nodes.iter().map(|node| node.name.clone()).collect();
+    let program =
+        std::env::current_exe().map_err(|error| Failure::from_error(Code::Internal, &error))?;
+    let nodes: Vec<_> = deployment
+        .profile
+        .nodes
+        .iter()
+        .map(|node| node.name.clone())
+        .collect();
     let mut supervisor = Supervisor::start(&program, &deployment.data, &nodes);
 
     let outcome = tokio::select! {
@@ -73,7 +78,9 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 async fn serve(arguments: &Arguments, deployment: &Deployment) -> Result<ExitCode, Failure> {
     let (edges, cores) = (deployment.edges(), deployment.cores());
-    let wait = ready::wait(&edges, &cores, |ready, total| progress(arguments.json, ready, total));
+    let wait = ready::wait(&edges, &cores, |ready, total| {
+        progress(arguments.json, ready, total)
+    });
     if tokio::time::timeout(READY_MAX, wait).await.is_err() {
         return Err(Failure::new(
             Code::NoLeader,
@@ -92,10 +99,17 @@ async fn serve(arguments: &Arguments, deployment: &Deployment) -> Result<ExitCod
         calls: 1,
         keep_package: arguments.keep_package.clone(),
         data: deployment.data.clone(),
-        output: guitai_cli::Output { json: arguments.json, lang: None },
+        output: guitai_cli::Output {
+            json: arguments.json,
+            lang: None,
+        },
     };
     let code = guitai_cli::run(guitai_cli::Command::Demo(demo)).await;
-    Ok(if code == ExitCode::SUCCESS { code } else { ExitCode::from(NOT_VERIFIED) })
+    Ok(if code == ExitCode::SUCCESS {
+        code
+    } else {
+        ExitCode::from(NOT_VERIFIED)
+    })
 }
 
 /// One line that counts up on a terminal; nothing into a pipe.
@@ -111,12 +125,21 @@ fn progress(json: bool, ready: usize, total: usize) {
 }
 
 fn announce(arguments: &Arguments, deployment: &Deployment) {
-    let out = if arguments.json { in_json(deployment) } else { in_words(deployment) };
+    let out = if arguments.json {
+        in_json(deployment)
+    } else {
+        in_words(deployment)
+    };
     println!("{out}");
 }
 
 fn in_json(deployment: &Deployment) -> String {
-    let nodes: Vec<_> = deployment.profile.nodes.iter().map(|node| json!(node)).collect();
+    let nodes: Vec<_> = deployment
+        .profile
+        .nodes
+        .iter()
+        .map(|node| json!(node))
+        .collect();
     json!({
         "ready": true,
         "resumed": deployment.resumed,
@@ -135,8 +158,16 @@ fn in_words(deployment: &Deployment) -> String {
         text.push_str(&words);
         text.push('\n');
     };
-    let how = if deployment.resumed { "已恢复 / resumed" } else { "已建立 / founded" };
-    line(format!("柜台 Guitai {} · {how} · {}", env!("CARGO_PKG_VERSION"), deployment.profile.name));
+    let how = if deployment.resumed {
+        "已恢复 / resumed"
+    } else {
+        "已建立 / founded"
+    };
+    line(format!(
+        "柜台 Guitai {} · {how} · {}",
+        env!("CARGO_PKG_VERSION"),
+        deployment.profile.name
+    ));
     line(String::new());
     line(format!(
         "  {:<9} {:<5} {:<6} {:<15} {:<9} {:<16} 浏览器入口 door",
@@ -169,7 +200,11 @@ fn in_words(deployment: &Deployment) -> String {
     }
     line(String::new());
     for account in &deployment.logins.accounts {
-        let page = if account.duties.contains(&Duty::Agent) { "坐席 agent" } else { "控制台 console" };
+        let page = if account.duties.contains(&Duty::Agent) {
+            "坐席 agent"
+        } else {
+            "控制台 console"
+        };
         line(format!(
             "  登录 login      {}  {}  {}   ({page})",
             account.institution, account.name, account.password

@@ -195,31 +195,62 @@ impl Profile {
 
     fn check_places(&self) -> Result<(), ProfileError> {
         unique("city", self.cities.iter().map(|city| city.id.to_string()))?;
-        unique("centre", self.centres.iter().map(|centre| centre.id.to_string()))?;
+        unique(
+            "centre",
+            self.centres.iter().map(|centre| centre.id.to_string()),
+        )?;
         for centre in &self.centres {
-            known("city", &centre.id, &centre.city, self.cities.iter().map(|city| &city.id))?;
+            known(
+                "city",
+                &centre.id,
+                &centre.city,
+                self.cities.iter().map(|city| &city.id),
+            )?;
         }
         for node in &self.nodes {
-            known("centre", &node.name, &node.centre, self.centres.iter().map(|c| &c.id))?;
+            known(
+                "centre",
+                &node.name,
+                &node.centre,
+                self.centres.iter().map(|c| &c.id),
+            )?;
         }
         for centre in &self.raft.reluctant {
-            known("centre", &"raft.reluctant", centre, self.centres.iter().map(|c| &c.id))?;
+            known(
+                "centre",
+                &"raft.reluctant",
+                centre,
+                self.centres.iter().map(|c| &c.id),
+            )?;
         }
         unique("node id", self.nodes.iter().map(|node| node.id.to_string()))?;
-        unique("node name", self.nodes.iter().map(|node| node.name.to_string()))?;
-        unique("UDP address", self.nodes.iter().flat_map(|n| [n.mesh.to_string(), n.door.to_string()]))
+        unique(
+            "node name",
+            self.nodes.iter().map(|node| node.name.to_string()),
+        )?;
+        unique(
+            "UDP address",
+            self.nodes
+                .iter()
+                .flat_map(|n| [n.mesh.to_string(), n.door.to_string()]),
+        )
     }
 
     fn check_whole(&self) -> Result<(), ProfileError> {
         limit("nodes", self.nodes.len(), MEMBERS_MAX)?;
         let count = |wanted: fn(&Node) -> bool| self.nodes.iter().filter(|n| wanted(n)).count();
         if count(|node| node.voice == Voice::Voter) % 2 == 0 {
-            return Err(ProfileError::Whole("the number of voters must be odd, and at least 1"));
+            return Err(ProfileError::Whole(
+                "the number of voters must be odd, and at least 1",
+            ));
         }
         let needed = [
             (Role::Edge, "there is no edge: customers have no way in"),
             (Role::Relay, "there is no inner relay: media has no way in"),
-            (Role::Recorder, "there is no recorder: no business step could ever start"),
+            (
+                Role::Recorder,
+                "there is no recorder: no business step could ever start",
+            ),
         ];
         for (role, why) in needed {
             if !self.nodes.iter().any(|node| node.roles.contains(&role)) {
@@ -243,20 +274,43 @@ impl Profile {
     }
 
     fn check_people(&self) -> Result<(), ProfileError> {
-        unique("institution", self.institutions.iter().map(|i| i.id.to_string()))?;
+        unique(
+            "institution",
+            self.institutions.iter().map(|i| i.id.to_string()),
+        )?;
         if self.institutions.is_empty() {
             return Err(ProfileError::Whole("there is no institution to serve"));
         }
         for institution in &self.institutions {
-            unique("queue", institution.queues.iter().map(|queue| queue.id.to_string()))?;
+            unique(
+                "queue",
+                institution.queues.iter().map(|queue| queue.id.to_string()),
+            )?;
         }
-        unique("staff account", self.staff.iter().map(|s| format!("{}/{}", s.institution, s.name)))?;
+        unique(
+            "staff account",
+            self.staff
+                .iter()
+                .map(|s| format!("{}/{}", s.institution, s.name)),
+        )?;
         for staff in &self.staff {
             let institutions = self.institutions.iter().map(|i| &i.id);
             known("institution", &staff.name, &staff.institution, institutions)?;
-            let branches = self.institutions.iter().filter(|i| i.id == staff.institution);
-            known("branch", &staff.name, &staff.branch, branches.flat_map(|i| &i.branches).map(|b| &b.id))?;
-            limit("characters in a display name", staff.display.chars().count(), NAME_CHARS_MAX)?;
+            let branches = self
+                .institutions
+                .iter()
+                .filter(|i| i.id == staff.institution);
+            known(
+                "branch",
+                &staff.name,
+                &staff.branch,
+                branches.flat_map(|i| &i.branches).map(|b| &b.id),
+            )?;
+            limit(
+                "characters in a display name",
+                staff.display.chars().count(),
+                NAME_CHARS_MAX,
+            )?;
         }
         Ok(())
     }
@@ -279,7 +333,10 @@ fn check_node(node: &Node) -> Result<(), ProfileError> {
         }
         _ => return Ok(()),
     };
-    Err(ProfileError::Node { node: node.name.clone(), why })
+    Err(ProfileError::Node {
+        node: node.name.clone(),
+        why,
+    })
 }
 
 fn unique(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), ProfileError> {
@@ -301,9 +358,17 @@ fn known<'a, T: PartialEq + std::fmt::Display + 'a>(
     if declared.any(|one| one == value) {
         return Ok(());
     }
-    Err(ProfileError::Unknown { owner: owner.to_string(), what, value: value.to_string() })
+    Err(ProfileError::Unknown {
+        owner: owner.to_string(),
+        what,
+        value: value.to_string(),
+    })
 }
 
 const fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), ProfileError> {
-    if found <= limit { Ok(()) } else { Err(ProfileError::Limit { what, found, limit }) }
+    if found <= limit {
+        Ok(())
+    } else {
+        Err(ProfileError::Limit { what, found, limit })
+    }
 }

@@ -352,7 +352,7 @@ pub struct Session {
     pub agent_display: String,
     /// Edge of the customer.
     pub edge: NodeName,
-    /// Recorders, first is primary.
+    /// Recorders; the first one reports. One in this release.
     pub recorders: Vec<NodeName>,
     /// Cluster epoch it was started in.
     pub epoch: Epoch,

@@ -74,22 +74,36 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
     });
     assert_eq!(lost["id"], session["id"]);
     assert_eq!(lost["recording"]["cause"], "disk-full");
-    let closed = disks.iter().map(|disk| bytes_in(&disk.0, &fillers)).sum::<u64>();
+    let closed = disks
+        .iter()
+        .map(|disk| bytes_in(&disk.0, &fillers))
+        .sum::<u64>();
     assert!(closed > 10_000, "closed segments stay: {closed} bytes");
     let status = call.wait().expect("guitai demo ends");
-    assert!(!status.success(), "a call that was not recorded is not verified");
+    assert!(
+        !status.success(),
+        "a call that was not recorded is not verified"
+    );
 
     for filler in &fillers {
         drop(fs::remove_file(filler));
     }
     let output = deployment.run(&["demo", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn session_with(deployment: &Deployment, state: &str) -> Option<Value> {
     let sessions = deployment.json(&["sessions"]);
-    let list = sessions.as_array().or_else(|| sessions["sessions"].as_array())?;
-    list.iter().find(|session| session["recording"]["state"] == state).cloned()
+    let list = sessions
+        .as_array()
+        .or_else(|| sessions["sessions"].as_array())?;
+    list.iter()
+        .find(|session| session["recording"]["state"] == state)
+        .cloned()
 }
 
 fn bytes_in(dir: &Path, but: &[PathBuf]) -> u64 {
@@ -98,7 +112,11 @@ fn bytes_in(dir: &Path, but: &[PathBuf]) -> u64 {
         .map(|entry| entry.path())
         .filter(|path| !but.contains(path))
         .map(|path| {
-            if path.is_dir() { bytes_in(&path, but) } else { path.metadata().map_or(0, |m| m.len()) }
+            if path.is_dir() {
+                bytes_in(&path, but)
+            } else {
+                path.metadata().map_or(0, |m| m.len())
+            }
         })
         .sum()
 }

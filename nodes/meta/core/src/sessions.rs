@@ -21,14 +21,15 @@ use crate::{
 };
 
 impl Turn<'_> {
-    /// Primary: a recorder in the edge's centre, else the one with the lowest id; backup: the next.
+    /// The recorder in the edge's centre, else the one with the lowest id. One in this release; the list
+    /// is where a second one joins.
     pub(crate) fn choose_recorders(&self, edge: &NodeName) -> Vec<NodeName> {
         let centre = self.state.member(edge).map(|member| &member.centre);
         let mut recorders: Vec<_> = self.state.recorders().collect();
         recorders.sort_by_key(|member| (Some(&member.centre) != centre, member.id));
         recorders
             .into_iter()
-            .take(2)
+            .take(1)
             .map(|member| member.name.clone())
             .collect()
     }

@@ -19,7 +19,10 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// Binds both.
-    pub(crate) async fn bind(member: &Member, clock: Arc<dyn Clock>) -> Result<Self, AssembleError> {
+    pub(crate) async fn bind(
+        member: &Member,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AssembleError> {
         let addr = member.door;
         let http = TcpListener::bind(addr)
             .await

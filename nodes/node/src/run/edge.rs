@@ -29,8 +29,11 @@ pub(crate) async fn run(
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
     let door = doorway::Sockets::bind(&member, clock.clone()).await?;
 
-    let relay_config =
-        Config { name: member.name.clone(), zone: member.zone, limits: Limits::default() };
+    let relay_config = Config {
+        name: member.name.clone(),
+        zone: member.zone,
+        limits: Limits::default(),
+    };
     let relay = Relay::new(relay_config, verifier.clone(), clock.clone());
     let guard = Guard::new(Arc::new(Orders(relay.clone())), clock.clone());
     relay.register(&mesh);

@@ -21,13 +21,30 @@ pub(crate) async fn run(
     config: NodeConfig,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
-    let NodeConfig { member, files, cluster, peers, raft, .. } = config;
+    let NodeConfig {
+        member,
+        files,
+        cluster,
+        peers,
+        raft,
+        ..
+    } = config;
     let roots = identity::roots(&files)?;
     let own = identity::own(&files)?;
     let verifier = identity::verifier(&files)?;
-    let token = files.token_secret.as_deref().ok_or(AssembleError::Missing("token_secret"))?;
-    let data = files.data.as_deref().ok_or(AssembleError::Missing("data"))?;
-    let foundation = files.foundation.as_deref().map(read_foundation).transpose()?;
+    let token = files
+        .token_secret
+        .as_deref()
+        .ok_or(AssembleError::Missing("token_secret"))?;
+    let data = files
+        .data
+        .as_deref()
+        .ok_or(AssembleError::Missing("data"))?;
+    let foundation = files
+        .foundation
+        .as_deref()
+        .map(read_foundation)
+        .transpose()?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -42,16 +59,23 @@ pub(crate) async fn run(
     // Everything is bound; from here on things are served.
     let calls = Calls::new();
     calls.attach(&mesh);
-    let mut meta_config =
-        guitai_meta::Config::new(member.clone(), peers.clone(), dir.disk(), Arc::new(view.view));
+    let mut meta_config = guitai_meta::Config::new(
+        member.clone(),
+        peers.clone(),
+        dir.disk(),
+        Arc::new(view.view),
+    );
     meta_config.timing = timing(&raft, &member);
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
-    let meta =
-        Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
+    let meta = Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
 
     let relay = member.has(Role::Relay).then(|| {
         let (name, zone) = (member.name.clone(), member.zone);
-        let config = guitai_relay::Config { name, zone, limits: Limits::default() };
+        let config = guitai_relay::Config {
+            name,
+            zone,
+            limits: Limits::default(),
+        };
         Relay::new(config, verifier.clone(), clock.clone())
     });
     if let Some(relay) = &relay {
@@ -62,7 +86,10 @@ pub(crate) async fn run(
             let parts = RecorderParts {
                 dir: &data.join("recordings"),
                 kek: identity::kek(kek)?,
-                own: Identity { chain: own.chain.clone(), key: own.key.clone() },
+                own: Identity {
+                    chain: own.chain.clone(),
+                    key: own.key.clone(),
+                },
                 seal: identity::seal(seal)?,
                 root: roots.first().cloned().unwrap_or_default(),
             };
@@ -96,7 +123,9 @@ pub(crate) async fn run(
         tunnels.clone(),
     ));
     tasks.spawn(orders::follow(meta.clone(), relay.clone(), tunnels.clone()));
-    let media = relay.clone().map(|relay| doorway::serve_media(door.media.clone(), relay));
+    let media = relay
+        .clone()
+        .map(|relay| doorway::serve_media(door.media.clone(), relay));
 
     let router = core_router(CoreDeps {
         member: member.clone(),
@@ -178,13 +207,20 @@ fn timing(raft: &Raft, member: &Member) -> Timing {
     } else {
         (raft.election_min_ms, raft.election_max_ms)
     };
-    Timing { heartbeat_ms: raft.heartbeat_ms, election_min_ms, election_max_ms }
+    Timing {
+        heartbeat_ms: raft.heartbeat_ms,
+        election_min_ms,
+        election_max_ms,
+    }
 }
 
 /// Voters that should lead.
 fn homes<'a>(raft: &Raft, members: impl Iterator<Item = &'a Member>) -> Vec<NodeId> {
-    let willing = members.filter(|member| {
-        member.voice == Voice::Voter && !raft.reluctant.contains(&member.centre)
-    });
-    if raft.reluctant.is_empty() { Vec::new() } else { willing.map(|member| member.id).collect() }
+    let willing = members
+        .filter(|member| member.voice == Voice::Voter && !raft.reluctant.contains(&member.centre));
+    if raft.reluctant.is_empty() {
+        Vec::new()
+    } else {
+        willing.map(|member| member.id).collect()
+    }
 }

@@ -10,7 +10,13 @@ use guitai_relay::{PeerLink, Relay, guard::Tunnels};
 use guitai_types::{Member, Role, event::Change};
 
 /// Follows the member list and keeps the links of this node.
-pub(crate) async fn keep(me: Member, meta: Meta, mesh: Mesh, relay: Option<Relay>, tunnels: Tunnels) {
+pub(crate) async fn keep(
+    me: Member,
+    meta: Meta,
+    mesh: Mesh,
+    relay: Option<Relay>,
+    tunnels: Tunnels,
+) {
     let mut links = BTreeMap::new();
     let mut events = meta.events(meta.peek(State::event_number) + 1);
     loop {
@@ -47,7 +53,11 @@ fn tunnel_targets(me: &Member, members: &[Member]) -> Vec<Target> {
     if !me.has(Role::Core) {
         return Vec::new();
     }
-    members.iter().filter(|member| member.has(Role::Edge)).map(target).collect()
+    members
+        .iter()
+        .filter(|member| member.has(Role::Edge))
+        .map(target)
+        .collect()
 }
 
 /// Relays this relay keeps a link to.
@@ -60,5 +70,9 @@ fn media_targets(me: &Member, members: &[Member]) -> Vec<Target> {
 }
 
 fn target(member: &Member) -> Target {
-    Target { addr: member.mesh, name: member.name.clone(), zone: member.zone }
+    Target {
+        addr: member.mesh,
+        name: member.name.clone(),
+        zone: member.zone,
+    }
 }

@@ -101,7 +101,10 @@ impl World {
 
     pub(super) fn start(&mut self) {
         let (chain, key) = self.identity.clone();
-        let seal = x509::Identity { chain: chain.clone(), key: key.clone() };
+        let seal = x509::Identity {
+            chain: chain.clone(),
+            key: key.clone(),
+        };
         let identity = x509::Identity { chain, key };
         let seat = Seat {
             name: name("a1-2"),

@@ -204,16 +204,18 @@ impl SendStream {
     /// by itself: a caller that has nothing more to send may never poll this half again.
     fn begin_write(&mut self, cx: &mut Context<'_>, chunk: Bytes) -> Result<()> {
         let stream = Arc::clone(&self.stream);
-        *self.write.get() =
-            Some(Box::pin(async move { stream.lock_owned().await.write_chunk(chunk).await }));
+        *self.write.get() = Some(Box::pin(async move {
+            stream.lock_owned().await.write_chunk(chunk).await
+        }));
         if let Poll::Ready(done) = self.poll_flush(cx) {
             return done;
         }
         if let Some(write) = self.write.get().take() {
             let going_on = tokio::spawn(write);
             self.last = Some(going_on.abort_handle());
-            *self.write.get() =
-                Some(Box::pin(async { going_on.await.unwrap_or(Err(qmux::Error::Closed)) }));
+            *self.write.get() = Some(Box::pin(async {
+                going_on.await.unwrap_or(Err(qmux::Error::Closed))
+            }));
         }
         Ok(())
     }

@@ -18,6 +18,10 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// Memory for sled's pages, per node.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// How often the lock of a view that was just closed is tried for, and the pause between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// A view kept by sled.
 #[derive(Debug)]
 pub struct SledView(sled::Db);
@@ -35,7 +39,7 @@ impl SledView {
                 .path(dir)
                 .cache_capacity(CACHE_BYTES)
                 .flush_every_ms(Some(FLUSH_EVERY_MS));
-            let db = config.open().map_err(|error| told("open", error))?;
+            let db = open_when_free(&config).map_err(|error| told("open", error))?;
             for pair in &*db {
                 pair.map_err(|error| told("read it through", error))?;
             }
@@ -49,6 +53,19 @@ impl SledView {
             })
         })
     }
+}
+
+/// Opens, waiting a little for the lock: sled lets go of it behind the back of whoever dropped it.
+fn open_when_free(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    config.open()
 }
 
 impl Kv for SledView {
