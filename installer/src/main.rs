@@ -89,7 +89,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Undo { root } => {
             let undone = undo(&root, |step| {
-                eprintln!("撤销 / undo {}", step.target().display())
+                eprintln!("撤销 / undo {}", step.target().display());
             })?;
             println!("{undone} 步已撤销 / {undone} steps undone");
         }

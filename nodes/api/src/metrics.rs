@@ -9,6 +9,9 @@ use guitai_relay::{
 };
 use http::{HeaderValue, header};
 
+/// Name, help, and where its values come from.
+pub(crate) type Family<Record, Value> = (&'static str, &'static str, fn(&Record) -> Value);
+
 /// Metrics on their way into a text.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics(String);
@@ -112,7 +115,7 @@ impl Metrics {
             "Panics caught in media connections.",
             stats.panics,
         );
-        let families: [(&str, &str, fn(&Traffic) -> [u64; 2]); 3] = [
+        let families: [Family<Traffic, [u64; 2]>; 3] = [
             ("relay_bytes_total", "Media bytes.", |t| {
                 [t.bytes_in, t.bytes_out]
             }),

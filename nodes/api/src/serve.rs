@@ -113,7 +113,7 @@ mod tests {
         let (finish, wait) = watch::channel(false);
         let slow = async move || {
             let mut wait = wait.clone();
-            drop(asked.send(()).await);
+            asked.send(()).await.ok();
             drop(wait.wait_for(|go| *go).await);
             "done"
         };

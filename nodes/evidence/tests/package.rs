@@ -306,9 +306,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         for entry in fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                all.push(path)
+                all.push(path);
             }
         }
     }
@@ -501,33 +501,35 @@ fn statements_that_do_not_fit_the_files_are_found() {
     faulty(Check::Gaps, |m, _| m.gaps[0].cause = "no-media".to_owned());
     faulty(Check::Continuity, |m, _| m.tracks.truncate(3));
     faulty(Check::Continuity, |m, _| {
-        m.tracks[3].party = "customer".to_owned()
+        m.tracks[3].party = "customer".to_owned();
     });
     faulty(Check::Tracks, |m, _| m.tracks.truncate(3));
     faulty(Check::Tracks, |m, _| m.tracks[0].frames += 1);
-    faulty(Check::Tracks, |m, _| drop(m.tracks[0].segments.pop()));
+    faulty(Check::Tracks, |m, _| {
+        m.tracks[0].segments.pop();
+    });
     faulty(Check::Tracks, |m, _| m.tracks[1].end_us += 1);
     faulty(Check::Tracks, |m, _| m.tracks[2].root = Hex(vec![0; 32]));
     faulty(Check::Sums, |m, _| m.root = Hex(vec![0; 32]));
     faulty(Check::Events, |m, _| m.events = 2);
     faulty(Check::Events, |m, _| {
-        m.steps[1].done_at = Some(UnixMillis(5))
+        m.steps[1].done_at = Some(UnixMillis(5));
     });
     faulty(Check::Manifest, |m, _| {
-        m.format = "guitai-evidence/2".to_owned()
+        m.format = "guitai-evidence/2".to_owned();
     });
     faulty(Check::Manifest, |m, _| m.files.swap(0, 1));
     faulty(Check::Manifest, |m, _| {
-        m.files[0].path = "../../etc/passwd".to_owned()
+        m.files[0].path = "../../etc/passwd".to_owned();
     });
     faulty(Check::Manifest, |m, _| {
-        m.files[0].path = "/etc/passwd".to_owned()
+        m.files[0].path = "/etc/passwd".to_owned();
     });
     faulty(Check::Manifest, |m, _| m.files[0].size = u64::MAX >> 11);
     faulty(Check::Manifest, |m, _| m.files[0].sm3 = Hex(vec![1, 2]));
     faulty(Check::Root, |m, _| m.recorder = "b-1".parse().unwrap());
     faulty(Check::SignedData, |m, _| {
-        m.sealed_at = UnixMillis(SEALED_AT.0 + 1000)
+        m.sealed_at = UnixMillis(SEALED_AT.0 + 1000);
     });
 }
 

@@ -564,7 +564,7 @@ async fn report_changes(
         match reported {
             Ok(()) => {}
             Err(error @ ReportError::Refused(_)) => {
-                tracing::warn!(%session, %error, "report refused")
+                tracing::warn!(%session, %error, "report refused");
             }
             Err(error) => {
                 tracing::warn!(%session, %error, "report not delivered; trying again");

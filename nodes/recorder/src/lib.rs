@@ -289,11 +289,11 @@ impl Shared {
         if table.is_stopped {
             return;
         }
-        if let Some((orders, keeper)) = table.keepers.get(session) {
-            if !keeper.is_finished() {
-                orders.send_if_modified(|present| std::mem::replace(present, order) != order);
-                return;
-            }
+        if let Some((orders, keeper)) = table.keepers.get(session)
+            && !keeper.is_finished()
+        {
+            orders.send_if_modified(|present| std::mem::replace(present, order) != order);
+            return;
         }
         let stat = RecordingStat {
             session: session.clone(),

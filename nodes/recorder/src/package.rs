@@ -97,6 +97,10 @@ struct Whole<'a> {
 
 /// Seals: hashes what is not hashed yet, makes the manifest and signs it. The documents are those of
 /// this moment.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a package is made of just these parts, once"
+)]
 pub(crate) fn seal(
     vault: &Vault,
     journal: &[SegmentRecord],

@@ -268,7 +268,7 @@ async fn a_changed_byte_at_rest_stops_the_export() {
     let mut stream = world.recorder().export(&world.session()).await.unwrap();
     let mut fault = None;
     while let Some(piece) = stream.next().await {
-        fault = fault.or(piece.err());
+        fault = fault.or_else(|| piece.err());
     }
     let fault = fault.expect("an error").to_string();
     assert!(fault.contains("segment 1 of track 1"), "{fault}");

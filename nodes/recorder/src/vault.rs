@@ -304,7 +304,7 @@ mod tests {
                 let record = format!("segment {number}");
                 let stored = vault.put_segment(1, number, record.as_bytes());
                 if stored
-                    .and_then(|()| vault.append(&[record.clone()]))
+                    .and_then(|()| vault.append(std::slice::from_ref(&record)))
                     .is_err()
                 {
                     break;

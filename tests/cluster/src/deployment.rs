@@ -57,7 +57,8 @@ impl Deployment {
     /// Starts `guitai up` and waits for its line of JSON.
     pub fn up(&mut self) -> Value {
         let mut child = self
-            .command(&["up", "--json", "--profile"])
+            .command(&["up", "--json"])
+            .arg("--profile")
             .arg(&self.profile)
             .stdout(Stdio::piped())
             .spawn()

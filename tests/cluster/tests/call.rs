@@ -17,7 +17,8 @@ fn up_demo_makes_one_verified_call_and_every_changed_byte_is_found() {
     let deployment = Deployment::prepare();
     let kept = deployment.dir.path().join("package");
     let output = deployment
-        .command(&["up", "--demo", "--profile"])
+        .command(&["up", "--demo"])
+        .arg("--profile")
         .arg(&deployment.profile)
         .arg("--keep-package")
         .arg(&kept)

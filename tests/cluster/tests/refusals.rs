@@ -5,8 +5,9 @@ use std::{fs, net::TcpListener, process::Output};
 use guitai_cluster::Deployment;
 
 fn up(deployment: &Deployment) -> Output {
-    let mut command = deployment.command(&["up", "--json", "--profile"]);
+    let mut command = deployment.command(&["up", "--json"]);
     command
+        .arg("--profile")
         .arg(&deployment.profile)
         .output()
         .expect("guitai up runs")

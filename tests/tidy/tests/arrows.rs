@@ -26,10 +26,10 @@ fn every_import_is_an_arrow_of_the_table() {
     let mut wrong = Vec::new();
     for (crate_name, imports) in &packages {
         for import in imports {
-            if let Some(ours) = import.strip_prefix("guitai-") {
-                if !table[crate_name].may_import.contains(ours) {
-                    wrong.push(format!("{crate_name} imports {import}: no such arrow"));
-                }
+            if let Some(ours) = import.strip_prefix("guitai-")
+                && !table[crate_name].may_import.contains(ours)
+            {
+                wrong.push(format!("{crate_name} imports {import}: no such arrow"));
             }
             let owner = table
                 .iter()

@@ -3,7 +3,7 @@
 use guitai_types::{record::RecordingState, view::QueueView};
 
 use super::Core;
-use crate::metrics::Metrics;
+use crate::metrics::{Family, Metrics};
 
 pub(super) fn of(core: &Core) -> Metrics {
     let mut metrics = Metrics::default();
@@ -90,7 +90,7 @@ fn business(core: &Core, metrics: &mut Metrics) {
         "Recordings sealed in the cluster.",
         recordings,
     );
-    let families: [(&str, &str, fn(&QueueView) -> u64); 4] = [
+    let families: [Family<QueueView, u64>; 4] = [
         ("queue_waiting", "Customers waiting.", |queue| queue.waiting),
         (
             "queue_longest_wait_ms",

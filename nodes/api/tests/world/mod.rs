@@ -27,11 +27,11 @@ use guitai_types::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct World {
+pub(crate) struct World {
     meta: Meta,
     core: Router,
     edge: Router,
@@ -41,14 +41,14 @@ pub struct World {
 
 /// What a door answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,
     pub body: Value,
 }
 
 /// An edge that no inner node has dialled.
-pub struct LonelyEdge(Router);
+pub(crate) struct LonelyEdge(Router);
 
 struct NoOrders;
 
@@ -66,7 +66,7 @@ where
 }
 
 impl World {
-    pub async fn new() -> Outcome<Self> {
+    pub(crate) async fn new() -> Outcome<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now_unix = clock.wall().0 / 1000;
         let authority = Authority::create("test root", "test", 30, now_unix)?;
@@ -153,7 +153,7 @@ impl World {
         })
     }
 
-    pub fn lonely_edge() -> Outcome<LonelyEdge> {
+    pub(crate) fn lonely_edge() -> Outcome<LonelyEdge> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let verifier = Signer::new(SecretKey::generate()).verifier();
         let config = guitai_relay::Config {
@@ -172,7 +172,7 @@ impl World {
         })))
     }
 
-    pub async fn edge(
+    pub(crate) async fn edge(
         &self,
         method: &str,
         path: &str,
@@ -182,7 +182,7 @@ impl World {
         ask(&self.edge, method, path, token, body).await
     }
 
-    pub async fn core(
+    pub(crate) async fn core(
         &self,
         method: &str,
         path: &str,
@@ -193,14 +193,14 @@ impl World {
     }
 
     /// The token of a login.
-    pub async fn login(&self, name: &str, password: &str) -> Outcome<String> {
+    pub(crate) async fn login(&self, name: &str, password: &str) -> Outcome<String> {
         let body = json!({ "institution": "bank", "name": name, "password": password });
         self.core("POST", "/api/v1/login", None, Some(body))
             .await?
             .text("token")
     }
 
-    pub async fn edge_events(&self, path: &str, token: &str) -> Outcome<Events> {
+    pub(crate) async fn edge_events(&self, path: &str, token: &str) -> Outcome<Events> {
         let request = request("GET", path, Some(token), None)?;
         let response = self.edge.clone().oneshot(request).await?;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// The media key as the recorder opens it.
-    pub fn recorder_key(&self, session: &SessionId, who: &Participant) -> Outcome<Vec<u8>> {
+    pub(crate) fn recorder_key(&self, session: &SessionId, who: &Participant) -> Outcome<Vec<u8>> {
         let keys = self
             .meta
             .peek(|state| state.session(session).map(|s| s.keys.clone()));
@@ -223,7 +223,7 @@ impl World {
     }
 
     /// The recorder says that it records.
-    pub async fn recording_runs(&self, session: &SessionId) -> Outcome {
+    pub(crate) async fn recording_runs(&self, session: &SessionId) -> Outcome {
         let (session, node) = (session.clone(), id("core-1")?);
         let report = RecordingReport::Running;
         self.meta
@@ -238,20 +238,20 @@ impl World {
 }
 
 impl LonelyEdge {
-    pub async fn get(&self, path: &str) -> Outcome<Answer> {
+    pub(crate) async fn get(&self, path: &str) -> Outcome<Answer> {
         ask(&self.0, "GET", path, None, None).await
     }
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
 
-    pub fn text(&self, field: &str) -> Outcome<String> {
+    pub(crate) fn text(&self, field: &str) -> Outcome<String> {
         let text = self.body[field].as_str();
         Ok(text
             .ok_or_else(|| format!("no {field} in {self:?}"))?
@@ -260,12 +260,12 @@ impl Answer {
 }
 
 /// Server-sent events as text.
-pub struct Events {
+pub(crate) struct Events {
     pieces: axum::body::BodyDataStream,
 }
 
 impl Events {
-    pub async fn next(&mut self) -> Outcome<String> {
+    pub(crate) async fn next(&mut self) -> Outcome<String> {
         let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await?;
         Ok(String::from_utf8(
             piece.ok_or("the stream has ended")??.to_vec(),

@@ -196,7 +196,7 @@ async fn found(meta: Meta, command: Command) {
     if let Err(error) = meta.found(command).await {
         tracing::error!(error = %crate::exit::chain(&error), "the cluster was not founded");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A preference is a delay: a node of a reluctant centre waits longer before it stands for election.

@@ -128,9 +128,9 @@ impl World {
         self.script.room.lock().unwrap().take();
         self.script.reports.lock().unwrap().clear();
         if seed % 2 == 1 {
-            self.disk.crash(seed)
+            self.disk.crash(seed);
         } else {
-            self.disk.restart()
+            self.disk.restart();
         }
     }
 

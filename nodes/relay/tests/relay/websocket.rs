@@ -36,7 +36,6 @@ async fn listen(relay: &Relay) -> SocketAddr {
     addr
 }
 
-#[expect(clippy::result_large_err, reason = "tungstenite's own callback type")]
 async fn upgrade(relay: Relay, stream: TcpStream) {
     let (mut path, mut protocol) = (String::new(), "");
     let answer = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
