@@ -218,6 +218,12 @@ impl Take {
             return Vec::new();
         };
         let mut pending = Vec::new();
+        if !self.drafts.contains_key(&key) {
+            // A party publishes one broadcast at a time: what is open of the one before ends here.
+            pending.extend(self.flush(|(broadcast, media), _| {
+                *media == lane.1 && broadcast != arrived.broadcast && party_of(broadcast) == lane.0
+            }));
+        }
         if self
             .drafts
             .get(&key)
@@ -273,7 +279,7 @@ impl Take {
 
     /// The broadcast is over: what is open of it is closed.
     pub(crate) fn ended(&mut self, broadcast: &str) -> Vec<Pending> {
-        self.flush(|name, _| name == broadcast)
+        self.flush(|(name, _), _| name == broadcast)
     }
 
     /// Time passes: segments that wait for a frame too long are closed, and media that does not come
@@ -552,14 +558,13 @@ impl Take {
         }
     }
 
-    fn flush(&mut self, which: impl Fn(&str, &Draft) -> bool) -> Vec<Pending> {
+    fn flush(&mut self, which: impl Fn(&(String, Media), &Draft) -> bool) -> Vec<Pending> {
         let due = self
             .drafts
             .iter_mut()
-            .filter(|((broadcast, _), draft)| which(broadcast, draft));
+            .filter(|(key, draft)| which(key, draft));
         let closed = due.filter_map(|((broadcast, media), draft)| {
-            let party = broadcast.split('/').next().unwrap_or_default().to_owned();
-            draft.flush(&(party, *media), broadcast)
+            draft.flush(&(party_of(broadcast).to_owned(), *media), broadcast)
         });
         closed.collect()
     }
@@ -608,6 +613,11 @@ impl Draft {
             closed,
         }
     }
+}
+
+/// The first part of a broadcast's name says whose it is.
+fn party_of(broadcast: &str) -> &str {
+    broadcast.split('/').next().unwrap_or_default()
 }
 
 fn offset_ms(wall: UnixMillis, timestamp_us: u64) -> i64 {

@@ -114,9 +114,11 @@ async fn missing_frames_and_a_new_publication_are_declared_in_place() {
     world
         .publish("customer", "5e1f", &clip, 0..4_000, None)
         .await;
+    world.quiet().await;
     world
         .publish("customer", "5e1f", &clip, 6_000..8_000, None)
         .await;
+    world.quiet().await;
     world
         .publish("customer", "77aa", &clip, 0..4_000, None)
         .await;
@@ -139,7 +141,8 @@ async fn missing_frames_and_a_new_publication_are_declared_in_place() {
             ("customer", gap.resumed, gap.track)
         );
         assert!((1_900..=2_100).contains(&gap.length_ms), "{gap:?}");
-        assert!((3_900..=4_200).contains(&gap.from_ms), "{gap:?}");
+        // The call began 200 ms before the first frame; the last frame may wait a little to be taken.
+        assert!((4_150..=4_400).contains(&gap.from_ms), "{gap:?}");
     }
     let again = manifest
         .gaps
