@@ -3,7 +3,7 @@
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// What is logged unless `GUITAI_LOG` says otherwise.
-const DEFAULT: &str = "info,openraft=warn,quinn=warn,moq_net=warn,web_transport_quinn=warn";
+const DEFAULT: &str = "info,openraft=warn,quinn=warn,moq_net=error,web_transport_quinn=error";
 
 /// For a node process.
 pub(crate) fn node() {

@@ -144,6 +144,22 @@ impl Deployment {
         signal("-KILL", pid);
     }
 
+    /// Freezes a node, as a machine that hangs; nothing of it answers until [`Deployment::thaw`].
+    pub fn freeze(&self, node: &str) {
+        signal(
+            "-STOP",
+            self.pid(node).unwrap_or_else(|| panic!("{node} runs")),
+        );
+    }
+
+    /// Lets a frozen node go on.
+    pub fn thaw(&self, node: &str) {
+        signal(
+            "-CONT",
+            self.pid(node).unwrap_or_else(|| panic!("{node} runs")),
+        );
+    }
+
     /// Name of the node that leads now, as any core node says.
     pub fn leader(&self) -> String {
         let status = wait_for("a leader", Duration::from_secs(20), || {

@@ -221,6 +221,86 @@ fn an_edge_writes_no_file_and_knows_no_inner_address() {
     }
 }
 
+#[test]
+fn no_secret_is_logged_or_counted() {
+    let deployment = Deployment::start();
+    let output = deployment.run(&["demo", "--json"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let logins = fs::read_to_string(deployment.data().join("demo-login.json")).expect("logins");
+    let logins: Value = serde_json::from_str(&logins).expect("logins");
+    let mut secrets: Vec<String> = logins["accounts"]
+        .as_array()
+        .expect("accounts")
+        .iter()
+        .map(|account| account["password"].as_str().expect("password").to_owned())
+        .collect();
+    // Every token begins with the base64url of `{"`; every key file has this line.
+    secrets.extend(["eyJ".to_owned(), "PRIVATE KEY".to_owned()]);
+
+    let mut texts = Vec::new();
+    for node in ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"] {
+        let log = fs::read_to_string(deployment.data().join(node).join("node.log")).expect("log");
+        assert!(
+            log.lines().all(|line| line.starts_with('{')),
+            "{node}: structured lines"
+        );
+        texts.push((format!("log of {node}"), log));
+    }
+    for host in ["127.1.1.1", "127.1.2.1", "127.1.2.2"] {
+        let (status, body) = ask(deployment.door(host), "GET", "/metrics", "", "");
+        assert!(
+            status == 200 && body.contains("guitai_info"),
+            "{host}: {body}"
+        );
+        texts.push((format!("metrics of {host}"), body));
+    }
+    for (place, text) in &texts {
+        let found = secrets
+            .iter()
+            .filter(|secret| text.contains(secret.as_str()))
+            .count();
+        assert_eq!(found, 0, "{place} holds {found} secrets");
+    }
+}
+
+#[test]
+fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap() {
+    let deployment = Deployment::start();
+    let mut call = deployment
+        .command(&["demo", "--json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("guitai demo starts");
+    let find = |state: &str| {
+        let sessions = deployment.json(&["sessions"]);
+        let list = sessions
+            .as_array()
+            .or_else(|| sessions["sessions"].as_array())?
+            .clone();
+        list.into_iter()
+            .find(|session| session["recording"]["state"] == state)
+    };
+    let running = wait_for("a running recording", PATIENCE, || find("running"));
+    let recorder = running["recorders"][0]
+        .as_str()
+        .expect("a recorder")
+        .to_owned();
+    deployment.freeze(&recorder);
+    let lost = wait_for("the loss to be shown", Duration::from_secs(6), || {
+        find("lost")
+    });
+    deployment.thaw(&recorder);
+    assert_eq!(lost["recording"]["cause"], "recorder-gone");
+    call.wait().expect("guitai demo ends");
+    let sealed = wait_for("the recording to be sealed", PATIENCE, || find("sealed"));
+    assert_eq!(sealed["id"], running["id"]);
+}
+
 /// Regular files a process has open for writing.
 fn writable_files(pid: u32) -> Vec<String> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd"))

@@ -14,7 +14,10 @@ fn spawn_origin() -> origin::Producer {
     producer
 }
 
-#[expect(clippy::disallowed_methods, reason = "a stock client asks its own clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a stock client asks its own clock"
+)]
 fn now() -> moq_net::time::Instant {
     tokio::time::Instant::now().into_std()
 }
