@@ -41,6 +41,15 @@ fn every_import_is_an_arrow_of_the_table() {
             }
         }
     }
+    for (crate_name, row) in &table {
+        let unused = row
+            .may_import
+            .iter()
+            .filter(|ours| !packages[crate_name].contains(&format!("guitai-{ours}")));
+        wrong.extend(
+            unused.map(|ours| format!("{crate_name} does not import {ours}: a dead arrow")),
+        );
+    }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
