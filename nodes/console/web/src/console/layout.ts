@@ -111,7 +111,7 @@ export function linksOf(nodes: PlacedNode[], leader: number | null): PlacedLink[
     for (const relay of relays) add("media", relay, edge);
   }
   for (const relay of relays) {
-    for (const other of relays) if (relay.view.member.id < other.view.member.id) add("media", relay, other);
+    for (const other of relays) if (relay.view.member.id > other.view.member.id) add("media", relay, other);
     for (const recorder of inner.filter((node) => has(node, "recorder"))) add("record", recorder, relay);
   }
   const head = inner.find(({ view }) => view.member.id === leader);

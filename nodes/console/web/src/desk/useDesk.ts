@@ -94,6 +94,7 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     const session = await ask<SessionView>("GET", `/api/v1/sessions/${id}`).catch(() => undefined);
     if (!session) return;
     last.value = session;
+    sessions.value = sessions.value?.map((one) => (one.id === session.id ? session : one));
     confirmed.value = session.events.flatMap(({ actor, details }) =>
       actor === "customer" && details["step"] ? [details["step"]] : [],
     );
