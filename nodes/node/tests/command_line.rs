@@ -1,0 +1,52 @@
+//! What an operator sees first: every command is listed in both languages, and a wrong word ends with 2.
+
+use std::process::{Command, Output};
+
+fn guitai(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guitai"));
+    command.args(arguments).output().expect("guitai runs")
+}
+
+#[test]
+fn help_lists_every_command_in_both_languages() {
+    let output = guitai(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = String::from_utf8_lossy(&output.stdout);
+    let commands = [
+        "up",
+        "run",
+        "status",
+        "nodes",
+        "sessions",
+        "recordings",
+        "evidence",
+        "demo",
+        "openapi",
+    ];
+    for command in commands {
+        let line = help
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{command} ")));
+        let line = line.unwrap_or_else(|| panic!("{command} is not listed:\n{help}"));
+        assert!(
+            !line.is_ascii() && line.contains(" / "),
+            "one language only: {line}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_word_ends_with_2_and_a_bad_node_configuration_with_10() {
+    assert_eq!(guitai(&["upp"]).status.code(), Some(2));
+    assert_eq!(
+        guitai(&["up", "--keep-package", "x"]).status.code(),
+        Some(2)
+    );
+    let output = guitai(&["run", "--config", "no/such/node.toml"]);
+    assert_eq!(output.status.code(), Some(10));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("GT-0601") && said.contains("no/such/node.toml"),
+        "{said}"
+    );
+}
