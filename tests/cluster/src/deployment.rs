@@ -120,6 +120,17 @@ impl Deployment {
         })
     }
 
+    /// The newest session whose recording is in this state.
+    pub fn session_recording(&self, state: &str) -> Option<Value> {
+        let sessions = self.json(&["sessions"]);
+        let list = sessions
+            .as_array()
+            .or_else(|| sessions["sessions"].as_array())?;
+        list.iter()
+            .find(|session| session["recording"]["state"] == state)
+            .cloned()
+    }
+
     /// Process id of a node.
     pub fn pid(&self, node: &str) -> Option<u32> {
         let config = self
@@ -142,6 +153,13 @@ impl Deployment {
     pub fn kill(&self, node: &str) {
         let pid = self.pid(node).unwrap_or_else(|| panic!("{node} runs"));
         signal("-KILL", pid);
+    }
+
+    /// Kills the supervisor the hard way; its nodes must end by themselves.
+    pub fn kill_supervisor(&mut self) {
+        let mut up = self.up.take().expect("guitai up runs");
+        up.kill().expect("killed");
+        up.wait().expect("reaped");
     }
 
     /// Freezes a node, as a machine that hangs; nothing of it answers until [`Deployment::thaw`].

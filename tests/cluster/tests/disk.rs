@@ -9,7 +9,6 @@ use std::{
 };
 
 use guitai_cluster::{Deployment, deployment::wait_for};
-use serde_json::Value;
 
 /// Size of the recorder's disk: a little more than the recorder keeps free.
 const DISK: &str = "size=110m";
@@ -62,7 +61,7 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
         .spawn()
         .expect("guitai demo starts");
     let session = wait_for("a running recording", Duration::from_secs(30), || {
-        session_with(&deployment, "running")
+        deployment.session_recording("running")
     });
     let fillers: Vec<PathBuf> = disks.iter().map(|disk| disk.0.join("filler")).collect();
     for filler in &fillers {
@@ -70,7 +69,7 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
         drop(fs::write(filler, vec![7u8; 100 * 1024 * 1024]));
     }
     let lost = wait_for("the call to show the loss", Duration::from_secs(15), || {
-        session_with(&deployment, "lost")
+        deployment.session_recording("lost")
     });
     assert_eq!(lost["id"], session["id"]);
     assert_eq!(lost["recording"]["cause"], "disk-full");
@@ -83,7 +82,7 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
     let sealed = wait_for(
         "the recording to be sealed",
         Duration::from_secs(20),
-        || session_with(&deployment, "sealed"),
+        || deployment.session_recording("sealed"),
     );
     let gaps = sealed["recording"]["summary"]["gaps"].as_u64().unwrap_or(0);
     assert!(gaps > 0, "what could not be kept is declared: {sealed:#}");
@@ -97,16 +96,6 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-fn session_with(deployment: &Deployment, state: &str) -> Option<Value> {
-    let sessions = deployment.json(&["sessions"]);
-    let list = sessions
-        .as_array()
-        .or_else(|| sessions["sessions"].as_array())?;
-    list.iter()
-        .find(|session| session["recording"]["state"] == state)
-        .cloned()
 }
 
 fn bytes_in(dir: &Path, but: &[PathBuf]) -> u64 {

@@ -268,6 +268,45 @@ fn no_secret_is_logged_or_counted() {
 }
 
 #[test]
+fn a_recorder_killed_in_a_call_goes_on_and_declares_the_gap() {
+    let deployment = Deployment::start();
+    let mut call = deployment
+        .command(&["demo", "--json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("guitai demo starts");
+    let find = |state: &str| deployment.session_recording(state);
+    let running = wait_for("a running recording", PATIENCE, || find("running"));
+    deployment.kill(running["recorders"][0].as_str().expect("a recorder"));
+    call.wait().expect("guitai demo ends");
+    let sealed = wait_for("the recording to be sealed", PATIENCE, || find("sealed"));
+    let summary = &sealed["recording"]["summary"];
+    assert!(
+        summary["gaps"].as_u64() > Some(0),
+        "the gap is declared: {sealed:#}"
+    );
+    assert!(
+        summary["segments"].as_u64() > Some(4),
+        "what was closed is there: {sealed:#}"
+    );
+}
+
+#[test]
+fn no_node_outlives_a_killed_supervisor_and_the_data_is_resumed() {
+    let mut deployment = Deployment::start();
+    deployment.kill_supervisor();
+    let nodes = ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"];
+    wait_for("every node to end", PATIENCE, || {
+        nodes
+            .iter()
+            .all(|node| deployment.pid(node).is_none())
+            .then_some(())
+    });
+    assert_eq!(deployment.up()["resumed"], true);
+}
+
+#[test]
 fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap() {
     let deployment = Deployment::start();
     let mut call = deployment
@@ -276,15 +315,7 @@ fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap
         .stderr(Stdio::null())
         .spawn()
         .expect("guitai demo starts");
-    let find = |state: &str| {
-        let sessions = deployment.json(&["sessions"]);
-        let list = sessions
-            .as_array()
-            .or_else(|| sessions["sessions"].as_array())?
-            .clone();
-        list.into_iter()
-            .find(|session| session["recording"]["state"] == state)
-    };
+    let find = |state: &str| deployment.session_recording(state);
     let running = wait_for("a running recording", PATIENCE, || find("running"));
     let recorder = running["recorders"][0]
         .as_str()
