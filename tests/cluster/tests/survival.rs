@@ -1,7 +1,14 @@
 //! What a cluster lives through: a killed leader in a loop of calls, a killed recorder, a stop and a
 //! start, a garbled view, garbage at its doors.
 
-use std::{collections::BTreeSet, fs, net::UdpSocket, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::UdpSocket,
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
 
 use guitai_cluster::{
     Deployment,
@@ -270,17 +277,12 @@ fn no_secret_is_logged_or_counted() {
 #[test]
 fn a_recorder_killed_in_a_call_goes_on_and_declares_the_gap() {
     let deployment = Deployment::start();
-    let mut call = deployment
-        .command(&["demo", "--json"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("guitai demo starts");
-    let find = |state: &str| deployment.session_recording(state);
-    let running = wait_for("a running recording", PATIENCE, || find("running"));
+    let (mut call, running) = recorded_call(&deployment);
     deployment.kill(running["recorders"][0].as_str().expect("a recorder"));
     call.wait().expect("guitai demo ends");
-    let sealed = wait_for("the recording to be sealed", PATIENCE, || find("sealed"));
+    let sealed = wait_for("the recording to be sealed", PATIENCE, || {
+        deployment.session_recording("sealed")
+    });
     let summary = &sealed["recording"]["summary"];
     assert!(
         summary["gaps"].as_u64() > Some(0),
@@ -309,27 +311,34 @@ fn no_node_outlives_a_killed_supervisor_and_the_data_is_resumed() {
 #[test]
 fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap() {
     let deployment = Deployment::start();
-    let mut call = deployment
-        .command(&["demo", "--json"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("guitai demo starts");
-    let find = |state: &str| deployment.session_recording(state);
-    let running = wait_for("a running recording", PATIENCE, || find("running"));
+    let (mut call, running) = recorded_call(&deployment);
     let recorder = running["recorders"][0]
         .as_str()
         .expect("a recorder")
         .to_owned();
     deployment.freeze(&recorder);
     let lost = wait_for("the loss to be shown", Duration::from_secs(6), || {
-        find("lost")
+        deployment.session_recording("lost")
     });
     deployment.thaw(&recorder);
     assert_eq!(lost["recording"]["cause"], "recorder-gone");
     call.wait().expect("guitai demo ends");
-    let sealed = wait_for("the recording to be sealed", PATIENCE, || find("sealed"));
+    let sealed = wait_for("the recording to be sealed", PATIENCE, || {
+        deployment.session_recording("sealed")
+    });
     assert_eq!(sealed["id"], running["id"]);
+}
+
+/// A demo call in the background, and its session as soon as it is recorded.
+fn recorded_call(deployment: &Deployment) -> (Child, Value) {
+    let call = deployment
+        .command(&["demo", "--json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("guitai demo starts");
+    let recorded = || deployment.session_recording("running");
+    (call, wait_for("a running recording", PATIENCE, recorded))
 }
 
 /// Regular files a process has open for writing.

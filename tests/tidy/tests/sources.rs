@@ -43,9 +43,10 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn no_path_of_a_machine() {
-    let banned = ["/root/", "/home/", "/tmp/bash", "C:\\\\"];
+    // Put together here, so that this file does not hold what it bans.
+    let banned = ["root", "home", "Users"].map(|home| format!("/{home}/"));
     let found: Vec<_> = texts()
-        .filter(|(_, text)| banned.iter().any(|word| text.contains(word)))
+        .filter(|(_, text)| banned.iter().any(|path| text.contains(path.as_str())))
         .map(|(path, _)| path)
         .collect();
     assert!(found.is_empty(), "paths of a machine in: {found:#?}");
