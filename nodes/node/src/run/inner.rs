@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use guitai_api::{CoreDeps, CoreDesk, core_router, orders, register_calls};
-use guitai_crypto::x509::Identity;
 use guitai_host::{Clock, Entropy, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
@@ -83,13 +82,11 @@ pub(crate) async fn run(
     }
     let recorder = match (&files.kek, &files.seal) {
         (Some(kek), Some(seal)) if member.has(Role::Recorder) => {
-            let parts = RecorderParts {
-                dir: &data.join("recordings"),
+            let config = guitai_recorder::Config {
+                name: member.name.clone(),
+                dir: data.join("recordings"),
                 kek: identity::kek(kek)?,
-                own: Identity {
-                    chain: own.chain.clone(),
-                    key: own.key.clone(),
-                },
+                identity: own,
                 seal: identity::seal(seal)?,
                 root: roots.first().cloned().unwrap_or_default(),
             };
@@ -100,7 +97,7 @@ pub(crate) async fn run(
                 calls: calls.clone(),
                 clock: clock.clone(),
             };
-            Some(start_recorder(&member, parts, deps)?)
+            Some(Recorder::start(config, deps)?)
         }
         _ => None,
     };
@@ -158,30 +155,6 @@ pub(crate) async fn run(
     served.map_err(AssembleError::Serve)
 }
 
-struct RecorderParts<'a> {
-    dir: &'a Path,
-    kek: guitai_crypto::sealed::Kek,
-    own: Identity,
-    seal: Identity,
-    root: Vec<u8>,
-}
-
-fn start_recorder(
-    member: &Member,
-    parts: RecorderParts<'_>,
-    deps: guitai_recorder::Deps,
-) -> Result<Recorder, AssembleError> {
-    let config = guitai_recorder::Config {
-        name: member.name.clone(),
-        dir: parts.dir.to_owned(),
-        kek: parts.kek,
-        identity: parts.own,
-        seal: parts.seal,
-        root: parts.root,
-    };
-    Ok(Recorder::start(config, deps)?)
-}
-
 fn read_foundation(path: &Path) -> Result<Command, AssembleError> {
     let fail = |source: Box<dyn std::error::Error + Send + Sync>| AssembleError::Foundation {
         path: path.to_owned(),
@@ -196,7 +169,6 @@ async fn found(meta: Meta, command: Command) {
     if let Err(error) = meta.found(command).await {
         tracing::error!(error = %crate::exit::chain(&error), "the cluster was not founded");
     }
-    std::future::pending::<()>().await;
 }
 
 /// A preference is a delay: a node of a reluctant centre waits longer before it stands for election.
