@@ -18,6 +18,8 @@ use cipher::{Schedule, encrypt_block, encrypt_counter, expand, words};
 use ghash::{Powers, powers, tag};
 use subtle::ConstantTimeEq as _;
 
+use super::kernel::{AeadKernel, BlockKernel};
+
 /// Proof that the processor has every feature that this module uses.
 #[derive(Clone, Copy)]
 pub(super) struct Token(());
@@ -57,9 +59,12 @@ impl Gcm {
             _token: token,
         }
     }
+}
 
+#[expect(unsafe_code, reason = "entry to the vector code")]
+impl AeadKernel for Gcm {
     /// The caller keeps `data` within GCM's limit of 2^36 − 32 bytes.
-    pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> [u8; 16] {
+    fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> [u8; 16] {
         let words = words(nonce);
         // SAFETY: `_token` proves the features.
         unsafe {
@@ -69,13 +74,7 @@ impl Gcm {
     }
 
     /// Compares the tag first, in constant time, so that nothing forged is ever decrypted.
-    pub(super) fn open(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        data: &mut [u8],
-        expected: &[u8; 16],
-    ) -> bool {
+    fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], expected: &[u8; 16]) -> bool {
         let words = words(nonce);
         // SAFETY: `_token` proves the features.
         unsafe {
@@ -106,10 +105,15 @@ impl Block {
             _token: token,
         }
     }
+}
 
-    pub(super) fn encrypt(&self, block: &mut [u8; 16]) {
-        let words = words(block);
-        // SAFETY: `_token` proves the features.
-        *block = unsafe { encrypt_block(&self.schedule, words) };
+#[expect(unsafe_code, reason = "entry to the vector code")]
+impl BlockKernel for Block {
+    fn encrypt(&self, blocks: &mut [[u8; 16]]) {
+        for block in blocks {
+            let words = words(block);
+            // SAFETY: `_token` proves the features.
+            *block = unsafe { encrypt_block(&self.schedule, words) };
+        }
     }
 }

@@ -1,0 +1,149 @@
+//! The paths: every implementation of SM4, which of them this processor has, and the choice.
+
+use std::sync::LazyLock;
+
+use super::kernel::{AeadKernel, BlockKernel};
+
+/// One implementation of SM4 and SM4-GCM. All give the same bytes; they differ in speed and in
+/// what they ask of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// x86-64 with GFNI, AVX-512 and VPCLMULQDQ (Intel since Ice Lake, AMD since Zen 4).
+    GfniAvx512,
+    /// x86-64 with GFNI and AVX2 (Intel client processors without AVX-512).
+    GfniAvx2,
+    /// x86-64 with AES-NI and AVX2 (Intel since Haswell, AMD and Hygon since Zen).
+    AesniAvx2,
+    /// x86-64 with AES-NI and SSE4.1 only (Intel since Westmere, older Zhaoxin).
+    AesniSse,
+    /// Zhaoxin's own SM4 instruction.
+    Zhaoxin,
+    /// Armv8.2 with the SM4 instructions.
+    ArmSm4,
+    /// Armv8 with NEON only.
+    ArmNeon,
+    /// Any processor.
+    Bitsliced,
+}
+
+impl Path {
+    /// All paths, the preferred ones first: the order of [`Path::available`].
+    pub const ALL: [Self; 8] = [
+        Self::GfniAvx512,
+        Self::GfniAvx2,
+        Self::AesniAvx2,
+        Self::AesniSse,
+        Self::Zhaoxin,
+        Self::ArmSm4,
+        Self::ArmNeon,
+        Self::Bitsliced,
+    ];
+
+    /// The paths that run on this processor, best first; never empty. Detected once per process.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        AVAILABLE.clone()
+    }
+
+    /// The path that [`super::Gcm::new`] and [`super::Block::new`] take.
+    #[must_use]
+    pub fn best() -> Self {
+        AVAILABLE.first().copied().unwrap_or(Self::Bitsliced)
+    }
+
+    /// The name in inventories, status pages and benches.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GfniAvx512 => "gfni-avx512",
+            Self::GfniAvx2 => "gfni-avx2",
+            Self::AesniAvx2 => "aesni-avx2",
+            Self::AesniSse => "aesni-sse",
+            Self::Zhaoxin => "zhaoxin",
+            Self::ArmSm4 => "arm-sm4",
+            Self::ArmNeon => "arm-neon",
+            Self::Bitsliced => "bitsliced",
+        }
+    }
+
+    /// Whether the running time is independent of keys and data: no table indexed by a secret and
+    /// no branch on one. [`Path::Bitsliced`] is RustCrypto's table-driven code and is not.
+    #[must_use]
+    pub const fn is_constant_time(self) -> bool {
+        !matches!(self, Self::Bitsliced)
+    }
+
+    fn is_present(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx512 => super::gfni::Token::detect().is_some(),
+            Self::Bitsliced => true,
+            _ => false,
+        }
+    }
+
+    /// The AEAD of this path under `key`; `None` where the processor lacks the path.
+    pub(super) fn aead(self, key: &[u8; 16]) -> Option<Box<dyn AeadKernel>> {
+        Some(match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx512 => Box::new(super::gfni::Gcm::new(super::gfni::Token::detect()?, key)),
+            Self::Bitsliced => Box::new(super::portable::Gcm::new(key)),
+            _ => return None,
+        })
+    }
+
+    /// The block cipher of this path under `key`; `None` where the processor lacks the path.
+    pub(super) fn block(self, key: &[u8; 16]) -> Option<Box<dyn BlockKernel>> {
+        Some(match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx512 => {
+                Box::new(super::gfni::Block::new(super::gfni::Token::detect()?, key))
+            }
+            Self::Bitsliced => Box::new(super::portable::Block::new(key)),
+            _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+static AVAILABLE: LazyLock<Vec<Path>> = LazyLock::new(|| {
+    Path::ALL
+        .into_iter()
+        .filter(|path| path.is_present())
+        .collect()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_available_can_be_built_and_nothing_else_can() {
+        let available = Path::available();
+        assert_eq!(available.first(), Some(&Path::best()));
+        assert_eq!(available.last(), Some(&Path::Bitsliced));
+        for path in Path::ALL {
+            assert_eq!(
+                path.aead(&[1; 16]).is_some(),
+                available.contains(&path),
+                "{path}"
+            );
+            assert_eq!(
+                path.block(&[1; 16]).is_some(),
+                available.contains(&path),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names = std::collections::HashSet::from(Path::ALL.map(Path::name));
+        assert_eq!(names.len(), Path::ALL.len());
+    }
+}
