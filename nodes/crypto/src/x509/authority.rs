@@ -1,70 +1,44 @@
-//! Issuing certificates: the root and what it signs.
+//! Issuing certificates: a root, intermediates below it, and what they sign.
 
 use std::time::Duration;
 
-use ::sm2::dsa::signature::{self, Keypair, Signer};
-use der::asn1::{Ia5String, OctetString, Utf8StringRef};
-use der::oid::{ObjectIdentifier, db};
-use der::{Any, Decode as _, Encode as _};
-use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::builder::profile::BuilderProfile;
+use der::{Decode as _, Encode as _};
+use x509_cert::Certificate;
 use x509_cert::builder::{self, Builder as _, CertificateBuilder};
-use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
-    SubjectAltName, SubjectKeyIdentifier,
-};
-use x509_cert::ext::{Extension, ToExtension as _};
-use x509_cert::name::{Name, RelativeDistinguishedName};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{self, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::{Time, Validity};
-use x509_cert::{Certificate, TbsCertificate};
 use zeroize::Zeroizing;
 
+use super::chain::{self, ChainError};
 use super::pem::{self, PemError};
-use crate::{random, sm2 as keys, sm3};
-
-/// SM2-with-SM3 (GM/T 0006).
-pub(crate) const SM2_WITH_SM3: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.156.10197.1.501");
-/// id-kp-documentSigning (RFC 9336).
-const DOCUMENT_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.36");
+use super::profile::{self, Profile, Purpose, Subject, Usage};
+use super::signer::CertificateSigner;
+use crate::{random, sm2 as keys};
 
 /// Certificates begin this much before they are made, for clocks that run behind.
 const BACKDATED: Duration = Duration::from_secs(3600);
-/// Longest CN and O (X.520, ub-common-name and ub-organization-name).
-const NAME_CHARS_MAX: usize = 64;
 /// Bytes of a serial number: 20 are allowed, 16 random ones never repeat.
 const SERIAL_BYTES: usize = 16;
-/// Bytes of a key identifier, the usual length of a certificate's.
-const KEY_ID_BYTES: usize = 20;
 
-/// A root that issues the certificates of a cluster.
+/// A root or intermediate that issues certificates and revocation lists.
 pub struct Authority {
-    certificate: Certificate,
+    pub(super) certificate: Certificate,
     der: Vec<u8>,
-    key: keys::SecretKey,
+    /// Issuers of this certificate, DER, the nearest first; empty for a root.
+    parents: Vec<Vec<u8>>,
+    pub(super) key: keys::SecretKey,
 }
 
-/// The holder of a certificate to be issued.
+/// Two certificates of one holder, as TLCP uses them (GB/T 38636, 6.4): same subject, same names,
+/// one key that signs and another that keys are encrypted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
-    /// CN: the node's name.
-    pub common_name: String,
-    /// O: the cluster's id.
-    pub organization: String,
-    /// SAN: the names that peers dial.
-    pub dns_names: Vec<String>,
-}
-
-/// What a certificate may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
-    /// Either end of TLS between nodes.
-    Tls,
-    /// Signing documents such as evidence manifests; refused by TLS.
-    Documents,
+pub struct Pair {
+    /// DER; digitalSignature.
+    pub signing: Vec<u8>,
+    /// DER; keyEncipherment, dataEncipherment, keyAgreement.
+    pub encryption: Vec<u8>,
 }
 
 /// Why a certificate was not made.
@@ -72,7 +46,8 @@ pub enum Usage {
 pub enum IssueError {
     /// CN or O is empty, longer than 64 characters, or holds control characters.
     #[error(
-        "certificate name {0:?} is empty, longer than {NAME_CHARS_MAX} characters or unprintable"
+        "certificate name {0:?} is empty, longer than {max} characters or unprintable",
+        max = profile::NAME_CHARS_MAX
     )]
     Name(String),
     /// A SAN that is no DNS name.
@@ -81,63 +56,169 @@ pub enum IssueError {
     /// A time past the year 9999.
     #[error("certificate's time of validity")]
     Time(#[source] der::Error),
+    /// The issuer's own certificate allows no authority below it.
+    #[error("this authority may not certify another authority (path length)")]
+    PathLength,
+    /// The issuer's certificate is over.
+    #[error("this authority's certificate ended at {not_after} (seconds since 1970)")]
+    Ended {
+        /// When.
+        not_after: u64,
+    },
+    /// Both halves of a pair have the same key.
+    #[error("the two certificates of a pair need two keys")]
+    OneKey,
     /// The certificate could not be encoded or signed.
     #[error("certificate")]
     Build(#[from] builder::Error),
 }
 
+/// Why a chain and a key make no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The text of chain or key.
+    #[error("authority's certificate and key")]
+    Pem(#[from] PemError),
+    /// The first certificate may not sign certificates.
+    #[error("certificate is not one of an authority")]
+    NotAuthority,
+    /// What it signs would not verify: the chain is not trusted, not valid now, or too long.
+    #[error("authority's chain")]
+    Chain(#[from] ChainError),
+    /// No certificate could be made with it.
+    #[error("authority")]
+    Issue(#[from] IssueError),
+}
+
 impl Authority {
-    /// Makes a self-signed root, valid for `days` from an hour before `now_unix`.
+    /// Makes a self-signed root that signs leaves directly, valid for `days` from an hour before
+    /// `now_unix`.
     pub fn create(
         common_name: &str,
         organization: &str,
         days: u32,
         now_unix: u64,
     ) -> Result<Self, IssueError> {
+        Self::create_root(common_name, organization, 0, days, now_unix)
+    }
+
+    /// Makes a self-signed root with `path_length` levels of authorities allowed below it.
+    pub fn create_root(
+        common_name: &str,
+        organization: &str,
+        path_length: u8,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Self, IssueError> {
         let key = keys::SecretKey::generate();
-        let name = name(common_name, organization)?;
+        let name = profile::name(common_name, organization)?;
         let profile = Profile {
             issuer: name.clone(),
             subject: name,
-            kind: Kind::Root,
+            purpose: Purpose::Authority { path_length },
+            dns_names: vec![],
         };
         let certificate = build(profile, validity(days, now_unix)?, &key.public(), &key)?;
         let der = certificate.to_der().map_err(builder::Error::from)?;
         Ok(Self {
             certificate,
             der,
+            parents: vec![],
             key,
         })
     }
 
-    /// The root certificate.
+    /// Makes an authority below this one that signs leaves.
+    pub fn create_intermediate(
+        &self,
+        common_name: &str,
+        organization: &str,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Self, IssueError> {
+        let key = keys::SecretKey::generate();
+        let der =
+            self.issue_authority(common_name, organization, &key.public(), 0, days, now_unix)?;
+        let certificate = Certificate::from_der(&der).map_err(builder::Error::from)?;
+        Ok(Self {
+            certificate,
+            der,
+            parents: self.chain(),
+            key,
+        })
+    }
+
+    /// The authority's own certificate.
     #[must_use]
     pub fn certificate_der(&self) -> &[u8] {
         &self.der
     }
 
-    /// The root certificate and its key as PEM; the key's file needs mode 600.
+    /// Its certificate and its issuers', DER, the root last if it is known.
+    #[must_use]
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        std::iter::once(&self.der)
+            .chain(&self.parents)
+            .cloned()
+            .collect()
+    }
+
+    /// CN and O of the authority.
+    pub fn subject(&self) -> Result<Subject, ChainError> {
+        chain::subject_of(&self.certificate)
+    }
+
+    /// The chain and the key as PEM; the key's file needs mode 600.
     #[must_use]
     pub fn to_pem(&self) -> (String, Zeroizing<String>) {
-        let certificate = pem::certificates_to_pem(std::slice::from_ref(&self.der));
-        (certificate, self.key.to_pkcs8_pem())
+        (
+            pem::certificates_to_pem(&self.chain()),
+            self.key.to_pkcs8_pem(),
+        )
     }
 
     /// Reads what [`Authority::to_pem`] wrote and refuses a certificate of another key.
-    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PemError> {
-        let chain = pem::certificates_from_pem(certificate)?;
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, PemError> {
+        let chain = pem::certificates_from_pem(chain)?;
         let key = keys::SecretKey::from_pkcs8_pem(key)?;
         pem::check_key_fits(&chain, &key)?;
-        let der = chain.into_iter().next().ok_or(PemError::Certificates)?;
+        let mut chain = chain.into_iter();
+        let der = chain.next().ok_or(PemError::Certificates)?;
         let certificate = Certificate::from_der(&der).map_err(|_| PemError::Certificates)?;
         Ok(Self {
             certificate,
             der,
+            parents: chain.collect(),
             key,
         })
     }
 
-    /// Issues a leaf certificate (DER) for `public`, never beyond the root's own end.
+    /// Checks that what this authority signs at `now_unix` verifies under `roots`: its chain, its
+    /// usage, its path length and its validity. It signs a throw-away leaf and verifies that.
+    pub fn check(&self, roots: &[Vec<u8>], now_unix: u64) -> Result<(), AuthorityError> {
+        let extension = |error| AuthorityError::Chain(ChainError::Parse(error));
+        let tbs = self.certificate.tbs_certificate();
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(extension)?;
+        let usage = tbs.get_extension::<KeyUsage>().map_err(extension)?;
+        let signs = usage.is_some_and(|(_, KeyUsage(usages))| {
+            usages.contains(KeyUsages::KeyCertSign) && usages.contains(KeyUsages::CRLSign)
+        });
+        if !constraints.is_some_and(|(_, constraints)| constraints.ca) || !signs {
+            return Err(AuthorityError::NotAuthority);
+        }
+        let subject = Subject {
+            common_name: "probe".to_owned(),
+            organization: "probe".to_owned(),
+            dns_names: vec![],
+        };
+        let key = keys::SecretKey::generate().public();
+        let mut chain = vec![self.issue(&subject, &key, Usage::Tls, 1, now_unix)?];
+        chain.append(&mut self.chain());
+        chain::verify_chain(&chain, roots, now_unix)?;
+        Ok(())
+    }
+
+    /// Issues a leaf certificate (DER) for `public`, never beyond the authority's own end.
     pub fn issue(
         &self,
         subject: &Subject,
@@ -146,19 +227,79 @@ impl Authority {
         days: u32,
         now_unix: u64,
     ) -> Result<Vec<u8>, IssueError> {
-        let root = self.certificate.tbs_certificate();
+        self.certify(subject, public, Purpose::Leaf(usage), days, now_unix)
+    }
+
+    /// Issues both certificates of a pair; `usage` is the signing half's.
+    pub fn issue_pair(
+        &self,
+        subject: &Subject,
+        signing: &keys::PublicKey,
+        encryption: &keys::PublicKey,
+        usage: Usage,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Pair, IssueError> {
+        if signing == encryption {
+            return Err(IssueError::OneKey);
+        }
+        Ok(Pair {
+            signing: self.issue(subject, signing, usage, days, now_unix)?,
+            encryption: self.issue(subject, encryption, Usage::Encryption, days, now_unix)?,
+        })
+    }
+
+    /// Certifies an authority below this one (DER).
+    pub fn issue_authority(
+        &self,
+        common_name: &str,
+        organization: &str,
+        public: &keys::PublicKey,
+        path_length: u8,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Vec<u8>, IssueError> {
+        let constraints = self
+            .certificate
+            .tbs_certificate()
+            .get_extension::<BasicConstraints>()
+            .map_err(builder::Error::from)?;
+        let own = constraints.and_then(|(_, constraints)| constraints.path_len_constraint);
+        if own.is_some_and(|own| own <= path_length) {
+            return Err(IssueError::PathLength);
+        }
+        let subject = Subject {
+            common_name: common_name.to_owned(),
+            organization: organization.to_owned(),
+            dns_names: vec![],
+        };
+        let purpose = Purpose::Authority { path_length };
+        self.certify(&subject, public, purpose, days, now_unix)
+    }
+
+    fn certify(
+        &self,
+        subject: &Subject,
+        public: &keys::PublicKey,
+        purpose: Purpose,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Vec<u8>, IssueError> {
+        let own = self.certificate.tbs_certificate();
+        let own_end = own.validity().not_after;
+        let not_after = own_end.to_unix_duration().as_secs();
+        if not_after < now_unix {
+            return Err(IssueError::Ended { not_after });
+        }
         let mut validity = validity(days, now_unix)?;
-        let root_end = root.validity().not_after;
-        if validity.not_after.to_unix_duration() > root_end.to_unix_duration() {
-            validity.not_after = root_end;
+        if validity.not_after.to_unix_duration() > own_end.to_unix_duration() {
+            validity.not_after = own_end;
         }
         let profile = Profile {
-            issuer: root.subject().clone(),
-            subject: name(&subject.common_name, &subject.organization)?,
-            kind: Kind::Leaf {
-                usage,
-                dns_names: dns_names(&subject.dns_names)?,
-            },
+            issuer: own.subject().clone(),
+            subject: profile::name(&subject.common_name, &subject.organization)?,
+            purpose,
+            dns_names: profile::dns_names(&subject.dns_names)?,
         };
         let certificate = build(profile, validity, public, &self.key)?;
         Ok(certificate.to_der().map_err(builder::Error::from)?)
@@ -196,163 +337,15 @@ fn build(
 fn validity(days: u32, now_unix: u64) -> Result<Validity, IssueError> {
     let now = Duration::from_secs(now_unix);
     let end = now.saturating_add(Duration::from_secs(u64::from(days) * 86_400));
-    let time = |at| {
-        der::DateTime::from_unix_duration(at)
-            .map(Time::from)
-            .map_err(IssueError::Time)
-    };
     Ok(Validity::new(
         time(now.saturating_sub(BACKDATED))?,
         time(end)?,
     ))
 }
 
-/// O and CN as UTF-8, built from values: in a string form a comma in a name would start another
-/// attribute.
-fn name(common_name: &str, organization: &str) -> Result<Name, IssueError> {
-    let part = |oid, value: &str| {
-        let printable = !value.chars().any(char::is_control);
-        if value.is_empty() || value.chars().count() > NAME_CHARS_MAX || !printable {
-            return Err(IssueError::Name(value.to_owned()));
-        }
-        let value = Utf8StringRef::new(value).and_then(|value| Any::encode_from(&value));
-        value
-            .and_then(|value| {
-                RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }])
-            })
-            .map_err(|error| IssueError::Build(error.into()))
-    };
-    let parts = vec![
-        part(db::rfc4519::ORGANIZATION_NAME, organization)?,
-        part(db::rfc4519::COMMON_NAME, common_name)?,
-    ];
-    parts
-        .to_der()
-        .and_then(|der| Name::from_der(&der))
-        .map_err(|error| IssueError::Build(error.into()))
-}
-
-fn dns_names(names: &[String]) -> Result<Vec<GeneralName>, IssueError> {
-    names
-        .iter()
-        .map(|name| {
-            rustls::pki_types::DnsName::try_from(name.as_str())
-                .ok()
-                .and_then(|_| Ia5String::new(name).ok())
-                .map(GeneralName::DnsName)
-                .ok_or_else(|| IssueError::DnsName(name.clone()))
-        })
-        .collect()
-}
-
-/// The extensions of our certificates (RFC 5280, 4.2).
-struct Profile {
-    issuer: Name,
-    subject: Name,
-    kind: Kind,
-}
-
-enum Kind {
-    Root,
-    Leaf {
-        usage: Usage,
-        dns_names: Vec<GeneralName>,
-    },
-}
-
-impl BuilderProfile for Profile {
-    fn get_issuer(&self, _subject: &Name) -> Name {
-        self.issuer.clone()
-    }
-
-    fn get_subject(&self) -> Name {
-        self.subject.clone()
-    }
-
-    fn build_extensions(
-        &self,
-        subject_key: SubjectPublicKeyInfoRef<'_>,
-        issuer_key: SubjectPublicKeyInfoRef<'_>,
-        tbs: &TbsCertificate,
-    ) -> builder::Result<Vec<Extension>> {
-        let subject = tbs.subject();
-        let mut all = Vec::new();
-        let key_id = SubjectKeyIdentifier(key_id(&subject_key)?);
-        all.push(key_id.to_extension(subject, &all)?);
-        let authority = AuthorityKeyIdentifier {
-            key_identifier: Some(self::key_id(&issuer_key)?),
-            ..Default::default()
-        };
-        all.push(authority.to_extension(subject, &all)?);
-        let is_root = matches!(self.kind, Kind::Root);
-        let constraints = BasicConstraints {
-            ca: is_root,
-            // Our roots sign leaves directly.
-            path_len_constraint: is_root.then_some(0),
-        };
-        all.push(constraints.to_extension(subject, &all)?);
-        let (usages, purposes) = match &self.kind {
-            Kind::Root => (KeyUsages::KeyCertSign | KeyUsages::CRLSign, vec![]),
-            Kind::Leaf {
-                usage: Usage::Tls, ..
-            } => (
-                KeyUsages::DigitalSignature.into(),
-                vec![
-                    db::rfc5280::ID_KP_SERVER_AUTH,
-                    db::rfc5280::ID_KP_CLIENT_AUTH,
-                ],
-            ),
-            Kind::Leaf {
-                usage: Usage::Documents,
-                ..
-            } => (
-                KeyUsages::DigitalSignature | KeyUsages::NonRepudiation,
-                vec![DOCUMENT_SIGNING],
-            ),
-        };
-        all.push(KeyUsage(usages).to_extension(subject, &all)?);
-        if !purposes.is_empty() {
-            all.push(ExtendedKeyUsage(purposes).to_extension(subject, &all)?);
-        }
-        if let Kind::Leaf { dns_names, .. } = &self.kind
-            && !dns_names.is_empty()
-        {
-            all.push(SubjectAltName(dns_names.clone()).to_extension(subject, &all)?);
-        }
-        Ok(all)
-    }
-}
-
-/// The first bytes of the key's SM3: the method is the issuer's choice (RFC 5280, 4.2.1.2), and the
-/// usual one is SHA-1.
-fn key_id(key: &SubjectPublicKeyInfoRef<'_>) -> Result<OctetString, der::Error> {
-    let digest = sm3::hash(key.subject_public_key.raw_bytes());
-    OctetString::new(&digest[..KEY_ID_BYTES])
-}
-
-/// What the builder wants of a signer, which `sm2`'s signing key lacks: DER signatures and the
-/// algorithm without parameters.
-struct CertificateSigner(::sm2::dsa::SigningKey);
-
-impl Keypair for CertificateSigner {
-    type VerifyingKey = ::sm2::dsa::VerifyingKey;
-
-    fn verifying_key(&self) -> Self::VerifyingKey {
-        self.0.verifying_key().clone()
-    }
-}
-
-impl Signer<::sm2::dsa::DerSignature> for CertificateSigner {
-    fn try_sign(&self, message: &[u8]) -> Result<::sm2::dsa::DerSignature, signature::Error> {
-        keys::sign(&self.0, message).as_slice().try_into()
-    }
-}
-
-impl spki::DynSignatureAlgorithmIdentifier for CertificateSigner {
-    fn signature_algorithm_identifier(&self) -> spki::Result<spki::AlgorithmIdentifierOwned> {
-        Ok(spki::AlgorithmIdentifierOwned {
-            oid: SM2_WITH_SM3,
-            parameters: None,
-        })
-    }
+/// UTCTime until 2049, GeneralizedTime after (RFC 5280, 4.1.2.5).
+pub(super) fn time(at: Duration) -> Result<Time, IssueError> {
+    der::DateTime::from_unix_duration(at)
+        .map(Time::from)
+        .map_err(IssueError::Time)
 }

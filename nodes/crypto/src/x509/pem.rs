@@ -1,8 +1,10 @@
-//! Certificates as PEM text.
+//! Certificates, requests and revocation lists as PEM text.
 
 use der::pem::LineEnding;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, CertificateSigningRequestDer,
+};
 
 use super::chain::{self, ChainError};
 use crate::sm2;
@@ -13,6 +15,12 @@ pub enum PemError {
     /// No certificate, or one whose text is damaged.
     #[error("not a PEM text of certificates")]
     Certificates,
+    /// No certification request.
+    #[error("not a PEM text of a certification request")]
+    Request,
+    /// No revocation list.
+    #[error("not a PEM text of a revocation list")]
+    Crl,
     /// A certificate that does not parse.
     #[error("certificate in the PEM text")]
     Certificate(#[from] ChainError),
@@ -25,16 +33,11 @@ pub enum PemError {
 }
 
 /// Certificates (DER) as PEM text, in the given order.
-///
-/// # Panics
-/// Never: any bytes can be PEM.
 #[must_use]
 pub fn certificates_to_pem(certificates: &[Vec<u8>]) -> String {
     certificates
         .iter()
-        .map(|der| {
-            der::pem::encode_string("CERTIFICATE", LineEnding::LF, der).expect("bytes encode")
-        })
+        .map(|der| encode("CERTIFICATE", der))
         .collect()
 }
 
@@ -48,6 +51,38 @@ pub fn certificates_from_pem(pem: &str) -> Result<Vec<Vec<u8>>, PemError> {
         return Err(PemError::Certificates);
     }
     Ok(certificates)
+}
+
+/// A certification request (DER) as PEM text.
+#[must_use]
+pub fn request_to_pem(request: &[u8]) -> String {
+    encode("CERTIFICATE REQUEST", request)
+}
+
+/// The certification request (DER) of a PEM text.
+pub fn request_from_pem(pem: &str) -> Result<Vec<u8>, PemError> {
+    CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
+        .map(|der| der.to_vec())
+        .map_err(|_| PemError::Request)
+}
+
+/// A revocation list (DER) as PEM text.
+#[must_use]
+pub fn crl_to_pem(crl: &[u8]) -> String {
+    encode("X509 CRL", crl)
+}
+
+/// The revocation list (DER) of a PEM text.
+pub fn crl_from_pem(pem: &str) -> Result<Vec<u8>, PemError> {
+    CertificateRevocationListDer::from_pem_slice(pem.as_bytes())
+        .map(|der| der.to_vec())
+        .map_err(|_| PemError::Crl)
+}
+
+/// # Panics
+/// Never: any bytes can be PEM.
+fn encode(label: &str, der: &[u8]) -> String {
+    der::pem::encode_string(label, LineEnding::LF, der).expect("bytes encode")
 }
 
 /// Refuses a chain whose leaf holds another key than `key`.
