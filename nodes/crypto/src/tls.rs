@@ -1,38 +1,51 @@
 //! TLS 1.3 between nodes with national cryptography only (RFC 8998), and the browsers' TLS.
 //!
-//! Suite `TLS_SM4_GCM_SM3`, group curveSM2, signature sm2sig_sm3; both ends show certificates, every
-//! connection is a full handshake (no tickets, no 0-RTT), so each one checks both certificates.
+//! Suite `TLS_SM4_GCM_SM3`, signature sm2sig_sm3, group curveSM2MLKEM768 or else curveSM2. Both ends
+//! show certificates at every full handshake; for an hour after it the pair may resume, with a new
+//! key agreement each time. There is no 0-RTT: nothing that could be replayed is ever taken.
 //! QUIC's Initial packets stay AES-128-GCM, as QUIC v1 demands of every implementation: their keys
 //! follow from the connection id in the clear and protect nothing secret.
 
 mod hash;
 mod hmac;
+mod hybrid;
 mod kx;
 mod quic;
+mod sessions;
 mod sign;
 #[cfg(test)]
 mod tests;
 mod tls13;
 pub(crate) mod verify;
 
+pub use sessions::RESUMPTION_SECONDS_MAX;
+
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::cipher::AeadKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, version};
 use zeroize::Zeroizing;
 
+use self::sessions::Sessions;
 use crate::{web, x509};
 
 /// `TLS_SM4_GCM_SM3` (RFC 8998, 2).
 pub const SUITE: u16 = 0x00C6;
 /// `curveSM2` (RFC 8998, 2).
 pub const GROUP: u16 = 41;
+/// `curveSM2MLKEM768`, the hybrid group (IANA, draft-yang-tls-hybrid-sm2-mlkem).
+pub const HYBRID_GROUP: u16 = 4590;
 /// `sm2sig_sm3` (RFC 8998, 2).
 pub const SCHEME: u16 = 0x0708;
+
+/// Tickets sent with each handshake: one for the next connection and one in case that one breaks.
+const TICKETS: usize = 2;
+/// Sessions that the dialling end keeps; rustls gives each server up to 8 of them.
+const SESSIONS_DIALLED_MAX: usize = 1_024;
 
 /// Why a TLS configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +69,7 @@ pub enum ConfigError {
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![SupportedCipherSuite::Tls13(&tls13::TLS_SM4_GCM_SM3)],
-        kx_groups: vec![&kx::CurveSm2],
+        kx_groups: vec![&hybrid::CurveSm2MlKem768, &kx::CurveSm2],
         signature_verification_algorithms: verify::ALGORITHMS,
         secure_random: rustls::crypto::ring::default_provider().secure_random,
         key_provider: &sign::Keys,
@@ -76,6 +89,10 @@ pub fn initial_suite() -> rustls::quic::Suite {
 }
 
 /// The accepting node's configuration: a client without a certificate under `roots_der` is refused.
+///
+/// Sessions of this configuration and its clones can be resumed for [`RESUMPTION_SECONDS_MAX`], those
+/// of any other cannot. A resumed session brings the client's chain of the full handshake with it and
+/// does not check it again: whoever admits the client looks at its end of validity.
 pub fn server_config(
     identity: &x509::Identity,
     roots_der: &[Vec<u8>],
@@ -92,13 +109,15 @@ pub fn server_config(
         .with_client_cert_verifier(clients)
         .with_single_cert(chain(&identity.chain), private_key(identity))
         .map_err(ConfigError::Identity)?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(Sessions::new(config.time_provider.clone()));
+    config.send_tls13_tickets = TICKETS;
+    config.max_early_data_size = 0;
     config.alpn_protocols = protocols(alpns);
     Ok(config)
 }
 
-/// The dialling node's configuration; the server's name is given with each connection.
+/// The dialling node's configuration; the server's name is given with each connection. What
+/// [`server_config`] says of resumption holds here too.
 pub fn client_config(
     identity: &x509::Identity,
     roots_der: &[Vec<u8>],
@@ -110,7 +129,8 @@ pub fn client_config(
         .with_root_certificates(roots(roots_der)?)
         .with_client_auth_cert(chain(&identity.chain), private_key(identity))
         .map_err(ConfigError::Identity)?;
-    config.resumption = Resumption::disabled();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_DIALLED_MAX)
+        .tls12_resumption(Tls12Resumption::Disabled);
     config.alpn_protocols = protocols(alpns);
     Ok(config)
 }

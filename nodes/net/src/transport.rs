@@ -55,7 +55,8 @@ fn config(keep_alive_ms: u64, idle_ms_max: u32) -> Arc<TransportConfig> {
 
 /// What accepts, with the transport settings.
 pub(crate) fn server(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::ServerConfig {
-    // No TLS tickets, so tokens for returning peers are of no use either: defaults otherwise.
+    // Resumed or not, every handshake stays one round trip (no 0-RTT), so tokens for returning peers
+    // would save nothing: defaults otherwise.
     let mut config = quinn::ServerConfig::with_crypto(crypto);
     config.transport_config(accepting());
     config

@@ -3,7 +3,7 @@
 use rustls::crypto::{ActiveKeyExchange, GetRandomFailed, SharedSecret, SupportedKxGroup};
 use rustls::{Error, NamedGroup, PeerMisbehaved};
 use sm2::elliptic_curve::Generate as _;
-use sm2::elliptic_curve::ecdh::diffie_hellman;
+use sm2::elliptic_curve::ecdh::{SharedSecret as Agreed, diffie_hellman};
 use sm2::elliptic_curve::sec1::ToSec1Point as _;
 
 use crate::sm2::POINT_BYTES;
@@ -13,10 +13,7 @@ pub(super) struct CurveSm2;
 
 impl SupportedKxGroup for CurveSm2 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        // Not `generate`: a panic here would poison quinn's endpoint.
-        let secret = sm2::SecretKey::try_generate().map_err(|_| GetRandomFailed)?;
-        let point = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
-        Ok(Box::new(Exchange { secret, point }))
+        Ok(Box::new(Exchange::start()?))
     }
 
     fn name(&self) -> NamedGroup {
@@ -24,21 +21,51 @@ impl SupportedKxGroup for CurveSm2 {
     }
 }
 
-struct Exchange {
+/// One end's half of an exchange.
+pub(super) struct Exchange {
     /// Erased on drop by its own type.
     secret: sm2::SecretKey,
-    point: Vec<u8>,
+    point: [u8; POINT_BYTES],
+}
+
+impl Exchange {
+    /// Draws a key pair.
+    pub(super) fn start() -> Result<Self, Error> {
+        // Not `generate`: a panic here would poison quinn's endpoint.
+        let secret = sm2::SecretKey::try_generate().map_err(|_| GetRandomFailed)?;
+        let point = secret.public_key().to_sec1_point(false);
+        let point = point.as_bytes().try_into();
+        let point = point.map_err(|_| Error::General("SM2 point of wrong length".into()))?;
+        Ok(Self { secret, point })
+    }
+
+    /// The public half, an uncompressed point.
+    pub(super) fn point(&self) -> &[u8; POINT_BYTES] {
+        &self.point
+    }
+
+    /// The secret shared with the holder of `peer`: 32 bytes, erased on drop.
+    ///
+    /// # Errors
+    /// When `peer` is not an uncompressed point on the curve, or is the point at infinity.
+    pub(super) fn agree(&self, peer: &[u8]) -> Result<Agreed<sm2::Sm2>, PeerMisbehaved> {
+        if peer.len() != POINT_BYTES || peer.first() != Some(&0x04) {
+            return Err(PeerMisbehaved::InvalidKeyShare);
+        }
+        let peer =
+            sm2::PublicKey::from_sec1_bytes(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
+        Ok(diffie_hellman(
+            self.secret.to_nonzero_scalar(),
+            peer.as_affine(),
+        ))
+    }
 }
 
 impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
-        if peer.len() != POINT_BYTES || peer.first() != Some(&0x04) {
-            return Err(PeerMisbehaved::InvalidKeyShare.into());
-        }
-        let peer =
-            sm2::PublicKey::from_sec1_bytes(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
-        let shared = diffie_hellman(self.secret.to_nonzero_scalar(), peer.as_affine());
-        Ok(SharedSecret::from(shared.raw_secret_bytes().as_slice()))
+        Ok(SharedSecret::from(
+            self.agree(peer)?.raw_secret_bytes().as_slice(),
+        ))
     }
 
     fn pub_key(&self) -> &[u8] {

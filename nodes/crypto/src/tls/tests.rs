@@ -3,9 +3,10 @@
 use std::io::{Read as _, Write as _};
 
 use rustls::pki_types::ServerName;
+use rustls::quic::{self, Version};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ClientConnection, Error, NamedGroup, ServerConnection};
+use rustls::{CipherSuite, ClientConnection, Error, HandshakeKind, NamedGroup, ServerConnection};
 
 use super::*;
 use crate::sm2;
@@ -103,7 +104,7 @@ fn two_nodes_agree_with_national_cryptography_and_both_certificates() {
     let suite = client.negotiated_cipher_suite().unwrap().suite();
     assert_eq!(suite, CipherSuite::Unknown(SUITE));
     let group = client.negotiated_key_exchange_group().unwrap().name();
-    assert_eq!(group, NamedGroup::Unknown(GROUP));
+    assert_eq!(group, NamedGroup::Unknown(HYBRID_GROUP));
     assert_eq!(client.alpn_protocol(), Some(&b"guitai-call/1"[..]));
     for peer in [client.peer_certificates(), server.peer_certificates()] {
         let leaf = x509::dangerous_read_unverified(&peer.unwrap()[0]).unwrap();
@@ -121,13 +122,111 @@ fn two_nodes_agree_with_national_cryptography_and_both_certificates() {
     assert_eq!(received, message);
 }
 
+/// What the last handshake was; the client also takes in the tickets that came after it.
+fn kind(client: &ClientConfig, server: &ServerConfig) -> Option<HandshakeKind> {
+    let (client, server) = handshake(client.clone(), server.clone()).unwrap();
+    assert_eq!(client.handshake_kind(), server.handshake_kind());
+    for peer in [client.peer_certificates(), server.peer_certificates()] {
+        let leaf = x509::dangerous_read_unverified(&peer.unwrap()[0]).unwrap();
+        assert_eq!(leaf.dns_names, [NAME]);
+    }
+    let group = client.negotiated_key_exchange_group().unwrap().name();
+    assert_eq!(group, NamedGroup::Unknown(HYBRID_GROUP));
+    client.handshake_kind()
+}
+
 #[test]
-fn nothing_is_resumed() {
+fn a_pair_resumes_with_a_new_key_agreement_and_knows_the_peer() {
     let cluster = Cluster::new();
     let (client, server) = (cluster.client(), cluster.server());
-    for _ in 0..2 {
-        let (client, _) = handshake(client.clone(), server.clone()).unwrap();
-        assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    assert_eq!(kind(&client, &server), Some(HandshakeKind::Full));
+    for _ in 0..4 {
+        assert_eq!(kind(&client, &server), Some(HandshakeKind::Resumed));
+    }
+}
+
+/// A new root, certificate or revocation list means a new configuration.
+#[test]
+fn a_new_configuration_at_either_end_resumes_nothing() {
+    let cluster = Cluster::new();
+    let (client, server) = (cluster.client(), cluster.server());
+    assert_eq!(kind(&client, &server), Some(HandshakeKind::Full));
+    assert_eq!(kind(&client, &cluster.server()), Some(HandshakeKind::Full));
+    assert_eq!(kind(&cluster.client(), &server), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn a_ticket_of_the_servers_other_clients_is_of_no_use() {
+    let cluster = Cluster::new();
+    let server = cluster.server();
+    let (first, second) = (cluster.client(), cluster.client());
+    assert_eq!(kind(&first, &server), Some(HandshakeKind::Full));
+    // The second client holds the first one's tickets, but not its certificate: rustls keeps a
+    // ticket with the credentials it was got with.
+    let mut thief = second;
+    thief.resumption = first.resumption.clone();
+    assert_eq!(kind(&thief, &server), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn early_data_is_never_offered_nor_taken() {
+    let cluster = Cluster::new();
+    let server = Arc::new(cluster.server());
+    assert_eq!(server.max_early_data_size, 0);
+    let mut client = cluster.client();
+    assert!(!client.enable_early_data);
+    client.enable_early_data = true;
+    let (_, _) = handshake(client.clone(), (*server).clone()).unwrap();
+    let name = ServerName::try_from(NAME).unwrap();
+    let mut eager = ClientConnection::new(Arc::new(client), name).unwrap();
+    assert!(eager.early_data().is_none(), "the ticket does not allow it");
+    let mut server = ServerConnection::new(server).unwrap();
+    for _ in 0..6 {
+        carry(&mut eager, &mut server).unwrap();
+        assert!(server.early_data().is_none());
+        carry(&mut server, &mut eager).unwrap();
+    }
+    assert_eq!(server.handshake_kind(), Some(HandshakeKind::Resumed));
+    assert!(!eager.is_early_data_accepted());
+}
+
+/// A node of the release before knows curveSM2 alone. It serves without a second round trip, and is
+/// served after one.
+#[test]
+fn an_end_without_the_hybrid_group_still_agrees() {
+    fn classical() -> Arc<CryptoProvider> {
+        Arc::new(CryptoProvider {
+            kx_groups: vec![&kx::CurveSm2],
+            ..(*provider()).clone()
+        })
+    }
+    let cluster = Cluster::new();
+    let identity = cluster.identity(Usage::Tls);
+    let (certificates, key) = (chain(&identity.chain), private_key(&identity));
+    let old_client = ClientConfig::builder_with_provider(classical())
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots(&cluster.roots).unwrap())
+        .with_client_auth_cert(certificates.clone(), key.clone_key())
+        .unwrap();
+    let clients = roots(&cluster.roots).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), classical());
+    let old_server = ServerConfig::builder_with_provider(classical())
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(certificates, key)
+        .unwrap();
+    for (client, server) in [
+        (old_client, cluster.server()),
+        (cluster.client(), old_server),
+    ] {
+        let mut client = client;
+        client.alpn_protocols = Vec::new();
+        let (client, _) = handshake(client, server).unwrap();
+        let group = client.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, NamedGroup::Unknown(GROUP));
+        assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
     }
 }
 
@@ -234,57 +333,59 @@ fn the_initial_suite_is_what_quic_demands() {
 }
 
 /// QUIC's half of the suite, through rustls' own QUIC connections: the packets of one end open at
-/// the other, before and after a key update.
+/// the other, before and after a key update, in a full handshake and in a resumed one.
 #[test]
 fn quic_ends_agree_on_packet_keys() {
-    use rustls::quic::{ClientConnection, Connection, KeyChange, Keys, ServerConnection, Version};
-
-    fn keys(change: Option<KeyChange>, out: &mut Option<(Keys, rustls::quic::Secrets)>) {
-        if let Some(KeyChange::OneRtt { keys, next }) = change {
-            *out = Some((keys, next));
-        }
-    }
-
     let cluster = Cluster::new();
-    let name = ServerName::try_from(NAME).unwrap();
-    let client = ClientConnection::new(Arc::new(cluster.client()), Version::V1, name, vec![1]);
-    let server = ServerConnection::new(Arc::new(cluster.server()), Version::V1, vec![2]);
-    let mut client = Connection::from(client.unwrap());
-    let mut server = Connection::from(server.unwrap());
-    let (mut client_keys, mut server_keys) = (None, None);
-    while client.is_handshaking() || server.is_handshaking() {
-        loop {
-            let mut bytes = Vec::new();
-            let change = client.write_hs(&mut bytes);
-            if bytes.is_empty() && change.is_none() {
-                break;
-            }
-            keys(change, &mut client_keys);
-            server.read_hs(&bytes).unwrap();
+    let (client, server) = (Arc::new(cluster.client()), Arc::new(cluster.server()));
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let name = ServerName::try_from(NAME).unwrap();
+        let client = quic::ClientConnection::new(client.clone(), Version::V1, name, vec![1]);
+        let server = quic::ServerConnection::new(server.clone(), Version::V1, vec![2]);
+        let mut client = quic::Connection::from(client.unwrap());
+        let mut server = quic::Connection::from(server.unwrap());
+        let (mut client_keys, mut server_keys) = (None, None);
+        for _ in 0..3 {
+            carry_quic(&mut client, &mut server, &mut client_keys);
+            carry_quic(&mut server, &mut client, &mut server_keys);
         }
-        loop {
-            let mut bytes = Vec::new();
-            let change = server.write_hs(&mut bytes);
-            if bytes.is_empty() && change.is_none() {
-                break;
-            }
-            keys(change, &mut server_keys);
-            client.read_hs(&bytes).unwrap();
+        assert_eq!(client.handshake_kind(), Some(expected));
+        assert_eq!(server.handshake_kind(), Some(expected));
+        assert_eq!(client.quic_transport_parameters(), Some(&[2][..]));
+        assert!(client.zero_rtt_keys().is_none() && server.zero_rtt_keys().is_none());
+
+        let (client_keys, mut client_next) = client_keys.unwrap();
+        let (server_keys, mut server_next) = server_keys.unwrap();
+        let mut updates = vec![(client_keys.local.packet, server_keys.remote.packet)];
+        updates.push((
+            client_next.next_packet_keys().local,
+            server_next.next_packet_keys().remote,
+        ));
+        for (local, remote) in updates {
+            let mut packet = vec![0x5a; 1200];
+            let tag = local.encrypt_in_place(3, b"header", &mut packet).unwrap();
+            packet.extend_from_slice(tag.as_ref());
+            let plain = remote.decrypt_in_place(3, b"header", &mut packet).unwrap();
+            assert_eq!(plain, [0x5a; 1200]);
         }
     }
-    let (client_keys, mut client_next) = client_keys.unwrap();
-    let (server_keys, mut server_next) = server_keys.unwrap();
-    assert_eq!(client.quic_transport_parameters(), Some(&[2][..]));
-    let mut updates = vec![(client_keys.local.packet, server_keys.remote.packet)];
-    updates.push((
-        client_next.next_packet_keys().local,
-        server_next.next_packet_keys().remote,
-    ));
-    for (local, remote) in updates {
-        let mut packet = vec![0x5a; 1200];
-        let tag = local.encrypt_in_place(3, b"header", &mut packet).unwrap();
-        packet.extend_from_slice(tag.as_ref());
-        let plain = remote.decrypt_in_place(3, b"header", &mut packet).unwrap();
-        assert_eq!(plain, [0x5a; 1200]);
+}
+
+/// Carries what `from` has to say, and keeps the keys that it changes to at the end.
+fn carry_quic(
+    from: &mut quic::Connection,
+    to: &mut quic::Connection,
+    keys: &mut Option<(quic::Keys, quic::Secrets)>,
+) {
+    loop {
+        let mut bytes = Vec::new();
+        let change = from.write_hs(&mut bytes);
+        if bytes.is_empty() && change.is_none() {
+            break;
+        }
+        if let Some(quic::KeyChange::OneRtt { keys: new, next }) = change {
+            *keys = Some((new, next));
+        }
+        to.read_hs(&bytes).unwrap();
     }
 }
