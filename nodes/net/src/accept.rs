@@ -1,7 +1,8 @@
 //! The accepting half of the mesh: handshake, admission, and a task for every connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use guitai_host::Clock;
 use guitai_types::Zone;
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 
@@ -16,16 +17,22 @@ use crate::{
 const HANDSHAKES_MAX: usize = 128;
 
 /// Accepts until the endpoint closes.
-pub(crate) async fn accept(endpoint: Endpoint, zone: Zone, handlers: Handlers) {
+pub(crate) async fn accept(
+    endpoint: Endpoint,
+    zone: Zone,
+    handlers: Handlers,
+    clock: Arc<dyn Clock>,
+) {
     let handshakes = Handshakes::new(HANDSHAKES_MAX);
     while let Some(incoming) = endpoint.accept().await {
         let Some((incoming, place)) = handshakes.enter(incoming) else {
             continue;
         };
         let handlers = handlers.clone();
+        let clock = clock.clone();
         tokio::spawn(async move {
             let from = incoming.remote_address();
-            let accepted = welcome(incoming, zone).await;
+            let accepted = welcome(incoming, zone, &*clock).await;
             drop(place);
             let link = match accepted {
                 Ok(link) => link,
@@ -53,7 +60,7 @@ enum WelcomeError {
     Slow,
     #[error("no ALPN")]
     NoAlpn,
-    #[error("the certificate names no node")]
+    #[error("the certificate names no node, or has expired")]
     Nameless,
     #[error("{alpn} from {peer}")]
     Forbidden {
@@ -64,14 +71,18 @@ enum WelcomeError {
     },
 }
 
-async fn welcome(incoming: quinn::Incoming, zone: Zone) -> Result<Link, WelcomeError> {
+async fn welcome(
+    incoming: quinn::Incoming,
+    zone: Zone,
+    clock: &dyn Clock,
+) -> Result<Link, WelcomeError> {
     let connecting = incoming.accept()?;
     let handshake = Duration::from_millis(HANDSHAKE_MS_MAX);
     let conn = match tokio::time::timeout(handshake, connecting).await {
         Ok(conn) => conn?,
         Err(_elapsed) => return Err(WelcomeError::Slow),
     };
-    let admitted = admit(&conn, zone);
+    let admitted = admit(&conn, zone, clock.wall().0 / 1000);
     if admitted.is_err() {
         conn.close(CODE_FORBIDDEN, b"");
     }
@@ -79,9 +90,9 @@ async fn welcome(incoming: quinn::Incoming, zone: Zone) -> Result<Link, WelcomeE
     Ok(Link { conn, peer, alpn })
 }
 
-fn admit(conn: &Connection, zone: Zone) -> Result<(Peer, String), WelcomeError> {
+fn admit(conn: &Connection, zone: Zone, now_unix: u64) -> Result<(Peer, String), WelcomeError> {
     let alpn = alpn_of(conn).ok_or(WelcomeError::NoAlpn)?;
-    let peer = peer_of(conn).ok_or(WelcomeError::Nameless)?;
+    let peer = peer_of(conn, now_unix).ok_or(WelcomeError::Nameless)?;
     match rule::may_open(&alpn, peer.zone, zone) {
         Ok(()) => Ok((peer, alpn)),
         Err(source) => Err(WelcomeError::Forbidden { alpn, peer, source }),

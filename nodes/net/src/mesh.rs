@@ -112,8 +112,8 @@ pub enum DialError {
         /// From whom.
         peer: Peer,
     },
-    /// The peer's certificate is in order but names another node.
-    #[error("the certificate does not name {peer}")]
+    /// The peer's certificate is under our root but names another node or has expired.
+    #[error("the certificate does not name {peer}, or no longer")]
     Stranger {
         /// Who was expected.
         peer: Peer,
@@ -167,7 +167,12 @@ impl Mesh {
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
         let handlers = Handlers::default();
-        tokio::spawn(accept::accept(endpoint.clone(), me.zone, handlers.clone()));
+        tokio::spawn(accept::accept(
+            endpoint.clone(),
+            me.zone,
+            handlers.clone(),
+            clock.clone(),
+        ));
         let inner = Inner {
             endpoint,
             me,
@@ -222,7 +227,8 @@ impl Mesh {
             Ok(Err(source)) => return Err(DialError::Handshake { peer, source }),
             Err(_elapsed) => return Err(DialError::Silent { peer }),
         };
-        if peer_of(&conn).as_ref() != Some(&peer) {
+        let now_unix = self.inner.clock.wall().0 / 1000;
+        if peer_of(&conn, now_unix).as_ref() != Some(&peer) {
             conn.close(CODE_FORBIDDEN, b"");
             return Err(DialError::Stranger { peer });
         }
@@ -258,11 +264,15 @@ impl Drop for Inner {
     }
 }
 
-/// Who the certificate names; TLS has verified the chain before the connection came to be.
-pub(crate) fn peer_of(conn: &Connection) -> Option<Peer> {
+/// Who the certificate names. TLS has verified the chain, but for a resumed session it did so up to
+/// [`tls::RESUMPTION_SECONDS_MAX`] ago: one that expired meanwhile names nobody.
+pub(crate) fn peer_of(conn: &Connection, now_unix: u64) -> Option<Peer> {
     let identity = conn.peer_identity()?;
     let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     let leaf = x509::dangerous_read_unverified(chain.first()?).ok()?;
+    if leaf.not_after < now_unix {
+        return None;
+    }
     Peer::of_certificate(&leaf.dns_names)
 }
 

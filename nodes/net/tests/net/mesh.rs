@@ -1,14 +1,24 @@
 //! Who gets onto the mesh, and what cannot throw it off.
 
-use std::{net::UdpSocket, sync::Arc};
+use std::{
+    net::UdpSocket,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use guitai_crypto::tls;
+use guitai_host::ManualClock;
 use guitai_net::{
     CALL_ALPN, ConnectionError, Link, Mesh, Peer, RAFT_ALPN, TUNNEL_ALPN,
     mesh::{BindError, DialError, Handler},
 };
 use guitai_types::Zone;
-use quinn::crypto::rustls::QuicClientConfig;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::server::StoresServerSessions;
+use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
 use crate::{Cluster, target, unknown};
@@ -224,4 +234,104 @@ async fn a_taken_port_is_named() {
     assert!(matches!(refused, Err(BindError::Nameless)));
     let me: &Peer = a.me();
     assert_eq!(me.to_string(), "a1-1.inner");
+}
+
+/// quinn's view of resumption: a session store that counts what is taken from it.
+#[derive(Debug)]
+struct Counted {
+    sessions: Arc<dyn StoresServerSessions>,
+    resumed: AtomicUsize,
+}
+
+impl StoresServerSessions for Counted {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.sessions.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let session = self.sessions.take(key)?;
+        self.resumed.fetch_add(1, Ordering::Relaxed);
+        Some(session)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.sessions.can_cache()
+    }
+}
+
+#[tokio::test]
+async fn quic_sessions_resume_and_bring_the_peers_chain() {
+    let cluster = Cluster::new();
+    let identity = cluster.identity("a1-2", "inner");
+    let mut server = tls::server_config(&identity, &cluster.roots(), &[b"guitai-test/1"]).unwrap();
+    let counted = Arc::new(Counted {
+        sessions: server.session_storage.clone(),
+        resumed: AtomicUsize::new(0),
+    });
+    server.session_storage = counted.clone();
+    let quic = QuicServerConfig::with_initial(Arc::new(server), tls::initial_suite()).unwrap();
+    let server = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    let server = quinn::Endpoint::server(server, "127.71.11.2:0".parse().unwrap()).unwrap();
+
+    let dialler = cluster.identity("a1-1", "inner");
+    let mut client = tls::client_config(&dialler, &cluster.roots(), &[]).unwrap();
+    client.alpn_protocols = vec![b"guitai-test/1".to_vec()];
+    let quic = QuicClientConfig::with_initial(Arc::new(client), tls::initial_suite()).unwrap();
+    let client = quinn::Endpoint::client("127.71.11.1:0".parse().unwrap()).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(quic));
+    for round in 0..3 {
+        let (to, name) = (server.local_addr().unwrap(), "a1-2.inner.guitai.internal");
+        let dialled = client.connect_with(config.clone(), to, name).unwrap();
+        let accepted = server.accept().await.unwrap().accept().unwrap();
+        let (dialled, accepted) = tokio::try_join!(dialled, accepted).unwrap();
+        for (end, leaf) in [(&dialled, &identity), (&accepted, &dialler)] {
+            let chain = end.peer_identity().unwrap();
+            let chain = chain.downcast::<Vec<CertificateDer<'static>>>().unwrap();
+            assert_eq!(chain[0].as_ref(), leaf.chain[0]);
+        }
+        assert_eq!(counted.resumed.load(Ordering::Relaxed), round);
+        // The tickets come after the handshake: a stream from the server says that they are here.
+        accepted
+            .open_uni()
+            .await
+            .unwrap()
+            .write_all(b".")
+            .await
+            .unwrap();
+        dialled.accept_uni().await.unwrap();
+        dialled.close(0_u32.into(), b"");
+    }
+}
+
+/// TLS checks a chain at a full handshake and by the system's clock; admission looks at the end of
+/// validity each time, so a resumed session does not outlive its certificate.
+#[tokio::test]
+async fn a_certificate_that_has_expired_names_nobody_at_either_end() {
+    let cluster = Cluster::new();
+    let clock = Arc::new(ManualClock::new(cluster.clock.wall()));
+    let a = cluster.node("a1-1", "127.71.12.1");
+    let addr = "127.71.12.2:0".parse().unwrap();
+    let identity = cluster.identity("a1-2", "inner");
+    let b = Mesh::bind(addr, &identity, &cluster.roots(), clock.clone()).unwrap();
+    let (handler, mut accepted) = links();
+    a.serve("guitai-test/1", handler.clone());
+    b.serve("guitai-test/1", handler);
+    b.dial("guitai-test/1", &target(&a)).await.unwrap();
+    a.dial("guitai-test/1", &target(&b)).await.unwrap();
+    for _ in 0..2 {
+        accepted.recv().await.unwrap();
+    }
+    clock.advance(Duration::from_secs(31 * 86_400));
+    let refused = b.dial("guitai-test/1", &target(&a)).await;
+    assert!(matches!(refused, Err(DialError::Stranger { .. })));
+    let link = a.dial("guitai-test/1", &target(&b)).await.unwrap();
+    let closed = link.conn.closed().await;
+    assert!(
+        matches!(closed, ConnectionError::ApplicationClosed(_)),
+        "{closed:?}"
+    );
 }
