@@ -1,8 +1,8 @@
 //! National cryptography: SM2/SM3/SM4, the rustls provider, X.509, media frames, sealed keys.
 //!
 //! Everything here works on bytes and takes the time as an argument; it imports nothing of ours.
-//! SM3 is ours, SM2 and SM4 stand on RustCrypto (`sm2`, `sm4`), except SM4-GCM on processors
-//! with GFNI and AVX-512, which has its own kernel (the only `unsafe` code of the project).
+//! SM3 and SM4 are ours, one path for each kind of processor, and their vector kernels are the only
+//! `unsafe` code of the project; SM2 stands on RustCrypto (`sm2`).
 //!
 //! This is a software module without a product certificate (GM/T 0028): a deployment that needs one
 //! keeps its long-lived keys in a certified device in front of [`x509::Identity`].

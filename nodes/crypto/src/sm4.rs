@@ -4,19 +4,13 @@
 //! processor has is chosen once per process. [`Gcm::with_path`] and [`Block::with_path`] take a path
 //! by name, for tests, benches and the self-test only: nothing in production chooses.
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "for paths without a fused GCM: the next ones to come"
-    )
-)]
+mod bitsliced;
 mod compose;
 #[cfg(target_arch = "x86_64")]
 mod gfni;
+mod ghash_soft;
 mod kernel;
 mod path;
-mod portable;
 
 pub use path::Path;
 

@@ -81,7 +81,10 @@ fn first_counter(nonce: &[u8; 12]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::portable;
+    use aes_gcm::aead::consts::U12;
+    use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
+
+    use super::super::bitsliced;
     use super::*;
 
     /// GHASH as NIST SP 800-38D writes it, bit by bit.
@@ -122,16 +125,19 @@ mod tests {
     }
 
     #[test]
-    fn composed_gcm_equals_the_fused_one() {
+    fn composed_gcm_equals_rustcrypto() {
         let key = [7; 16];
-        let composed = Composed::<_, Textbook>::new(portable::Block::new(&key));
-        let fused = portable::Gcm::new(&key);
+        let composed = Composed::<_, Textbook>::new(bitsliced::Block::new(&key));
+        let oracle = aes_gcm::AesGcm::<sm4::Sm4, U12>::new(&key.into());
         for length in (0..40).chain([255, 256, 1007, 1008, 1009, 1024, 2033]) {
             let aad: Vec<u8> = (0..length % 37).map(|i| i as u8).collect();
             let plain: Vec<u8> = (0..length).map(|i| (i * 7) as u8).collect();
             let (mut ours, mut theirs) = (plain.clone(), plain.clone());
             let tag = composed.seal(&[5; 12], &aad, &mut ours);
-            let expected = fused.seal(&[5; 12], &aad, &mut theirs);
+            let expected: [u8; 16] = oracle
+                .encrypt_inout_detached(&[5; 12].into(), &aad, theirs.as_mut_slice().into())
+                .unwrap()
+                .into();
             assert_eq!((&ours, tag), (&theirs, expected), "length {length}");
             assert!(!composed.open(&[4; 12], &aad, &mut ours, &tag));
             assert_eq!(ours, theirs, "length {length}");

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
+use super::compose::Composed;
 use super::kernel::{AeadKernel, BlockKernel};
+use super::{bitsliced, ghash_soft};
 
 /// One implementation of SM4 and SM4-GCM. All give the same bytes; they differ in speed and in
 /// what they ask of the processor.
@@ -66,13 +68,6 @@ impl Path {
         }
     }
 
-    /// Whether the running time is independent of keys and data: no table indexed by a secret and
-    /// no branch on one. [`Path::Bitsliced`] is RustCrypto's table-driven code and is not.
-    #[must_use]
-    pub const fn is_constant_time(self) -> bool {
-        !matches!(self, Self::Bitsliced)
-    }
-
     fn is_present(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -87,7 +82,9 @@ impl Path {
         Some(match self {
             #[cfg(target_arch = "x86_64")]
             Self::GfniAvx512 => Box::new(super::gfni::Gcm::new(super::gfni::Token::detect()?, key)),
-            Self::Bitsliced => Box::new(super::portable::Gcm::new(key)),
+            Self::Bitsliced => Box::new(Composed::<_, ghash_soft::Ghash>::new(
+                bitsliced::Block::new(key),
+            )),
             _ => return None,
         })
     }
@@ -99,7 +96,7 @@ impl Path {
             Self::GfniAvx512 => {
                 Box::new(super::gfni::Block::new(super::gfni::Token::detect()?, key))
             }
-            Self::Bitsliced => Box::new(super::portable::Block::new(key)),
+            Self::Bitsliced => Box::new(bitsliced::Block::new(key)),
             _ => return None,
         })
     }
