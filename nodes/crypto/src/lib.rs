@@ -1,8 +1,8 @@
 //! National cryptography: SM2/SM3/SM4, the rustls provider, X.509, media frames, sealed keys.
 //!
 //! Everything here works on bytes and takes the time as an argument; it imports nothing of ours.
-//! SM3 and SM4 are ours, one path for each kind of processor, and their vector kernels are the only
-//! `unsafe` code of the project; SM2 stands on RustCrypto (`sm2`).
+//! SM2, SM3 and SM4 are ours, the last two with one path for each kind of processor; their vector
+//! kernels are the only `unsafe` code of the project. Key files are RustCrypto's (`sm2`).
 //!
 //! This is a software module without a product certificate (GM/T 0028): a deployment that needs one
 //! keeps its long-lived keys in a certified device in front of [`x509::Identity`].

@@ -1,12 +1,33 @@
-//! SM2 (GB/T 32918) on bytes: signatures, encryption, key files.
+//! SM2 (GB/T 32918) on bytes: signatures, encryption, key agreement, key files.
+//!
+//! The arithmetic is ours (`docs/decisions/0022-sm2-arithmetic.md`): what touches a private key or a
+//! nonce does the same operations on the same addresses whatever their value. Key files and
+//! their encodings are RustCrypto's.
 
-use ::sm2::dsa::signature::{RandomizedSigner as _, Signer as _, Verifier as _};
-use ::sm2::elliptic_curve::Generate as _;
-use ::sm2::elliptic_curve::sec1::ToSec1Point as _;
+mod encryption;
+mod field;
+mod generator;
+mod limbs;
+mod multiply;
+mod nonce;
+mod point;
+mod scalar;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
 use ::sm2::pkcs8::{
     DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding,
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use self::point::Affine;
+use self::scalar::Scalar;
+use self::signature::{Signature, Signer};
+use crate::random::{self, RandomError};
+use crate::sm3;
 
 /// The signer's ID where nothing else is agreed (GM/T 0009): certificates, tokens, documents.
 pub const DEFAULT_ID: &str = "1234567812345678";
@@ -14,13 +35,30 @@ pub const DEFAULT_ID: &str = "1234567812345678";
 /// Bytes of an uncompressed point: 0x04, x, y.
 pub const POINT_BYTES: usize = 65;
 
+/// Bytes of the digest that is signed: SM3 of the signer's Z and the message.
+pub const DIGEST_BYTES: usize = sm3::DIGEST_BYTES;
+
 /// A private key; erased from memory when dropped.
 #[derive(Clone)]
-pub struct SecretKey(::sm2::SecretKey);
+pub struct SecretKey {
+    scalar: Scalar,
+    public: PublicKey,
+    /// Made by the first signature under [`DEFAULT_ID`].
+    signing: OnceLock<Box<SigningKey>>,
+}
 
 /// A public key: a point on the curve, never the point at infinity.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(::sm2::PublicKey);
+pub struct PublicKey(Affine);
+
+/// A private key made ready for signing under one ID; erased from memory when dropped.
+#[derive(Clone)]
+pub(crate) struct SigningKey {
+    signer: Signer,
+    public: PublicKey,
+    /// Z, the digest of ID and public key that goes before each message.
+    z: [u8; DIGEST_BYTES],
+}
 
 /// The bytes are not a point on the curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,57 +80,99 @@ pub struct VerifyError;
 #[error("SM2 ciphertext does not open")]
 pub struct DecryptError;
 
-/// There is nothing to encrypt: SM2 cannot encrypt an empty message.
+/// Why a message was not encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("SM2 encrypts 1 to {MESSAGE_BYTES_MAX} bytes")]
-pub struct EncryptError;
+pub enum EncryptError {
+    /// Empty, which SM2 cannot encrypt, or longer than [`MESSAGE_BYTES_MAX`].
+    #[error("SM2 encrypts 1 to {MESSAGE_BYTES_MAX} bytes")]
+    Length,
+    /// No randomness for the ephemeral key.
+    #[error("SM2 encryption")]
+    Random(#[from] RandomError),
+}
 
 /// Longest message to encrypt: SM2 wraps keys, everything longer is sealed with SM4.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
-
-/// n − 1: the one scalar below the order that cannot sign, because 1 + d has no inverse
-/// (GB/T 32918.2 draws d from [1, n − 2]).
-const ORDER_MINUS_ONE: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0x72, 0x03, 0xdf, 0x6b, 0x21, 0xc6, 0x05, 0x2b, 0x53, 0xbb, 0xf4, 0x09, 0x39, 0xd5, 0x41, 0x22,
-];
 
 impl SecretKey {
     /// A new key from the system's randomness.
     ///
     /// # Panics
-    /// Like [`crate::random::fill`].
+    /// Like [`random::fill`].
     #[must_use]
     pub fn generate() -> Self {
         loop {
-            if let Some(key) = Self::usable(::sm2::SecretKey::generate()) {
+            let candidate = Zeroizing::new(random::array());
+            if let Some(key) = Self::from_scalar(&candidate) {
                 return key;
             }
         }
     }
 
+    /// A new key from the system's randomness, where a panic would harm others.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness to give.
+    pub fn try_generate() -> Result<Self, RandomError> {
+        loop {
+            let mut candidate = Zeroizing::new([0; 32]);
+            random::try_fill(candidate.as_mut_slice())?;
+            if let Some(key) = Self::from_scalar(&candidate) {
+                return Ok(key);
+            }
+        }
+    }
+
+    /// The key with the private number `scalar` (big-endian), if that is from 1 to n − 2
+    /// (GB/T 32918.1): at n − 1, 1 + d has no inverse to sign with.
+    pub(crate) fn from_scalar(scalar: &[u8; 32]) -> Option<Self> {
+        let scalar = Scalar::from_bytes_nonzero(scalar)?;
+        if scalar.add(&Scalar::ONE).is_zero().reveal() {
+            return None;
+        }
+        Some(Self {
+            scalar,
+            public: PublicKey(generator::multiply(&scalar).to_affine()),
+            signing: OnceLock::new(),
+        })
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.public_key())
+        self.public
     }
 
-    /// Signs `message` under [`DEFAULT_ID`]: DER of r and s.
+    /// Signs `message` under [`DEFAULT_ID`]: DER of r and s. The first call makes the key ready for
+    /// all others.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        sign(&self.signing_key(DEFAULT_ID), message)
+        sign(self.default_signing(), message)
+    }
+
+    /// Signs a ready digest, SM3 of Z and the message: DER of r and s.
+    #[must_use]
+    pub fn sign_digest(&self, digest: &[u8; DIGEST_BYTES]) -> Vec<u8> {
+        self.default_signing().sign_digest(digest)
+    }
+
+    /// The secret shared with the holder of `peer`: the x coordinate of d·P, as curveSM2 in TLS
+    /// takes it (RFC 8998, 3.2.1; RFC 8446, 7.4.2). Derive keys from it; it is none itself.
+    #[must_use]
+    pub fn agree(&self, peer: &PublicKey) -> Zeroizing<[u8; 32]> {
+        let shared = Zeroizing::new(multiply::multiply(&self.scalar, &peer.0).to_affine());
+        Zeroizing::new(shared.x.to_bytes())
     }
 
     /// Decrypts what [`PublicKey::encrypt`] made (C1‖C3‖C2).
     pub fn decrypt(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        let length = sealed.len().checked_sub(OVERHEAD_BYTES);
-        if !matches!(length, Some(1..=MESSAGE_BYTES_MAX)) || sealed.first() != Some(&0x04) {
+        let (point, rest) = sealed.split_at_checked(POINT_BYTES).ok_or(DecryptError)?;
+        let (digest, body) = rest.split_first_chunk().ok_or(DecryptError)?;
+        if body.is_empty() || body.len() > MESSAGE_BYTES_MAX {
             return Err(DecryptError);
         }
-        ::sm2::pke::DecryptingKey::new(self.0.clone())
-            .decrypt(sealed)
-            .map(Zeroizing::new)
-            .map_err(|_| DecryptError)
+        let point = PublicKey::from_point(point).map_err(|_| DecryptError)?;
+        encryption::decrypt(&self.scalar, &point.0, digest, body).ok_or(DecryptError)
     }
 
     /// The key as an unencrypted PKCS#8 PEM text, for a file with mode 600.
@@ -101,7 +181,7 @@ impl SecretKey {
     /// Never: a valid key always encodes.
     #[must_use]
     pub fn to_pkcs8_pem(&self) -> Zeroizing<String> {
-        self.0
+        self.encodable()
             .to_pkcs8_pem(LineEnding::LF)
             .expect("a valid key encodes")
     }
@@ -112,7 +192,7 @@ impl SecretKey {
     /// Never: a valid key always encodes.
     #[must_use]
     pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
-        self.0
+        self.encodable()
             .to_pkcs8_der()
             .expect("a valid key encodes")
             .to_bytes()
@@ -122,7 +202,7 @@ impl SecretKey {
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyFormatError> {
         ::sm2::SecretKey::from_pkcs8_pem(pem)
             .ok()
-            .and_then(Self::usable)
+            .and_then(|key| Self::decoded(&key))
             .ok_or(KeyFormatError)
     }
 
@@ -130,22 +210,38 @@ impl SecretKey {
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyFormatError> {
         ::sm2::SecretKey::from_pkcs8_der(der)
             .ok()
-            .and_then(Self::usable)
+            .and_then(|key| Self::decoded(&key))
             .ok_or(KeyFormatError)
     }
 
-    /// A signing key under `id`; it computes the public point, so keep it where signing is frequent.
-    /// Unlike `SecretKey` it does not erase itself: `sm2` 0.14 gives no way to.
-    ///
-    /// # Panics
-    /// Never: only an ID past 8191 bytes is refused, and ours are constants.
-    pub(crate) fn signing_key(&self, id: &'static str) -> ::sm2::dsa::SigningKey {
-        ::sm2::dsa::SigningKey::new(id, &self.0).expect("a short constant ID is accepted")
+    /// A signing key under `id`, for where signing is frequent and the ID is not [`DEFAULT_ID`].
+    pub(crate) fn signing_key(&self, id: &'static str) -> SigningKey {
+        SigningKey {
+            signer: Signer::new(&self.scalar),
+            public: self.public,
+            z: self.public.z(id),
+        }
     }
 
-    fn usable(key: ::sm2::SecretKey) -> Option<Self> {
-        let bytes = Zeroizing::new(<[u8; 32]>::from(key.to_bytes()));
-        (*bytes != ORDER_MINUS_ONE).then_some(Self(key))
+    fn default_signing(&self) -> &SigningKey {
+        self.signing
+            .get_or_init(|| Box::new(self.signing_key(DEFAULT_ID)))
+    }
+
+    /// RustCrypto's form of the key, which erases itself too.
+    fn encodable(&self) -> ::sm2::SecretKey {
+        let scalar = Zeroizing::new(self.scalar.to_bytes());
+        ::sm2::SecretKey::from_slice(scalar.as_slice()).expect("a number from 1 to n − 2 is a key")
+    }
+
+    fn decoded(key: &::sm2::SecretKey) -> Option<Self> {
+        Self::from_scalar(&Zeroizing::new(key.to_bytes().into()))
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.scalar.zeroize();
     }
 }
 
@@ -155,25 +251,46 @@ impl std::fmt::Debug for SecretKey {
     }
 }
 
+impl SigningKey {
+    /// The public half.
+    pub(crate) fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    fn sign_digest(&self, digest: &[u8; DIGEST_BYTES]) -> Vec<u8> {
+        // Without randomness the nonce still depends on key and digest (RFC 6979).
+        let mut fresh = Zeroizing::new([0; 32]);
+        let extra = match random::try_fill(fresh.as_mut_slice()) {
+            Ok(()) => fresh.as_slice(),
+            Err(_) => &[],
+        };
+        self.signer.sign(digest, extra).to_der()
+    }
+}
+
 /// Bytes that encryption adds: the point C1 and the digest C3.
-pub const OVERHEAD_BYTES: usize = POINT_BYTES + 32;
+pub const OVERHEAD_BYTES: usize = POINT_BYTES + DIGEST_BYTES;
 
 impl PublicKey {
-    /// Reads an uncompressed point (0x04, x, y) and checks that it is on the curve.
+    /// Reads an uncompressed point (0x04, x, y) and checks that it is on the curve. Compressed
+    /// and hybrid forms are refused: none of our formats has them.
     pub fn from_point(point: &[u8]) -> Result<Self, PointError> {
-        if point.len() != POINT_BYTES || point.first() != Some(&0x04) {
+        let point: &[u8; POINT_BYTES] = point.try_into().map_err(|_| PointError)?;
+        let (&[0x04], coordinates) = point.split_first_chunk().ok_or(PointError)? else {
             return Err(PointError);
-        }
-        ::sm2::PublicKey::from_sec1_bytes(point)
-            .map(Self)
-            .map_err(|_| PointError)
+        };
+        let ([x, y], []) = coordinates.as_chunks() else {
+            return Err(PointError);
+        };
+        Affine::from_bytes(x, y).map(Self).ok_or(PointError)
     }
 
     /// The uncompressed point.
     #[must_use]
     pub fn to_point(&self) -> [u8; POINT_BYTES] {
-        let mut point = [0; POINT_BYTES];
-        point.copy_from_slice(self.0.to_sec1_point(false).as_bytes());
+        let mut point = [0x04; POINT_BYTES];
+        point[1..33].copy_from_slice(&self.0.x.to_bytes());
+        point[33..].copy_from_slice(&self.0.y.to_bytes());
         point
     }
 
@@ -183,13 +300,28 @@ impl PublicKey {
     /// Never: a valid point always encodes.
     #[must_use]
     pub fn to_spki_der(&self) -> Vec<u8> {
-        let document = self.0.to_public_key_der().expect("a valid point encodes");
+        let document = ::sm2::PublicKey::from_sec1_bytes(&self.to_point())
+            .map(|key| key.to_public_key_der())
+            .expect("a valid point is a key")
+            .expect("a valid key encodes");
         document.into_vec()
     }
 
     /// Checks a DER signature over `message` under [`DEFAULT_ID`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         self.verify_with_id(DEFAULT_ID, message, signature)
+    }
+
+    /// Checks a DER signature over a ready digest, SM3 of Z and the message.
+    pub fn verify_digest(
+        &self,
+        digest: &[u8; DIGEST_BYTES],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        let signature = Signature::from_der(signature).ok_or(VerifyError)?;
+        signature::verify(&self.0, digest, &signature)
+            .then_some(())
+            .ok_or(VerifyError)
     }
 
     /// Checks a DER signature over `message` under `id`.
@@ -199,21 +331,65 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), VerifyError> {
-        let signature = ::sm2::dsa::Signature::from_der(signature).map_err(|_| VerifyError)?;
-        ::sm2::dsa::VerifyingKey::new(id, self.0)
-            .and_then(|key| key.verify(message, &signature))
-            .map_err(|_| VerifyError)
+        self.verify_digest(&digest(&self.z(id), message), signature)
+    }
+
+    /// The digest that a signature of this key over `message` under [`DEFAULT_ID`] signs, for
+    /// [`SecretKey::sign_digest`] and [`PublicKey::verify_digest`].
+    #[must_use]
+    pub fn digest(&self, message: &[u8]) -> [u8; DIGEST_BYTES] {
+        digest(&self.z(DEFAULT_ID), message)
     }
 
     /// Encrypts a short message, a key as a rule: C1‖C3‖C2 with C1 uncompressed (0x04 first).
     pub fn encrypt(&self, message: &[u8]) -> Result<Vec<u8>, EncryptError> {
         if message.is_empty() || message.len() > MESSAGE_BYTES_MAX {
-            return Err(EncryptError);
+            return Err(EncryptError::Length);
         }
-        ::sm2::pke::EncryptingKey::new(self.0)
-            .encrypt(&mut getrandom::SysRng, message)
-            .map_err(|_| EncryptError)
+        loop {
+            let mut candidate = Zeroizing::new([0; 32]);
+            random::try_fill(candidate.as_mut_slice())?;
+            let sealed = Scalar::from_bytes_nonzero(&candidate)
+                .map(Zeroizing::new)
+                .and_then(|k| encryption::encrypt_with(&k, &self.0, message));
+            if let Some(sealed) = sealed {
+                return Ok(sealed);
+            }
+        }
     }
+
+    /// Z of GB/T 32918.2, 5.5: SM3 of the ID's length in bits, the ID, the curve and the key.
+    ///
+    /// # Panics
+    /// Never: only an ID past 8191 bytes has no length, and ours are constants.
+    fn z(&self, id: &'static str) -> [u8; DIGEST_BYTES] {
+        let bits = u16::try_from(id.len() * 8).expect("a short constant ID");
+        let mut hasher = sm3::Hasher::new();
+        hasher.update(&bits.to_be_bytes());
+        hasher.update(id.as_bytes());
+        hasher.update(&CURVE);
+        hasher.update(&self.to_point()[1..]);
+        hasher.finish()
+    }
+}
+
+/// The curve's a, b and the generator's x, y as they go into Z.
+const CURVE: [u8; 128] = *b"\
+    \xff\xff\xff\xfe\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\
+    \xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xfc\
+    \x28\xe9\xfa\x9e\x9d\x9f\x5e\x34\x4d\x5a\x9e\x4b\xcf\x65\x09\xa7\
+    \xf3\x97\x89\xf5\x15\xab\x8f\x92\xdd\xbc\xbd\x41\x4d\x94\x0e\x93\
+    \x32\xc4\xae\x2c\x1f\x19\x81\x19\x5f\x99\x04\x46\x6a\x39\xc9\x94\
+    \x8f\xe3\x0b\xbf\xf2\x66\x0b\xe1\x71\x5a\x45\x89\x33\x4c\x74\xc7\
+    \xbc\x37\x36\xa2\xf4\xf6\x77\x9c\x59\xbd\xce\xe3\x6b\x69\x21\x53\
+    \xd0\xa9\x87\x7c\xc6\x2a\x47\x40\x02\xdf\x32\xe5\x21\x39\xf0\xa0";
+
+/// SM3 of Z and the message.
+fn digest(z: &[u8; DIGEST_BYTES], message: &[u8]) -> [u8; DIGEST_BYTES] {
+    let mut hasher = sm3::Hasher::new();
+    hasher.update(z);
+    hasher.update(message);
+    hasher.finish()
 }
 
 impl std::fmt::Debug for PublicKey {
@@ -228,123 +404,6 @@ impl std::fmt::Debug for PublicKey {
 
 /// Signs with a nonce drawn from key, message and fresh randomness together (RFC 6979, 3.6), so
 /// that neither a weak random source nor a repeated message reveals the key.
-pub(crate) fn sign(key: &::sm2::dsa::SigningKey, message: &[u8]) -> Vec<u8> {
-    loop {
-        let signature: Result<::sm2::dsa::Signature, _> = key
-            .try_sign_with_rng(&mut getrandom::SysRng, message)
-            .or_else(|_| key.try_sign(message));
-        // Both fail together only when r or s is zero, one chance in 2^250: draw again.
-        if let Ok(signature) = signature {
-            return signature.to_der().as_bytes().to_vec();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The key of every example in GB/T 32918.5.
-    const PRIVATE: &str = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8";
-    const PUBLIC: &str = concat!(
-        "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020",
-        "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
-    );
-
-    fn unhex(hex: &str) -> Vec<u8> {
-        hex::decode(hex).unwrap()
-    }
-
-    fn key(scalar: &[u8]) -> Option<SecretKey> {
-        SecretKey::usable(::sm2::SecretKey::from_slice(scalar).unwrap())
-    }
-
-    #[test]
-    fn gbt_32918_5_signature_example() {
-        let key = key(&unhex(PRIVATE)).unwrap();
-        assert_eq!(key.public().to_point()[..], unhex(PUBLIC));
-        let signature = unhex(concat!(
-            "3046",
-            "022100f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3",
-            "022100b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
-        ));
-        let public = PublicKey::from_point(&unhex(PUBLIC)).unwrap();
-        public.verify(b"message digest", &signature).unwrap();
-        public.verify(b"message Digest", &signature).unwrap_err();
-    }
-
-    #[test]
-    fn gbt_32918_5_encryption_example() {
-        let sealed = unhex(concat!(
-            "0404ebfc718e8d1798620432268e77feb6415e2ede0e073c0f4f640ecd2e149a73",
-            "e858f9d81e5430a57b36daab8f950a3c64e6ee6a63094d99283aff767e124df0",
-            "59983c18f809e262923c53aec295d30383b54e39d609d160afcb1908d0bd8766",
-            "21886ca989ca9c7d58087307ca93092d651efa"
-        ));
-        let key = key(&unhex(PRIVATE)).unwrap();
-        assert_eq!(*key.decrypt(&sealed).unwrap(), b"encryption standard");
-    }
-
-    #[test]
-    fn signatures_fit_key_message_and_form_only() {
-        let (key, other) = (SecretKey::generate(), SecretKey::generate());
-        let signature = key.sign(b"message");
-        assert_ne!(signature, key.sign(b"message"), "nonces are drawn anew");
-        key.public().verify(b"message", &signature).unwrap();
-        key.public().verify(b"massage", &signature).unwrap_err();
-        other.public().verify(b"message", &signature).unwrap_err();
-        for bit in 0..signature.len() * 8 {
-            let mut altered = signature.clone();
-            altered[bit / 8] ^= 1 << (bit % 8);
-            key.public().verify(b"message", &altered).unwrap_err();
-        }
-        for length in 0..signature.len() {
-            key.public()
-                .verify(b"message", &signature[..length])
-                .unwrap_err();
-        }
-        let longer = [&signature[..], &[0]].concat();
-        key.public().verify(b"message", &longer).unwrap_err();
-    }
-
-    #[test]
-    fn sealed_keys_open_unaltered_only() {
-        let key = SecretKey::generate();
-        let sealed = key.public().encrypt(&[7; 32]).unwrap();
-        assert_eq!(sealed.len(), OVERHEAD_BYTES + 32);
-        assert_eq!(sealed[0], 0x04);
-        assert_eq!(*key.decrypt(&sealed).unwrap(), [7; 32]);
-        SecretKey::generate().decrypt(&sealed).unwrap_err();
-        for index in 0..sealed.len() {
-            let mut altered = sealed.clone();
-            altered[index] ^= 1;
-            key.decrypt(&altered).unwrap_err();
-            key.decrypt(&sealed[..index]).unwrap_err();
-        }
-        key.public().encrypt(b"").unwrap_err();
-        key.public()
-            .encrypt(&[0; MESSAGE_BYTES_MAX + 1])
-            .unwrap_err();
-    }
-
-    #[test]
-    fn keys_read_back_and_the_unusable_ones_are_refused() {
-        let key = SecretKey::generate();
-        let pem = SecretKey::from_pkcs8_pem(&key.to_pkcs8_pem()).unwrap();
-        let der = SecretKey::from_pkcs8_der(&key.to_pkcs8_der()).unwrap();
-        assert_eq!(pem.public(), key.public());
-        assert_eq!(der.public(), key.public());
-        assert_eq!(format!("{key:?}"), "sm2::SecretKey(..)");
-        assert!(self::key(&ORDER_MINUS_ONE).is_none());
-        SecretKey::from_pkcs8_pem("").unwrap_err();
-        for point in [
-            &[][..],
-            &[0],
-            &[4; 65],
-            &[4; 66],
-            &key.public().to_point()[..33],
-        ] {
-            PublicKey::from_point(point).unwrap_err();
-        }
-    }
+pub(crate) fn sign(key: &SigningKey, message: &[u8]) -> Vec<u8> {
+    key.sign_digest(&digest(&key.z, message))
 }

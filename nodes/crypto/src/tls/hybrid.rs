@@ -57,7 +57,7 @@ impl SupportedKxGroup for CurveSm2MlKem768 {
         let mut message = Zeroizing::new(B32::default());
         random(&mut message)?;
         let (ciphertext, mut encapsulated) = key.encapsulate_deterministic(&message);
-        let secret = join(agreed.raw_secret_bytes(), &encapsulated);
+        let secret = join(agreed.as_slice(), &encapsulated);
         encapsulated.zeroize();
         Ok(CompletedKeyExchange {
             group: self.name(),
@@ -90,7 +90,7 @@ impl ActiveKeyExchange for Started {
         let agreed = self.classical.agree(point)?;
         // A wrong ciphertext gives a wrong secret, not an error (FIPS 203, 6.3): Finished finds it.
         let mut decapsulated = self.post_quantum.decapsulate(&ciphertext);
-        let secret = join(agreed.raw_secret_bytes(), &decapsulated);
+        let secret = join(agreed.as_slice(), &decapsulated);
         decapsulated.zeroize();
         Ok(secret)
     }

@@ -2,11 +2,9 @@
 
 use rustls::crypto::{ActiveKeyExchange, GetRandomFailed, SharedSecret, SupportedKxGroup};
 use rustls::{Error, NamedGroup, PeerMisbehaved};
-use sm2::elliptic_curve::Generate as _;
-use sm2::elliptic_curve::ecdh::{SharedSecret as Agreed, diffie_hellman};
-use sm2::elliptic_curve::sec1::ToSec1Point as _;
+use zeroize::Zeroizing;
 
-use crate::sm2::POINT_BYTES;
+use crate::sm2::{POINT_BYTES, PublicKey, SecretKey};
 
 #[derive(Debug)]
 pub(super) struct CurveSm2;
@@ -24,7 +22,7 @@ impl SupportedKxGroup for CurveSm2 {
 /// One end's half of an exchange.
 pub(super) struct Exchange {
     /// Erased on drop by its own type.
-    secret: sm2::SecretKey,
+    secret: SecretKey,
     point: [u8; POINT_BYTES],
 }
 
@@ -32,10 +30,8 @@ impl Exchange {
     /// Draws a key pair.
     pub(super) fn start() -> Result<Self, Error> {
         // Not `generate`: a panic here would poison quinn's endpoint.
-        let secret = sm2::SecretKey::try_generate().map_err(|_| GetRandomFailed)?;
-        let point = secret.public_key().to_sec1_point(false);
-        let point = point.as_bytes().try_into();
-        let point = point.map_err(|_| Error::General("SM2 point of wrong length".into()))?;
+        let secret = SecretKey::try_generate().map_err(|_| GetRandomFailed)?;
+        let point = secret.public().to_point();
         Ok(Self { secret, point })
     }
 
@@ -44,28 +40,19 @@ impl Exchange {
         &self.point
     }
 
-    /// The secret shared with the holder of `peer`: 32 bytes, erased on drop.
+    /// The secret shared with the holder of `peer`.
     ///
     /// # Errors
     /// When `peer` is not an uncompressed point on the curve, or is the point at infinity.
-    pub(super) fn agree(&self, peer: &[u8]) -> Result<Agreed<sm2::Sm2>, PeerMisbehaved> {
-        if peer.len() != POINT_BYTES || peer.first() != Some(&0x04) {
-            return Err(PeerMisbehaved::InvalidKeyShare);
-        }
-        let peer =
-            sm2::PublicKey::from_sec1_bytes(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
-        Ok(diffie_hellman(
-            self.secret.to_nonzero_scalar(),
-            peer.as_affine(),
-        ))
+    pub(super) fn agree(&self, peer: &[u8]) -> Result<Zeroizing<[u8; 32]>, PeerMisbehaved> {
+        let peer = PublicKey::from_point(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
+        Ok(self.secret.agree(&peer))
     }
 }
 
 impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
-        Ok(SharedSecret::from(
-            self.agree(peer)?.raw_secret_bytes().as_slice(),
-        ))
+        Ok(SharedSecret::from(self.agree(peer)?.as_slice()))
     }
 
     fn pub_key(&self) -> &[u8] {

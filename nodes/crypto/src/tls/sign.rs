@@ -27,7 +27,7 @@ impl KeyProvider for Keys {
 }
 
 pub(super) struct HandshakeKey {
-    key: Arc<::sm2::dsa::SigningKey>,
+    key: Arc<sm2::SigningKey>,
     public: Vec<u8>,
 }
 
@@ -65,7 +65,7 @@ impl SigningKey for HandshakeKey {
     }
 }
 
-struct HandshakeSigner(Arc<::sm2::dsa::SigningKey>);
+struct HandshakeSigner(Arc<sm2::SigningKey>);
 
 impl std::fmt::Debug for HandshakeSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -33,15 +33,17 @@ pub(super) fn sign(key: &keys::SecretKey, message: &[u8]) -> Result<BitString, d
     BitString::from_bytes(&key.sign(message))
 }
 
-/// What the certificate builder wants of a signer, which `sm2`'s signing key lacks: DER signatures
-/// and the algorithm without parameters.
-pub(super) struct CertificateSigner(pub(super) ::sm2::dsa::SigningKey);
+/// What the certificate builder wants of a signer: its key in RustCrypto's form, DER signatures and
+/// the algorithm without parameters.
+pub(super) struct CertificateSigner(pub(super) keys::SigningKey);
 
 impl Keypair for CertificateSigner {
     type VerifyingKey = ::sm2::dsa::VerifyingKey;
 
     fn verifying_key(&self) -> Self::VerifyingKey {
-        self.0.verifying_key().clone()
+        let point = self.0.public().to_point();
+        ::sm2::dsa::VerifyingKey::from_sec1_bytes(keys::DEFAULT_ID, &point)
+            .expect("a public key is a point, and the ID is short")
     }
 }
 
