@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use guitai_host::{Disk, Kv};
+use guitai_store::Sealing;
 use guitai_types::{Member, NodeId};
 
 use openraft::SnapshotPolicy;
@@ -35,6 +36,8 @@ pub struct Config {
     pub disk: Arc<dyn Disk>,
     /// A copy of the state for a fast restart; may be lost at any time.
     pub view: Arc<dyn Kv>,
+    /// Seals log and snapshots; the view is sealed by whoever opens it. `None` leaves all of it plain.
+    pub sealing: Option<Arc<Sealing>>,
     /// Entries between snapshots.
     pub snapshot_every: u64,
 }
@@ -49,6 +52,7 @@ impl Config {
             homes: Vec::new(),
             disk,
             view,
+            sealing: None,
             snapshot_every: SNAPSHOT_EVERY,
         }
     }

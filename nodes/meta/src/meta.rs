@@ -79,10 +79,17 @@ impl Meta {
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Service), StartError> {
         let (wal, _) = Wal::open(config.disk.clone(), wal::Config::new("raft-log"))?;
+        let wal = match &config.sealing {
+            Some(sealing) => wal.sealed_by(sealing.clone()),
+            None => wal,
+        };
         let log = LogStore::new(wal);
         let last = log.last().map_err(StartError::Log)?;
         let snapshots = Snapshots::open(config.disk.clone(), "raft-snapshots");
-        let snapshots = snapshots.map_err(StartError::Snapshot)?;
+        let mut snapshots = snapshots.map_err(StartError::Snapshot)?;
+        if let Some(sealing) = &config.sealing {
+            snapshots = snapshots.sealed_by(sealing.clone());
+        }
         let machine = Machine::open(View::new(config.view.clone()), snapshots, last);
         let machine = machine.map_err(StartError::Snapshot)?;
 

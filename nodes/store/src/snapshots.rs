@@ -15,6 +15,8 @@ use std::{
 use guitai_crypto::sm3;
 use guitai_host::Disk;
 
+use crate::sealing::Sealing;
+
 const MAGIC: &[u8; 8] = b"GTSNAP\x00\x01";
 const HEAD_BYTES: usize = 8 + 4 + 8;
 const DIGEST_BYTES: usize = 32;
@@ -38,7 +40,11 @@ pub struct Snapshot {
 pub struct Snapshots {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    sealing: Option<Arc<Sealing>>,
 }
+
+/// Separates snapshots from anything else sealed under the same key.
+const STATE: &[u8] = b"snapshot\0";
 
 impl Snapshots {
     /// Opens `dir`, creating it when absent; removes what an interrupted save left.
@@ -54,12 +60,27 @@ impl Snapshots {
         }
         // A name left by a killed process may not be durable yet, and the log may be purged on it.
         disk.sync_dir(&dir)?;
-        Ok(Self { disk, dir })
+        Ok(Self {
+            disk,
+            dir,
+            sealing: None,
+        })
+    }
+
+    /// Seals the state of every snapshot from now on, and expects those that are there to be sealed.
+    /// Their meta, which holds log ids and the membership, stays as it is and is authenticated.
+    #[must_use]
+    pub fn sealed_by(mut self, sealing: Arc<Sealing>) -> Self {
+        self.sealing = Some(sealing);
+        self
     }
 
     /// Saves a snapshot; it is durable when this returns. Older ones than the newest two go.
     pub fn save(&self, meta: &[u8], data: &[u8]) -> Result<(), SaveSnapshotError> {
-        let file = encode(meta, data)?;
+        let file = match &self.sealing {
+            None => encode(meta, data)?,
+            Some(sealing) => encode(meta, &sealing.seal(&[STATE, meta], data))?,
+        };
         let doing = |doing| move |source| SaveSnapshotError::Io { doing, source };
         let numbers = self.numbers().map_err(doing("list"))?;
         let next = numbers.last().map_or(1, |last| last + 1);
@@ -81,7 +102,14 @@ impl Snapshots {
         for number in self.numbers()?.into_iter().rev() {
             let path = self.path(number);
             let file = self.disk.read(&path, FILE_BYTES_MAX)?;
-            if let Some(snapshot) = decode(&file) {
+            if let Some(mut snapshot) = decode(&file) {
+                if let Some(sealing) = &self.sealing {
+                    // The file is whole, so this is another key and not damage: an older snapshot
+                    // would not open either, and starting empty would lose what the log was purged of.
+                    snapshot.data = sealing
+                        .open(&[STATE, &snapshot.meta], &snapshot.data)
+                        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                }
                 return Ok(Some(snapshot));
             }
             tracing::error!(path = %path.display(), "a snapshot is damaged; trying the one before");
@@ -205,6 +233,22 @@ mod tests {
                 "seed {seed}: {number}, {acked}"
             );
         }
+    }
+
+    #[test]
+    fn a_sealed_snapshot_opens_under_its_own_key_and_another_key_is_no_damage() {
+        let disk = SimDisk::new();
+        let sealed_by = |byte: u8| open(&disk).sealed_by(Arc::new(Sealing::new(&[byte; 32])));
+        sealed_by(1).save(b"meta", b"customer Zhang").unwrap();
+        let found = sealed_by(1).latest().unwrap().unwrap();
+        assert_eq!(
+            (&found.meta[..], &found.data[..]),
+            (&b"meta"[..], &b"customer Zhang"[..])
+        );
+        let raw = open(&disk).latest().unwrap().unwrap();
+        assert!(!raw.data.windows(8).any(|part| part == b"customer"));
+        let error = sealed_by(2).latest().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::{
 use guitai_host::{Disk, DiskFile};
 use guitai_types::limits::RPC_BYTES_MAX;
 
+use crate::sealing::Sealing;
 pub use error::{OpenWalError, ReadWalError};
 use index::{Entry, Place, Source};
 use queue::Queue;
@@ -99,7 +100,11 @@ pub struct Purged {
 pub struct Wal {
     queue: Arc<Queue>,
     dir: PathBuf,
+    sealing: Option<Arc<Sealing>>,
 }
+
+/// Separates log entries from anything else sealed under the same key.
+const ENTRY: &[u8] = b"log entry\0";
 
 impl Wal {
     /// Opens the log, cutting off what a power cut left unfinished, and starts its writer.
@@ -120,7 +125,20 @@ impl Wal {
                 path,
                 source,
             })?;
-        Ok((Self { queue, dir }, recovered))
+        let wal = Self {
+            queue,
+            dir,
+            sealing: None,
+        };
+        Ok((wal, recovered))
+    }
+
+    /// Seals every entry from now on, and expects the entries that are there to be sealed. Votes and
+    /// marks, which hold terms and node ids, stay as they are.
+    #[must_use]
+    pub fn sealed_by(mut self, sealing: Arc<Sealing>) -> Self {
+        self.sealing = Some(sealing);
+        self
     }
 
     /// Adds entries from `first_index` on. They can be read when this returns; `done` is called
@@ -135,6 +153,13 @@ impl Wal {
         entries: Vec<Vec<u8>>,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
+        let entries: Vec<Vec<u8>> = match &self.sealing {
+            None => entries,
+            Some(sealing) => (first_index..)
+                .zip(entries)
+                .map(|(index, entry)| sealing.seal(&[ENTRY, &index.to_be_bytes()], &entry))
+                .collect(),
+        };
         let total: usize = entries.iter().map(Vec::len).sum();
         if total > APPEND_BYTES_MAX || entries.iter().any(|entry| entry.len() > ENTRY_BYTES_MAX) {
             let text = format!(
@@ -178,6 +203,12 @@ impl Wal {
             let data = match source {
                 Source::Memory(entry) => entry.to_vec(),
                 Source::Disk(file, place) => self.read_back(index, &*file, place)?,
+            };
+            let data = match &self.sealing {
+                None => data,
+                Some(sealing) => sealing
+                    .open(&[ENTRY, &index.to_be_bytes()], &data)
+                    .map_err(|source| ReadWalError::Sealed { index, source })?,
             };
             Ok((index, data))
         });

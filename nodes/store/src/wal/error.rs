@@ -2,6 +2,8 @@
 
 use std::{io, ops::Range, path::PathBuf};
 
+use crate::sealing::OpenRecordError;
+
 /// Why a log was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenWalError {
@@ -58,5 +60,14 @@ pub enum ReadWalError {
         /// The disk's words.
         #[source]
         source: io::Error,
+    },
+    /// The entry is whole but does not open under this node's storage key.
+    #[error("entry {index} of the log")]
+    Sealed {
+        /// The entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: OpenRecordError,
     },
 }

@@ -304,3 +304,33 @@ fn the_last_handle_may_go_on_the_writers_own_thread() {
     go.send(()).unwrap();
     is_gone.recv().unwrap();
 }
+
+#[test]
+fn sealed_entries_open_again_in_their_own_place_and_under_their_own_key_only() {
+    let disk = SimDisk::new();
+    let (key, other) = ([1; 32], [2; 32]);
+    let sealed_by = |key: &[u8; 32]| {
+        let (wal, _) = open(&disk).unwrap();
+        wal.sealed_by(Arc::new(Sealing::new(key)))
+    };
+    let wal = sealed_by(&key);
+    let words = b"customer Zhang".to_vec();
+    append(&wal, 1, vec![words.clone(); 40]).unwrap();
+    assert_eq!(wal.read(3..4).unwrap(), [(3, words.clone())]);
+    drop(wal);
+    // A later process with the key reads them; the bytes on the disk say nothing.
+    let wal = sealed_by(&key);
+    let all = wal.read(1..41).unwrap();
+    assert!(all.iter().all(|(_, data)| *data == words));
+    append(&wal, 41, vec![words]).unwrap();
+    drop(wal);
+    for name in disk.list(Path::new("wal")).unwrap() {
+        let bytes = disk.read(&Path::new("wal").join(name), 1 << 30).unwrap();
+        assert!(!bytes.windows(8).any(|part| part == b"customer"));
+    }
+    let error = sealed_by(&other).read(1..2).unwrap_err();
+    assert!(
+        matches!(error, ReadWalError::Sealed { index: 1, .. }),
+        "{error}"
+    );
+}
