@@ -10,6 +10,7 @@
 pub mod cms;
 pub mod random;
 pub mod sealed;
+pub mod selftest;
 pub mod sframe;
 pub mod sm2;
 pub mod sm3;

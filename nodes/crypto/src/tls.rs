@@ -10,6 +10,7 @@ mod hash;
 mod hmac;
 mod hybrid;
 mod kx;
+mod offered;
 mod quic;
 mod sessions;
 mod sign;
@@ -18,6 +19,7 @@ mod tests;
 mod tls13;
 pub(crate) mod verify;
 
+pub use offered::offered;
 pub use sessions::RESUMPTION_SECONDS_MAX;
 
 use std::sync::Arc;
