@@ -25,6 +25,7 @@ use guitai_types::{
     Code, Epoch, Member, NodeName, Role, UnixMillis,
     claims::{Claims, Grant},
     command::{Command, Reply},
+    inventory::CryptoPolicy,
     limits::TOKEN_LIFE_MS,
     view::DoorView,
 };
@@ -41,6 +42,7 @@ use crate::{
     between,
     door::{self, DoorSource, Doorway},
     gate::{Gate, StaffBearer},
+    inventory::InventorySource,
     layers,
     login::Logins,
     metrics::Metrics,
@@ -73,6 +75,10 @@ pub struct CoreDeps {
     pub door: DoorSource,
     /// The tunnels to the edges.
     pub tunnels: Tunnels,
+    /// What this node says of its own cryptography.
+    pub inventory: InventorySource,
+    /// What the deployment demands of every node's.
+    pub policy: CryptoPolicy,
 }
 
 pub(crate) struct Core {
@@ -86,6 +92,8 @@ pub(crate) struct Core {
     entropy: Arc<dyn Entropy>,
     door: DoorSource,
     tunnels: Tunnels,
+    inventory: InventorySource,
+    policy: CryptoPolicy,
     gate: Gate,
     logins: Logins,
     streams: Streams,
@@ -107,6 +115,8 @@ pub fn core_router(deps: CoreDeps) -> Router {
         entropy,
         door,
         tunnels,
+        inventory,
+        policy,
     } = deps;
     let epochs = meta.clone();
     let epoch = Box::new(move || epochs.peek(State::epoch));
@@ -128,6 +138,8 @@ pub fn core_router(deps: CoreDeps) -> Router {
         entropy,
         door,
         tunnels,
+        inventory,
+        policy,
         gate,
         logins,
         streams,

@@ -12,6 +12,7 @@ mod door;
 mod edge;
 mod extract;
 mod gate;
+mod inventory;
 mod layers;
 mod login;
 mod media_key;
@@ -32,6 +33,7 @@ pub use between::register_calls;
 pub use customers::{CoreDesk, TOUCH_MS};
 pub use door::{DoorSource, Health};
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, Rating, edge_router};
+pub use inventory::{INVENTORY_MS_MAX, InventorySource, register_inventory};
 pub use layers::REQUEST_MS_MAX;
 pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,

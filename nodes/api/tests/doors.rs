@@ -323,6 +323,21 @@ async fn logins_and_duties() -> Outcome {
     );
     let nodes = status.body["nodes"].as_array().ok_or("no nodes")?;
     assert!(nodes.iter().all(|node| node["up"] == true), "{nodes:?}");
+
+    // The inventory asks the edge too, which answers over a connection opened from inside.
+    let refused = world.core("GET", "/api/v1/crypto", Some(&agent), None);
+    assert_problem(&refused.await?, 403, "GT-0403");
+    let crypto = world.core("GET", "/api/v1/crypto", Some(&auditor), None);
+    let crypto = crypto.await?.body;
+    let names: Vec<_> = crypto["nodes"]
+        .as_array()
+        .ok_or("no inventory")?
+        .iter()
+        .map(|node| node["node"].clone())
+        .collect();
+    assert_eq!(names, [json!("core-1"), json!("edge-1")]);
+    assert_eq!(crypto["silent"], json!([]));
+    assert_eq!(crypto["findings"], json!([]));
     Ok(())
 }
 

@@ -20,6 +20,9 @@ pub enum Command {
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
+    /// 密码:清单与自检 / Cryptography: the inventory and the self-test
+    #[command(subcommand)]
+    Crypto(Crypto),
     /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use
     Demo(Demo),
     /// 打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)
@@ -34,6 +37,8 @@ impl Command {
             Self::Sessions(sessions) => Some(&sessions.output),
             Self::Evidence(Evidence::Export(export)) => Some(&export.output),
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
+            Self::Crypto(Crypto::Inventory(view)) => Some(&view.output),
+            Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Demo(demo) => Some(&demo.output),
             Self::Openapi => None,
         }
@@ -107,6 +112,26 @@ pub struct Verify {
     /// 信任的根证书(PEM);不给则只报告包内的根 / Root certificate to trust (PEM); without it the package's own root is reported
     #[arg(long)]
     pub root: Option<PathBuf>,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `crypto …`
+#[derive(Debug, Subcommand)]
+pub enum Crypto {
+    /// 全集群密码清单:每条链路、每处存储 / What protects every hop and every store of the cluster
+    Inventory(View),
+    /// 以标准示例自检本机密码实现 / Run the standards' examples on this machine
+    Selftest(Selftest),
+}
+
+/// Arguments of `crypto selftest`.
+#[derive(Debug, Args)]
+pub struct Selftest {
+    /// 故意破坏名称以此开头的项目,检验自检能否发现 / Break the checks whose name begins so, to see that the test finds it
+    #[arg(long = "break", value_name = "CHECK")]
+    pub break_check: Option<String>,
     /// How to show it.
     #[command(flatten)]
     pub output: Output,

@@ -15,6 +15,8 @@ pub const USAGE: u8 = 2;
 pub const NOT_VERIFIED: u8 = 3;
 /// Exit code of a cluster that cannot be reached.
 pub const NOT_REACHABLE: u8 = 4;
+/// Exit code of an audit that found something.
+pub const FINDINGS: u8 = 5;
 
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

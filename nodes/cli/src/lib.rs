@@ -1,11 +1,13 @@
 //! The commands of `guitai`: they talk HTTP to `api` as any other client does, verify evidence offline,
 //! and make demonstration calls through the doors that browsers use.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 evidence not verified, 4 not reachable
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 evidence not verified, 4 not reachable,
+//! 5 an audit has findings
 //! (`docs/reference/cli.md`).
 
 mod args;
 mod cluster;
+mod crypto;
 pub mod demo;
 mod evidence;
 mod failure;
@@ -21,9 +23,13 @@ use std::process::ExitCode;
 use guitai_host::SystemClock;
 
 pub use crate::{
-    args::{Access, Command, Demo, Evidence, Export, Output, SessionState, Sessions, Verify, View},
+    args::{
+        Access, Command, Crypto, Demo, Evidence, Export, Output, Selftest, SessionState, Sessions,
+        Verify, View,
+    },
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
-    failure::{FAILED, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
+    crypto::BREAK_SELFTEST,
+    failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
 };
 
@@ -67,6 +73,8 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
                 exit: if ok { 0 } else { NOT_VERIFIED },
             })
         }
+        Command::Crypto(Crypto::Inventory(view)) => crypto::inventory(&view, lang).await,
+        Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),
     }

@@ -1,4 +1,5 @@
-//! The router of `guitai-call/1`: calls by kind, with one answer or a stream of bytes.
+//! The router of `guitai-call/1` and `guitai-node/1`: calls by kind, with one answer or a stream of
+//! bytes.
 //!
 //! A request is a frame: one byte length of the kind, the kind, the body. An answer is a frame whose
 //! first byte says [`DONE`] or [`REFUSED`]; the rest is the answer or the reason. A streaming call is
@@ -13,7 +14,7 @@ use std::{
 use quinn::{RecvStream, SendStream};
 
 use crate::{
-    BoxFuture, CALL_ALPN,
+    BoxFuture, CALL_ALPN, NODE_ALPN,
     answer::{each_request, reply},
     mesh::{Link, Mesh, lock},
     name::{Peer, Target},
@@ -66,8 +67,17 @@ impl Calls {
         lock(&self.handlers).insert(kind, Handler::Stream(handler));
     }
 
-    /// Serves `guitai-call/1` on the mesh.
+    /// Serves `guitai-call/1` on the mesh: calls between inner nodes.
     pub fn attach(&self, mesh: &Mesh) {
+        self.attach_as(mesh, CALL_ALPN);
+    }
+
+    /// Serves `guitai-node/1` on the mesh: what inner nodes ask of any node about itself.
+    pub fn attach_questions(&self, mesh: &Mesh) {
+        self.attach_as(mesh, NODE_ALPN);
+    }
+
+    fn attach_as(&self, mesh: &Mesh, alpn: &str) {
         let calls = self.clone();
         let handler = move |link: Link| -> BoxFuture<'static, ()> {
             let calls = calls.clone();
@@ -76,7 +86,7 @@ impl Calls {
                 Box::pin(async move { calls.answer(peer, &request, send).await })
             }))
         };
-        mesh.serve(CALL_ALPN, Arc::new(handler));
+        mesh.serve(alpn, Arc::new(handler));
     }
 
     async fn answer(&self, peer: Peer, request: &[u8], mut send: SendStream) {
@@ -123,6 +133,19 @@ impl Mesh {
     ) -> Result<Vec<u8>, CallError> {
         let request = join(kind, &body);
         let answer = self.call_within(to, CALL_ALPN, request, deadline).await?;
+        judge(to, answer)
+    }
+
+    /// Puts a question to a node about itself, within `deadline`; an edge answers too.
+    pub async fn question(
+        &self,
+        to: &Target,
+        kind: &str,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let request = join(kind, &body);
+        let answer = self.call_within(to, NODE_ALPN, request, deadline).await?;
         judge(to, answer)
     }
 

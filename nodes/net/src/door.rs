@@ -114,6 +114,11 @@ impl Door {
         lock(&self.inner.rotation).hashes()
     }
 
+    /// End of validity of the certificate served now, seconds since 1970.
+    pub fn certificate_not_after_unix(&self) -> u64 {
+        lock(&self.inner.rotation).not_after_unix()
+    }
+
     /// Where it listens, with the real port if 0 was asked for.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.endpoint.local_addr()

@@ -42,5 +42,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub const RAFT_ALPN: &str = "guitai-raft/1";
 /// Calls between inner nodes: forwarded writes and reads, recording export.
 pub const CALL_ALPN: &str = "guitai-call/1";
+/// Questions that inner nodes put to any node, an edge too, about that node itself. An edge cannot
+/// ask: it opens nothing.
+pub const NODE_ALPN: &str = "guitai-node/1";
 /// Control messages between zones, dialled by inner nodes (see `guitai_types::control`).
 pub const TUNNEL_ALPN: &str = "guitai-tunnel/1";

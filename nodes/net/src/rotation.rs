@@ -83,6 +83,11 @@ impl Rotation {
         }
     }
 
+    /// End of validity of the certificate served now, seconds since 1970.
+    pub fn not_after_unix(&self) -> u64 {
+        self.present.certificate.not_after_unix
+    }
+
     /// SHA-256 of the certificates a page may meet: the one served now, then the next.
     pub fn hashes(&self) -> Vec<[u8; 32]> {
         let all = std::iter::once(&self.present).chain(&self.next);

@@ -34,18 +34,20 @@ pub fn may_open(alpn: &str, opener: Zone, acceptor: Zone) -> Result<(), Forbidde
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TUNNEL_ALPN;
+    use crate::{NODE_ALPN, TUNNEL_ALPN};
 
     #[test]
     fn arrows_point_outward_only() {
-        for alpn in [RAFT_ALPN, CALL_ALPN, TUNNEL_ALPN, "moq-lite-06"] {
+        for alpn in [RAFT_ALPN, CALL_ALPN, NODE_ALPN, TUNNEL_ALPN, "moq-lite-06"] {
             assert_eq!(may_open(alpn, Zone::Inner, Zone::Inner), Ok(()));
             for zone in [Zone::Inner, Zone::Dmz] {
                 let opener = Err(Forbidden::Opener(Zone::Dmz));
                 assert_eq!(may_open(alpn, Zone::Dmz, zone), opener);
             }
         }
-        assert_eq!(may_open(TUNNEL_ALPN, Zone::Inner, Zone::Dmz), Ok(()));
+        for alpn in [TUNNEL_ALPN, NODE_ALPN] {
+            assert_eq!(may_open(alpn, Zone::Inner, Zone::Dmz), Ok(()));
+        }
         for alpn in INNER_ONLY {
             let refused = may_open(alpn, Zone::Inner, Zone::Dmz);
             assert_eq!(refused, Err(Forbidden::Zone(Zone::Dmz)));

@@ -8,7 +8,7 @@ use std::{
 
 use guitai_types::{
     Centre, City, ClusterId, Member, Role, Zone,
-    profile::{Raft, SCHEMA},
+    profile::{Crypto, Raft, SCHEMA},
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub(crate) struct NodeConfig {
     pub(crate) city: City,
     /// Raft timers of the cluster.
     pub(crate) raft: Raft,
+    /// What the deployment demands of its cryptography.
+    #[serde(default)]
+    pub(crate) crypto: Crypto,
     /// Other nodes to start from. Empty on an edge: it dials nobody and knows no inner address.
     pub(crate) peers: Vec<Member>,
     /// Files.

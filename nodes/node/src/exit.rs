@@ -12,6 +12,8 @@ pub(crate) const BAD_PROFILE: u8 = 10;
 pub(crate) const PORT_TAKEN: u8 = 11;
 /// A data directory of another cluster, profile or running `up`.
 pub(crate) const FOREIGN_DATA: u8 = 12;
+/// The cryptography computes wrong.
+pub(crate) const SELFTEST_FAILED: u8 = 13;
 /// The demo call was not verified.
 pub(crate) const NOT_VERIFIED: u8 = 3;
 
@@ -28,6 +30,7 @@ impl Failure {
             Code::BadProfile => BAD_PROFILE,
             Code::PortTaken => PORT_TAKEN,
             Code::ForeignData => FOREIGN_DATA,
+            Code::SelfTestFailed => SELFTEST_FAILED,
             _ => FAILED,
         };
         Self {

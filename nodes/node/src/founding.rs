@@ -161,6 +161,7 @@ fn node_config(
         centre: centre.clone(),
         city: city.clone(),
         raft: profile.raft.clone(),
+        crypto: profile.crypto.clone(),
         peers: if edge {
             Vec::new()
         } else {

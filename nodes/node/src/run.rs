@@ -5,10 +5,12 @@ mod doorway;
 mod edge;
 mod error;
 mod inner;
+mod inventory;
 mod links;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use guitai_crypto::selftest;
 use guitai_types::{Code, Role};
 use tokio::{io::AsyncReadExt as _, sync::watch};
 
@@ -30,18 +32,48 @@ pub(crate) struct Arguments {
 
 /// Runs the node until it is asked to stop.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let checks = selftest().map_err(|error| logged(&error, failed))?;
     let config = NodeConfig::load(&arguments.config).map_err(|error| logged(&error, refused))?;
     let name = config.member.name.clone();
     let stop = stop_signal(arguments.supervised);
     tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
     let outcome = if config.member.has(Role::Edge) {
-        edge::run(config, stop).await
+        edge::run(config, checks, stop).await
     } else {
-        inner::run(config, stop).await
+        inner::run(config, checks, stop).await
     };
     outcome.map_err(|error| logged(&error, |error| Failure::new(error.code(), chain(error))))?;
     tracing::info!(node = %name, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The cryptography computes something else than the standards' examples.
+#[derive(Debug, thiserror::Error)]
+#[error("self-test failed: {failed}")]
+struct SelfTestError {
+    /// Names of the checks, and where the examples stand.
+    failed: String,
+}
+
+/// Nothing is read, bound or served with cryptography that computes wrong. An auditor sees this work
+/// by naming a check in [`guitai_cli::BREAK_SELFTEST`].
+fn selftest() -> Result<Vec<selftest::Check>, SelfTestError> {
+    let broken = std::env::var(guitai_cli::BREAK_SELFTEST).ok();
+    let checks = selftest::run(broken.as_deref());
+    if selftest::all_passed(&checks) {
+        return Ok(checks);
+    }
+    let failed = checks.iter().filter(|check| !check.passed);
+    let failed: Vec<String> = failed
+        .map(|check| format!("{} ({})", check.name, check.source))
+        .collect();
+    Err(SelfTestError {
+        failed: failed.join(", "),
+    })
+}
+
+fn failed(error: &SelfTestError) -> Failure {
+    Failure::new(Code::SelfTestFailed, error.to_string())
 }
 
 fn refused(error: &ConfigError) -> Failure {

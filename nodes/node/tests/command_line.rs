@@ -20,6 +20,7 @@ fn help_lists_every_command_in_both_languages() {
         "sessions",
         "recordings",
         "evidence",
+        "crypto",
         "demo",
         "openapi",
     ];
@@ -47,6 +48,30 @@ fn a_wrong_word_ends_with_2_and_a_bad_node_configuration_with_10() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("GT-0601") && said.contains("no/such/node.toml"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_self_test_passes_and_a_broken_one_is_found_and_stops_a_node() {
+    let output = guitai(&["crypto", "selftest", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let checks = report["checks"].as_array().expect("checks");
+    assert!(report["ok"] == true && checks.len() >= 11, "{report}");
+    let output = guitai(&["crypto", "selftest", "--break", "sm2-verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("GT-0801"), "{said}");
+
+    let mut node = Command::new(env!("CARGO_BIN_EXE_guitai"));
+    node.args(["run", "--config", "never/read.toml"]);
+    let output = node.env("GUITAI_BREAK_SELFTEST", "sm4-gcm").output();
+    let output = output.expect("guitai runs");
+    assert_eq!(output.status.code(), Some(13));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("GT-0801") && said.contains("sm4-gcm"),
         "{said}"
     );
 }

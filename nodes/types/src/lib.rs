@@ -9,6 +9,7 @@ pub mod command;
 pub mod control;
 pub mod event;
 pub mod id;
+pub mod inventory;
 pub mod limits;
 pub mod place;
 pub mod problem;

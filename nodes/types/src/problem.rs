@@ -87,6 +87,10 @@ codes! {
     ForeignData = "GT-0603", 409, "数据目录属于另一个集群", "The data directory belongs to another cluster", "换一个 --data 目录", "Choose another --data directory";
     /// Evidence that does not verify.
     EvidenceBroken = "GT-0701", 422, "证据包校验不通过", "The evidence package does not verify", "以报告中列出的文件为准核查", "See the files named in the report";
+    /// The cryptography computes wrong: nothing may be served with it.
+    SelfTestFailed = "GT-0801", 500, "密码自检未通过,节点不予启动", "The cryptographic self-test failed; the node does not start", "运行 guitai crypto selftest 查看详情,检查内存与处理器或重新安装", "See guitai crypto selftest; check memory and processor, or install again";
+    /// Something is protected by other means than the policy allows.
+    CryptoFinding = "GT-0802", 409, "密码清单与策略不符", "The cryptographic inventory does not meet the policy", "按清单逐项整改", "Mend what the inventory lists";
 }
 
 impl std::fmt::Display for Code {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BranchId, Centre, CentreId, City, InstitutionId, NodeId, NodeName, Role, Skill, StaffName,
     TeamId, Voice, Zone,
+    inventory::CryptoPolicy,
     limits::{MEMBERS_MAX, NAME_CHARS_MAX},
     record::{Duty, Institution, Policy},
 };
@@ -33,6 +34,9 @@ pub struct Profile {
     /// Raft timers.
     #[serde(default)]
     pub raft: Raft,
+    /// What the deployment demands of its cryptography.
+    #[serde(default)]
+    pub crypto: Crypto,
     /// Agreed settings at foundation.
     #[serde(default)]
     pub policy: Policy,
@@ -101,6 +105,14 @@ impl Default for Raft {
             reluctant_max_ms: 900,
         }
     }
+}
+
+/// What the deployment demands of its cryptography.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Crypto {
+    /// Which algorithms are allowed where.
+    pub policy: CryptoPolicy,
 }
 
 /// A staff account to be made at foundation.

@@ -6,6 +6,7 @@ use guitai_meta::State as MetaState;
 use guitai_types::{
     Code, Member, NodeName, Voice,
     event::Event,
+    inventory::InventoryView,
     record::Duty,
     view::{NodeView, QueueView, QuorumView, StatusView},
 };
@@ -17,6 +18,7 @@ use crate::{
     between::{self, Consensus},
     extract::{Json, Query},
     gate::StaffBearer,
+    inventory,
     problem::{ProblemBody, Refusal},
     streams::{last_seen, newer_than},
 };
@@ -29,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(status))
         .routes(routes!(nodes))
         .routes(routes!(queues))
+        .routes(routes!(crypto))
         .routes(routes!(events))
 }
 
@@ -60,6 +63,23 @@ async fn nodes(
     core.staff(&headers)?;
     let consensus = core.consensus().await;
     Ok(Json(core.nodes(&consensus)))
+}
+
+/// What protects every hop and every store of every node, judged by the deployment's policy.
+#[utoipa::path(get, path = "/api/v1/crypto", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = InventoryView), (status = "default", body = ProblemBody)))]
+async fn crypto(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<InventoryView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let members = core
+        .meta
+        .peek(|state| state.members().cloned().collect::<Vec<_>>());
+    let now = core.clock.wall();
+    let view = inventory::take(&core.mesh, &core.inventory, core.policy, members, now).await;
+    Ok(Json(view))
 }
 
 /// The queues of one's own institution.

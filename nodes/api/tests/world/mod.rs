@@ -4,7 +4,10 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use futures::StreamExt as _;
-use guitai_api::{CoreDeps, CoreDesk, DoorSource, EdgeDeps, core_router, edge_router, password};
+use guitai_api::{
+    CoreDeps, CoreDesk, DoorSource, EdgeDeps, InventorySource, core_router, edge_router, password,
+    register_inventory,
+};
 use guitai_crypto::{
     sm2::SecretKey,
     x509::{Authority, Identity, Subject, Usage},
@@ -20,6 +23,7 @@ use guitai_relay::{
 use guitai_types::{
     Centre, City, Epoch, Hex, Member, NodeId, Role, SessionId, StaffRef, TicketId, Voice, Zone,
     command::{Command, RecordingReport},
+    inventory::{CryptoPolicy, NodeInventory},
     place::Text,
     record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
     view::DoorView,
@@ -56,6 +60,22 @@ impl OrderSink for NoOrders {
     fn end_session(&self, _: SessionId) {}
     fn revoke_ticket(&self, _: TicketId) {}
     fn set_epoch(&self, _: Epoch) {}
+}
+
+/// A node that says nothing of itself but who it is.
+fn inventory(member: &Member) -> InventorySource {
+    let (node, zone) = (member.name.clone(), member.zone);
+    Arc::new(move || NodeInventory {
+        node: node.clone(),
+        zone,
+        version: guitai_api::VERSION.to_owned(),
+        module: Text::default(),
+        kernels: Vec::new(),
+        selftest: (1, 1),
+        certificates: Vec::new(),
+        hops: Vec::new(),
+        stores: Vec::new(),
+    })
 }
 
 fn id<T: FromStr>(text: &str) -> Outcome<T>
@@ -96,6 +116,9 @@ impl World {
             Box::pin(async move { guard.serve_tunnel(link).await })
         };
         edge_mesh.serve(TUNNEL_ALPN, Arc::new(serve));
+        let questions = Calls::new();
+        register_inventory(&questions, inventory(&edge_member));
+        questions.attach_questions(&edge_mesh);
         let Member {
             mesh: addr,
             name,
@@ -138,6 +161,8 @@ impl World {
             entropy,
             door: door(&core_member),
             tunnels: tunnels.clone(),
+            inventory: inventory(&core_member),
+            policy: CryptoPolicy::Mixed,
         });
         // The edge's mesh lives as long as its tunnel's handler, which the endpoint keeps.
         tokio::spawn(async move {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use guitai_api::{EdgeDeps, edge_router};
+use guitai_api::{EdgeDeps, edge_router, register_inventory};
+use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, SystemClock};
-use guitai_net::{Mesh, TUNNEL_ALPN};
+use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
 use guitai_relay::{
     Config, Limits, Relay,
     guard::{Guard, OrderSink},
@@ -12,12 +13,13 @@ use guitai_relay::{
 use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
-use super::{doorway, error::AssembleError, stopped};
+use super::{doorway, error::AssembleError, inventory, stopped};
 use crate::{config::NodeConfig, identity};
 
 /// Assembles and runs an edge until it is asked to stop.
 pub(crate) async fn run(
     config: NodeConfig,
+    selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
     let NodeConfig { member, files, .. } = config;
@@ -45,6 +47,19 @@ pub(crate) async fn run(
             Box::pin(async move { guard.serve_tunnel(link).await })
         }),
     );
+    let questions = Calls::new();
+    register_inventory(
+        &questions,
+        inventory::source(inventory::Subject {
+            member: member.clone(),
+            files,
+            own,
+            seal: None,
+            door: door.media.clone(),
+            selftest,
+        }),
+    );
+    questions.attach_questions(&mesh);
     let media = doorway::serve_media(door.media.clone(), relay.clone());
     let source = door.source(&member);
     let router = edge_router(EdgeDeps {

@@ -2,7 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use guitai_api::{CoreDeps, CoreDesk, core_router, orders, register_calls};
+use guitai_api::{CoreDeps, CoreDesk, core_router, orders, register_calls, register_inventory};
+use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, Entropy, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
@@ -12,12 +13,13 @@ use guitai_store::{NodeDir, SledView};
 use guitai_types::{Member, NodeId, Role, Voice, command::Command, profile::Raft};
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{doorway, error::AssembleError, links, stopped};
+use super::{doorway, error::AssembleError, inventory, links, stopped};
 use crate::{config::NodeConfig, identity};
 
 /// Assembles and runs an inner node until it is asked to stop.
 pub(crate) async fn run(
     config: NodeConfig,
+    selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
     let NodeConfig {
@@ -26,6 +28,7 @@ pub(crate) async fn run(
         cluster,
         peers,
         raft,
+        crypto,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -80,14 +83,26 @@ pub(crate) async fn run(
     if let Some(relay) = &relay {
         relay.register(&mesh);
     }
-    let recorder = match (&files.kek, &files.seal) {
+    let seal = files.seal.as_ref().map(identity::seal).transpose()?;
+    let inventory = inventory::source(inventory::Subject {
+        member: member.clone(),
+        files: files.clone(),
+        own: own.clone(),
+        seal: seal.clone(),
+        door: door.media.clone(),
+        selftest,
+    });
+    let questions = Calls::new();
+    register_inventory(&questions, inventory.clone());
+    questions.attach_questions(&mesh);
+    let recorder = match (&files.kek, seal) {
         (Some(kek), Some(seal)) if member.has(Role::Recorder) => {
             let config = guitai_recorder::Config {
                 name: member.name.clone(),
                 dir: data.join("recordings"),
                 kek: identity::kek(kek)?,
                 identity: own,
-                seal: identity::seal(seal)?,
+                seal,
                 root: roots.first().cloned().unwrap_or_default(),
             };
             let deps = guitai_recorder::Deps {
@@ -136,6 +151,8 @@ pub(crate) async fn run(
         entropy,
         door: source,
         tunnels: tunnels.clone(),
+        inventory,
+        policy: crypto.policy,
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
     let served = guitai_api::serve(door.http, router, stopped(stop)).await;

@@ -1,0 +1,298 @@
+//! What this node's cryptography is, read from what it is really assembled of.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use guitai_api::InventorySource;
+use guitai_crypto::{
+    selftest::Check,
+    sm3, sm4, tls,
+    x509::{self, Identity},
+};
+use guitai_net::Door;
+use guitai_types::{
+    Member, Role, UnixMillis, Zone,
+    inventory::{CertificateRow, Grade, Hop, Kernel, NodeInventory, Store},
+    place::Text,
+};
+
+use crate::config::Files;
+
+/// What the inventory is made from.
+pub(crate) struct Subject {
+    pub(crate) member: Member,
+    pub(crate) files: Files,
+    pub(crate) own: Identity,
+    pub(crate) seal: Option<Identity>,
+    pub(crate) door: Door,
+    pub(crate) selftest: Vec<Check>,
+}
+
+/// The answer to "what protects you?", made anew each time it is asked.
+pub(crate) fn source(subject: Subject) -> InventorySource {
+    Arc::new(move || subject.inventory())
+}
+
+/// GB/T 39786-2021, level 3: the requirement that each kind of hop or store answers.
+mod clause {
+    pub(super) const NETWORK: &str = "GB/T 39786-2021 8.2 a–c";
+    pub(super) const STORED: &str = "GB/T 39786-2021 8.4 d, f";
+    pub(super) const IN_TRANSIT: &str = "GB/T 39786-2021 8.4 c, e";
+    pub(super) const KEYS: &str = "GB/T 39786-2021 8.8";
+    pub(super) const USERS: &str = "GB/T 39786-2021 8.4 a";
+}
+
+const SM4_BITS: u32 = 128;
+
+impl Subject {
+    fn inventory(&self) -> NodeInventory {
+        let passed = self.selftest.iter().filter(|check| check.passed).count();
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        NodeInventory {
+            node: self.member.name.clone(),
+            zone: self.member.zone,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            module: text(
+                "guitai-crypto 软件密码模块(未经商用密码产品认证)",
+                "guitai-crypto, a software module (no product certificate)",
+            ),
+            kernels: kernels(),
+            selftest: (count(passed), count(self.selftest.len())),
+            certificates: self.certificates(),
+            hops: self.hops(),
+            stores: self.stores(),
+        }
+    }
+
+    fn certificates(&self) -> Vec<CertificateRow> {
+        let mut rows: Vec<_> = [("mesh", Some(&self.own)), ("seal", self.seal.as_ref())]
+            .into_iter()
+            .filter_map(|(purpose, identity)| sm2_row(purpose, identity?.chain.first()?))
+            .collect();
+        if let Some(hash) = self.door.certificate_hashes().first() {
+            rows.push(CertificateRow {
+                purpose: "door".to_owned(),
+                subject: "guitai door".to_owned(),
+                fingerprint: short(hash),
+                algorithm: "ECDSA P-256, SHA-256".to_owned(),
+                not_after: UnixMillis(self.door.certificate_not_after_unix() * 1000),
+            });
+        }
+        rows
+    }
+
+    fn hops(&self) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        let Member { zone, mesh, .. } = self.member;
+        let mut between = |what, from, protocol: &str| {
+            let mut algorithms = tls::offered(&tls::provider());
+            algorithms.push("sm2sig_sm3".to_owned());
+            hops.push(Hop {
+                what,
+                from,
+                to: zone,
+                at: format!("{mesh}/udp"),
+                protocol: format!("{protocol} · QUIC"),
+                algorithms,
+                key_bits: SM4_BITS,
+                certificate: "mesh".to_owned(),
+                grade: Grade::National,
+                clause: clause::NETWORK.to_owned(),
+            });
+        };
+        if self.member.has(Role::Edge) {
+            let tunnel = text("控制报文通道", "control messages");
+            between(tunnel, Zone::Inner, guitai_net::TUNNEL_ALPN);
+        } else {
+            let consensus = text("集群共识", "consensus");
+            between(consensus, Zone::Inner, guitai_net::RAFT_ALPN);
+            let calls = text("节点间调用", "calls between nodes");
+            between(calls, Zone::Inner, guitai_net::CALL_ALPN);
+        }
+        let questions = text("节点状况问询", "questions about the node");
+        between(questions, Zone::Inner, guitai_net::NODE_ALPN);
+        if self.relays() {
+            let media = text("媒体中继", "media between relays");
+            between(media, Zone::Inner, "MoQ");
+        }
+        hops.extend(self.door_hops());
+        if self.relays() {
+            hops.push(Hop {
+                what: text("媒体帧端到端", "media frames, end to end"),
+                from: self.opener(),
+                to: zone,
+                at: text_of("客户、坐席、录制 / customer, agent, recorder"),
+                protocol: "SFrame (RFC 9605)".to_owned(),
+                algorithms: vec!["SM4-GCM".into(), "HKDF-HMAC-SM3".into(), "SM2 PKE".into()],
+                key_bits: SM4_BITS,
+                certificate: String::new(),
+                grade: Grade::National,
+                clause: clause::IN_TRANSIT.to_owned(),
+            });
+        }
+        hops
+    }
+
+    fn door_hops(&self) -> Vec<Hop> {
+        let Member { zone, door, .. } = self.member;
+        let mut hops = vec![Hop {
+            what: text("网页与接口", "pages and API"),
+            from: self.opener(),
+            to: zone,
+            at: format!("{door}/tcp"),
+            protocol: "HTTP/1.1, WebSocket".to_owned(),
+            algorithms: Vec::new(),
+            key_bits: 0,
+            certificate: String::new(),
+            grade: plain_at(door),
+            clause: clause::NETWORK.to_owned(),
+        }];
+        if self.relays() {
+            hops.push(Hop {
+                what: text("浏览器媒体", "media of browsers"),
+                from: self.opener(),
+                to: zone,
+                at: format!("{door}/udp"),
+                protocol: "MoQ · WebTransport, QUIC".to_owned(),
+                algorithms: tls::offered(&tls::browser_provider()),
+                key_bits: SM4_BITS,
+                certificate: "door".to_owned(),
+                grade: Grade::Foreign,
+                clause: clause::NETWORK.to_owned(),
+            });
+        }
+        hops
+    }
+
+    fn stores(&self) -> Vec<Store> {
+        let mut stores = vec![self.key_file(
+            text("节点身份私钥", "the node's private key"),
+            &self.files.identity_key,
+        )];
+        if let Some(token) = &self.files.token_secret {
+            stores.push(self.key_file(text("票据签名私钥", "key that signs tickets"), token));
+        }
+        if let Some(seal) = &self.files.seal {
+            stores.push(self.key_file(text("证据签章私钥", "key that seals evidence"), &seal.key));
+        }
+        if let Some(kek) = &self.files.kek {
+            stores.push(self.key_file(
+                text("录制密钥加密密钥", "recordings' key-encryption key"),
+                kek,
+            ));
+            stores.push(Store {
+                what: text("录音录像", "recordings"),
+                path: "data/recordings".to_owned(),
+                algorithms: vec!["SM4-GCM".into(), "SM3".into(), "SM2".into()],
+                key_bits: SM4_BITS,
+                wrapped_by: text_of("录制密钥加密密钥 / recordings' KEK"),
+                grade: Grade::National,
+                clause: clause::STORED.to_owned(),
+            });
+        }
+        if self.files.data.is_some() {
+            for (zh, en, path) in [
+                ("共识日志", "consensus log", "data/raft"),
+                ("快照", "snapshots", "data/snapshots"),
+                ("元数据视图", "view of the metadata", "data/view"),
+            ] {
+                stores.push(Store {
+                    what: text(zh, en),
+                    path: path.to_owned(),
+                    algorithms: Vec::new(),
+                    key_bits: 0,
+                    wrapped_by: String::new(),
+                    grade: Grade::Plain,
+                    clause: clause::STORED.to_owned(),
+                });
+            }
+            stores.push(Store {
+                what: text("登录口令(散列)", "login passwords (hashes)"),
+                path: "data".to_owned(),
+                algorithms: vec!["Argon2id".to_owned()],
+                key_bits: 256,
+                wrapped_by: String::new(),
+                grade: Grade::Foreign,
+                clause: clause::USERS.to_owned(),
+            });
+        }
+        stores
+    }
+
+    /// A private key in a file that only its owner may read.
+    fn key_file(&self, what: Text, path: &std::path::Path) -> Store {
+        let name = path.file_name().unwrap_or_default();
+        Store {
+            what,
+            path: name.to_string_lossy().into_owned(),
+            algorithms: Vec::new(),
+            key_bits: 0,
+            wrapped_by: String::new(),
+            grade: Grade::Plain,
+            clause: clause::KEYS.to_owned(),
+        }
+    }
+
+    fn relays(&self) -> bool {
+        self.member.has(Role::Edge) || self.member.has(Role::Relay)
+    }
+
+    /// Who comes to this node's door.
+    fn opener(&self) -> Zone {
+        if self.member.has(Role::Edge) {
+            Zone::Outer
+        } else {
+            Zone::Inner
+        }
+    }
+}
+
+fn kernels() -> Vec<Kernel> {
+    let kernel = |algorithm: &str, path: &str| Kernel {
+        algorithm: algorithm.to_owned(),
+        path: path.to_owned(),
+    };
+    vec![
+        kernel("SM4, SM4-GCM", sm4::backend()),
+        kernel("SM3, HMAC-SM3", sm3::path()),
+        kernel("SM2", "portable"),
+    ]
+}
+
+fn sm2_row(purpose: &str, der: &[u8]) -> Option<CertificateRow> {
+    // The node's own certificate: it was verified when the mesh was bound.
+    let leaf = x509::dangerous_read_unverified(der).ok()?;
+    Some(CertificateRow {
+        purpose: purpose.to_owned(),
+        subject: leaf.common_name,
+        fingerprint: short(&sm3::hash(der)),
+        algorithm: "SM2, SM2-with-SM3".to_owned(),
+        not_after: UnixMillis(leaf.not_after.saturating_mul(1000)),
+    })
+}
+
+/// Without TLS of its own a door is as private as the wire it hangs on.
+const fn plain_at(addr: SocketAddr) -> Grade {
+    if addr.ip().is_loopback() {
+        Grade::Loopback
+    } else {
+        Grade::Plain
+    }
+}
+
+fn short(hash: &[u8; 32]) -> String {
+    hash.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn text(zh: &str, en: &str) -> Text {
+    Text {
+        zh: zh.to_owned(),
+        en: en.to_owned(),
+    }
+}
+
+fn text_of(both: &str) -> String {
+    both.to_owned()
+}
