@@ -6,11 +6,11 @@
 
 mod bitsliced;
 mod compose;
-#[cfg(target_arch = "x86_64")]
-mod gfni;
 mod ghash_soft;
 mod kernel;
 mod path;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use path::Path;
 

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use super::compose::Composed;
 use super::kernel::{AeadKernel, BlockKernel};
+#[cfg(target_arch = "x86_64")]
+use super::x86;
 use super::{bitsliced, ghash_soft};
 
 /// One implementation of SM4 and SM4-GCM. All give the same bytes; they differ in speed and in
@@ -71,7 +73,9 @@ impl Path {
     fn is_present(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::GfniAvx512 => super::gfni::Token::detect().is_some(),
+            Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
+                x86::is_present(self)
+            }
             Self::Bitsliced => true,
             _ => false,
         }
@@ -79,26 +83,28 @@ impl Path {
 
     /// The AEAD of this path under `key`; `None` where the processor lacks the path.
     pub(super) fn aead(self, key: &[u8; 16]) -> Option<Box<dyn AeadKernel>> {
-        Some(match self {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Self::GfniAvx512 => Box::new(super::gfni::Gcm::new(super::gfni::Token::detect()?, key)),
-            Self::Bitsliced => Box::new(Composed::<_, ghash_soft::Ghash>::new(
+            Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
+                x86::aead(self, key)
+            }
+            Self::Bitsliced => Some(Box::new(Composed::<_, ghash_soft::Ghash>::new(
                 bitsliced::Block::new(key),
-            )),
-            _ => return None,
-        })
+            ))),
+            _ => None,
+        }
     }
 
     /// The block cipher of this path under `key`; `None` where the processor lacks the path.
     pub(super) fn block(self, key: &[u8; 16]) -> Option<Box<dyn BlockKernel>> {
-        Some(match self {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Self::GfniAvx512 => {
-                Box::new(super::gfni::Block::new(super::gfni::Token::detect()?, key))
+            Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
+                x86::block(self, key)
             }
-            Self::Bitsliced => Box::new(bitsliced::Block::new(key)),
-            _ => return None,
-        })
+            Self::Bitsliced => Some(Box::new(bitsliced::Block::new(key))),
+            _ => None,
+        }
     }
 }
 
