@@ -3,7 +3,7 @@
 use guitai_crypto::selftest;
 use guitai_types::{
     Code,
-    inventory::{CryptoPolicy, Hop, InventoryView, NodeInventory, Store},
+    inventory::{CryptoPolicy, Grade, InventoryView, NodeInventory},
     record::Duty,
 };
 use serde_json::json;
@@ -97,8 +97,7 @@ fn words(inventory: &InventoryView, lang: Language) -> String {
         text.push_str(&format!("{head} {policy}: {none}\n"));
         return text;
     }
-    let (_, en) = Code::CryptoFinding.cause();
-    let (zh, _) = Code::CryptoFinding.cause();
+    let (zh, en) = Code::CryptoFinding.cause();
     text.push_str(&format!(
         "{head} {policy}: {} {} ({})\n",
         Code::CryptoFinding,
@@ -146,23 +145,26 @@ fn node_words(node: &NodeInventory, lang: Language) -> String {
         ]);
     }
     text.push_str(&certificates.render());
+    let mut notes = Notes::default();
     let mut hops = Table::new(match lang {
         Language::Zh => [
             "  链路", "方向", "端点", "协议", "算法", "密钥", "评级", "条款",
         ],
         Language::En => [
-            "  hop",
-            "opened",
-            "at",
-            "protocol",
-            "algorithms",
-            "bits",
-            "grade",
-            "clause",
+            "  hop", "opened", "at", "protocol", "by", "bits", "grade", "clause",
         ],
     });
     for hop in &node.hops {
-        hops.row(hop_row(hop, lang));
+        hops.row([
+            format!("  {}", lang.of(&hop.what)),
+            format!("{} → {}", hop.from, hop.to),
+            hop.at.clone(),
+            hop.protocol.clone(),
+            notes.number(&hop.algorithms),
+            hop.key_bits.to_string(),
+            grade(hop.grade, lang),
+            hop.clause.clone(),
+        ]);
     }
     text.push_str(&hops.render());
     let mut stores = Table::new(match lang {
@@ -178,7 +180,7 @@ fn node_words(node: &NodeInventory, lang: Language) -> String {
         Language::En => [
             "  store",
             "path",
-            "algorithms",
+            "by",
             "bits",
             "key wrapped by",
             "grade",
@@ -186,45 +188,50 @@ fn node_words(node: &NodeInventory, lang: Language) -> String {
         ],
     });
     for store in &node.stores {
-        stores.row(store_row(store, lang));
+        stores.row([
+            format!("  {}", lang.of(&store.what)),
+            store.path.clone(),
+            notes.number(&store.algorithms),
+            store.key_bits.to_string(),
+            store.wrapped_by.clone(),
+            grade(store.grade, lang),
+            store.clause.clone(),
+        ]);
     }
     text.push_str(&stores.render());
+    text.push_str(&notes.render());
     text
 }
 
-fn hop_row(hop: &Hop, lang: Language) -> [String; 8] {
-    let (zh, en) = hop.grade.words();
-    [
-        format!("  {}", lang.of(&hop.what)),
-        format!("{} → {}", hop.from, hop.to),
-        hop.at.clone(),
-        hop.protocol.clone(),
-        listed(&hop.algorithms),
-        hop.key_bits.to_string(),
-        lang.pick(zh, en).to_owned(),
-        hop.clause.clone(),
-    ]
-}
+/// Lists of algorithms are long and few: a table has their number, the lists stand under it.
+#[derive(Default)]
+struct Notes(Vec<String>);
 
-fn store_row(store: &Store, lang: Language) -> [String; 7] {
-    let (zh, en) = store.grade.words();
-    [
-        format!("  {}", lang.of(&store.what)),
-        store.path.clone(),
-        listed(&store.algorithms),
-        store.key_bits.to_string(),
-        store.wrapped_by.clone(),
-        lang.pick(zh, en).to_owned(),
-        store.clause.clone(),
-    ]
-}
-
-fn listed(algorithms: &[String]) -> String {
-    if algorithms.is_empty() {
-        "-".to_owned()
-    } else {
-        algorithms.join(", ")
+impl Notes {
+    fn number(&mut self, algorithms: &[String]) -> String {
+        if algorithms.is_empty() {
+            return "-".to_owned();
+        }
+        let list = algorithms.join(", ");
+        let known = self.0.iter().position(|known| *known == list);
+        let index = known.unwrap_or_else(|| {
+            self.0.push(list);
+            self.0.len() - 1
+        });
+        format!("[{}]", index + 1)
     }
+
+    fn render(&self) -> String {
+        let lines = (1..).zip(&self.0);
+        lines
+            .map(|(number, list)| format!("  [{number}] {list}\n"))
+            .collect()
+    }
+}
+
+fn grade(grade: Grade, lang: Language) -> String {
+    let (zh, en) = grade.words();
+    lang.pick(zh, en).to_owned()
 }
 
 fn day(unix_ms: u64) -> String {

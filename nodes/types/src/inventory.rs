@@ -225,10 +225,10 @@ impl Grade {
     #[must_use]
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::National => ("国密算法", "national algorithms"),
-            Self::Foreign => ("非国密算法", "other than national algorithms"),
-            Self::Loopback => ("未加密(仅限本机)", "not encrypted (this machine only)"),
-            Self::Plain => ("未加密", "not encrypted"),
+            Self::National => ("国密", "national"),
+            Self::Foreign => ("非国密", "not national"),
+            Self::Loopback => ("未加密(仅限本机)", "plain, this machine only"),
+            Self::Plain => ("未加密", "plain"),
         }
     }
 }

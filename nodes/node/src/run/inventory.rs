@@ -34,11 +34,11 @@ pub(crate) fn source(subject: Subject) -> InventorySource {
 
 /// GB/T 39786-2021, level 3: the requirement that each kind of hop or store answers.
 mod clause {
-    pub(super) const NETWORK: &str = "GB/T 39786-2021 8.2 a–c";
-    pub(super) const STORED: &str = "GB/T 39786-2021 8.4 d, f";
-    pub(super) const IN_TRANSIT: &str = "GB/T 39786-2021 8.4 c, e";
-    pub(super) const KEYS: &str = "GB/T 39786-2021 8.8";
-    pub(super) const USERS: &str = "GB/T 39786-2021 8.4 a";
+    pub(super) const NETWORK: &str = "GB/T 39786 8.2 a–c";
+    pub(super) const STORED: &str = "GB/T 39786 8.4 d, f";
+    pub(super) const IN_TRANSIT: &str = "GB/T 39786 8.4 c, e";
+    pub(super) const KEYS: &str = "GB/T 39786 8.8";
+    pub(super) const USERS: &str = "GB/T 39786 8.4 a";
 }
 
 const SM4_BITS: u32 = 128;
