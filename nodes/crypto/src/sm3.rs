@@ -5,6 +5,8 @@
 
 use zeroize::Zeroize as _;
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod lanes;
 mod many;
 mod path;

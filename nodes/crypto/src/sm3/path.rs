@@ -44,6 +44,8 @@ const KERNELS: &[Kernel] = &[
     super::x86::avx512::KERNEL,
     #[cfg(target_arch = "x86_64")]
     super::x86::avx2::KERNEL,
+    #[cfg(target_arch = "aarch64")]
+    super::arm::KERNEL,
     portable::KERNEL,
 ];
 

@@ -95,7 +95,6 @@ fn drift(index: usize) -> u32 {
 
 /// The round keys (GB/T 32907, 7.3), for every path that has no instruction for them.
 pub(super) fn expand(key: &[u8; 16]) -> Zeroizing<[u32; ROUNDS]> {
-    const FK: [u32; 4] = [0xa3b1_bac6, 0x56aa_3350, 0x677d_9197, 0xb270_22dc];
     let (parts, _) = key.as_chunks::<4>();
     let mut window: [u32; 4] = std::array::from_fn(|i| u32::from_be_bytes(parts[i]) ^ FK[i]);
     let mut keys = Zeroizing::new([0; ROUNDS]);
@@ -109,7 +108,10 @@ pub(super) fn expand(key: &[u8; 16]) -> Zeroizing<[u32; ROUNDS]> {
     keys
 }
 
-/// The key schedule's constants: byte `j` of word `i` is 7(4i + j) modulo 256.
+/// What the key schedule adds to the key.
+pub(super) const FK: [u32; 4] = [0xa3b1_bac6, 0x56aa_3350, 0x677d_9197, 0xb270_22dc];
+
+/// What the key schedule adds in each step: byte `j` of word `i` is 7(4i + j) modulo 256.
 pub(super) const CK: [u32; ROUNDS] = {
     let mut words = [0; ROUNDS];
     let mut byte = 0;

@@ -23,11 +23,9 @@ pub(super) struct Ghash {
     powers: [Factor; POWERS],
 }
 
-impl compose::Ghash for Ghash {
-    fn new(hash_key: &[u8; 16]) -> Self {
-        // POLYVAL's multiplication divides by x^128, GHASH's reversed one by x^127.
-        let h = u128::from_be_bytes(*hash_key);
-        let h = (h << 1) ^ ((h >> 127) * ((0xc2 << 120) | 1));
+impl Ghash {
+    pub(super) fn new(hash_key: &[u8; 16]) -> Self {
+        let h = from_hash_key(hash_key);
         let first = Factor::new(h);
         let mut power = h;
         let mut powers = [(); POWERS].map(|()| {
@@ -39,16 +37,6 @@ impl compose::Ghash for Ghash {
         Self { powers }
     }
 
-    fn hash(&self, aad: &[u8], data: &[u8]) -> [u8; 16] {
-        let sum = self.update(0, aad);
-        let sum = self.update(sum, data);
-        let bits = |bytes: &[u8]| 8 * bytes.len() as u128;
-        self.absorb(sum, &[(bits(aad) << 64) | bits(data)])
-            .to_be_bytes()
-    }
-}
-
-impl Ghash {
     /// Absorbs `data`, padded with zeros to whole blocks.
     fn update(&self, mut sum: u128, data: &[u8]) -> u128 {
         let (blocks, tail) = data.as_chunks::<16>();
@@ -75,6 +63,28 @@ impl Ghash {
         blocks[0] ^= sum;
         reduce(product(&blocks, &self.powers[POWERS - N..]))
     }
+}
+
+impl compose::Ghash for Ghash {
+    fn hash(&self, aad: &[u8], data: &[u8]) -> [u8; 16] {
+        let sum = self.update(0, aad);
+        let sum = self.update(sum, data);
+        let lengths = u128::from_be_bytes(length_block(aad, data));
+        self.absorb(sum, &[lengths]).to_be_bytes()
+    }
+}
+
+/// The hash key in POLYVAL's order, times x: POLYVAL's multiplication divides by x^128, GHASH's
+/// reversed one by x^127.
+pub(super) fn from_hash_key(hash_key: &[u8; 16]) -> u128 {
+    let h = u128::from_be_bytes(*hash_key);
+    (h << 1) ^ ((h >> 127) * ((0xc2 << 120) | 1))
+}
+
+/// GHASH's last block: both lengths in bits.
+pub(super) fn length_block(aad: &[u8], data: &[u8]) -> [u8; 16] {
+    let bits = |bytes: &[u8]| 8 * bytes.len() as u128;
+    ((bits(aad) << 64) | bits(data)).to_be_bytes()
 }
 
 /// One power of the hash key, ready to be multiplied by: Karatsuba's three operands.
@@ -152,7 +162,7 @@ fn sum_of_products<'a>(pairs: impl Iterator<Item = (u64, &'a Spread)>) -> u128 {
 
 /// Modulo x^128 + x^127 + x^126 + x^121 + 1, divided by x^128 (Montgomery's reduction).
 #[inline(always)]
-fn reduce([high, low]: [u128; 2]) -> u128 {
+pub(super) fn reduce([high, low]: [u128; 2]) -> u128 {
     // Twice 64 bits are cancelled from below: the polynomial's lower half is 1, its upper 0xc2 << 56.
     let fold = |v: u64| {
         let v = u128::from(v) << 64;

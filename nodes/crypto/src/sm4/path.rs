@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
+#[cfg(target_arch = "aarch64")]
+use super::arm;
 use super::compose::Composed;
 use super::kernel::{AeadKernel, BlockKernel};
-#[cfg(target_arch = "x86_64")]
-use super::x86;
 use super::{bitsliced, ghash_soft};
+#[cfg(target_arch = "x86_64")]
+use super::{x86, zhaoxin};
 
 /// One implementation of SM4 and SM4-GCM. All give the same bytes; they differ in speed and in
 /// what they ask of the processor.
@@ -70,12 +72,27 @@ impl Path {
         }
     }
 
+    /// A path that the processor announces but that computed wrongly in its self-test at the start;
+    /// it is not among those available.
+    #[must_use]
+    pub fn rejected() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if zhaoxin::rejected() {
+            return Some(Self::Zhaoxin);
+        }
+        None
+    }
+
     fn is_present(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
                 x86::is_present(self)
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Zhaoxin => zhaoxin::is_present(),
+            #[cfg(target_arch = "aarch64")]
+            Self::ArmSm4 | Self::ArmNeon => arm::is_present(self),
             Self::Bitsliced => true,
             _ => false,
         }
@@ -88,9 +105,11 @@ impl Path {
             Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
                 x86::aead(self, key)
             }
-            Self::Bitsliced => Some(Box::new(Composed::<_, ghash_soft::Ghash>::new(
-                bitsliced::Block::new(key),
-            ))),
+            #[cfg(target_arch = "x86_64")]
+            Self::Zhaoxin => Some(composed(zhaoxin::block(key)?)),
+            #[cfg(target_arch = "aarch64")]
+            Self::ArmSm4 | Self::ArmNeon => arm::aead(self, key),
+            Self::Bitsliced => Some(composed(bitsliced::Block::new(key))),
             _ => None,
         }
     }
@@ -102,9 +121,26 @@ impl Path {
             Self::GfniAvx512 | Self::GfniAvx2 | Self::AesniAvx2 | Self::AesniSse => {
                 x86::block(self, key)
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Zhaoxin => Some(Box::new(zhaoxin::block(key)?)),
+            #[cfg(target_arch = "aarch64")]
+            Self::ArmSm4 | Self::ArmNeon => arm::block(self, key),
             Self::Bitsliced => Some(Box::new(bitsliced::Block::new(key))),
             _ => None,
         }
+    }
+}
+
+/// GCM with the portable GHASH.
+fn composed(block: impl BlockKernel + 'static) -> Box<dyn AeadKernel> {
+    Box::new(Composed::new(block, ghash_soft::Ghash::new))
+}
+
+/// The best path by name, with the one rejected if there is one.
+pub(super) fn describe(best: Path, rejected: Option<Path>) -> String {
+    match rejected {
+        None => best.name().into(),
+        Some(path) => format!("{best} ({path} failed its self-test)"),
     }
 }
 
@@ -128,6 +164,10 @@ mod tests {
     #[test]
     fn what_is_available_can_be_built_and_nothing_else_can() {
         let available = Path::available();
+        // Read by `tests/cross/run`.
+        let names: Vec<_> = available.iter().map(|path| path.name()).collect();
+        println!("SM4 paths: {}", names.join(" "));
+        assert!(Path::rejected().is_none_or(|path| !available.contains(&path)));
         assert_eq!(available.first(), Some(&Path::best()));
         assert_eq!(available.last(), Some(&Path::Bitsliced));
         for path in Path::ALL {
@@ -142,6 +182,15 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_rejected_path_is_named_beside_the_best() {
+        assert_eq!(describe(Path::AesniAvx2, None), "aesni-avx2");
+        assert_eq!(
+            describe(Path::AesniAvx2, Some(Path::Zhaoxin)),
+            "aesni-avx2 (zhaoxin failed its self-test)"
+        );
     }
 
     #[test]
