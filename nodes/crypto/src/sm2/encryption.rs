@@ -1,9 +1,9 @@
 //! SM2 encryption (GB/T 32918.4) in the order C1‖C3‖C2.
 
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::generator;
+use super::limbs::Mask;
 use super::multiply::multiply;
 use super::point::Affine;
 use super::scalar::Scalar;
@@ -42,8 +42,10 @@ pub(super) fn decrypt(
     for (out, byte) in message.iter_mut().zip(body) {
         *out ^= byte;
     }
-    let fits = shared.digest(&message).ct_eq(digest);
-    bool::from(fits).then_some(message)
+    let differences = shared.digest(&message).into_iter().zip(digest);
+    let difference = differences.fold(0, |all, (a, b)| all | (a ^ b));
+    let fits = Mask::is_zero(u64::from(difference));
+    fits.reveal().then_some(message)
 }
 
 impl Shared {
@@ -59,7 +61,7 @@ impl Shared {
     /// KDF of GB/T 32918.4, 5.4.3; `None` if it gives zeros only.
     fn key_stream(&self, length: usize) -> Option<Zeroizing<Vec<u8>>> {
         let mut stream = Zeroizing::new(vec![0; length]);
-        let mut any = 0;
+        let mut any = 0u8;
         for (chunk, counter) in stream.chunks_mut(sm3::DIGEST_BYTES).zip(1u32..) {
             let mut hasher = sm3::Hasher::new();
             hasher.update(self.x.as_slice());
@@ -71,7 +73,8 @@ impl Shared {
                 any |= byte;
             }
         }
-        (any != 0).then_some(stream)
+        let zeros = Mask::is_zero(u64::from(any));
+        (!zeros.reveal()).then_some(stream)
     }
 
     /// C3 = SM3(x‖M‖y).

@@ -147,7 +147,7 @@ const fn montgomery(a: &Limbs, b: &Limbs) -> Limbs {
         let (added, top) = limbs::mul_word(&ORDER, m);
         let (sum, carry) = limbs::add(&low, &added);
         // The lowest limb of the sum is 0; what is left is below 2^256, as in `field::reduce`.
-        low = [sum[1], sum[2], sum[3], top + carry as u64];
+        low = [sum[1], sum[2], sum[3], top.wrapping_add(carry as u64)];
         i += 1;
     }
     let (sum, carry) = limbs::add(&low, &[t[4], t[5], t[6], t[7]]);

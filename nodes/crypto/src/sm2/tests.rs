@@ -4,6 +4,8 @@
 mod arithmetic;
 mod hostile;
 mod oracle;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod taint;
 
 use super::*;
 
