@@ -111,9 +111,7 @@ pub fn server_config(
         .with_client_cert_verifier(clients)
         .with_single_cert(chain(&identity.chain), private_key(identity))
         .map_err(ConfigError::Identity)?;
-    config.session_storage = Arc::new(Sessions::new(config.time_provider.clone()));
-    config.send_tls13_tickets = TICKETS;
-    config.max_early_data_size = 0;
+    resume_only_here(&mut config);
     config.alpn_protocols = protocols(alpns);
     Ok(config)
 }
@@ -157,6 +155,30 @@ pub fn browser_server_config(
         .map_err(ConfigError::Identity)?;
     config.alpn_protocols = protocols(alpns);
     Ok(config)
+}
+
+/// The door's configuration under the strict policy: national algorithms only, the node's own
+/// certificate, no client certificate. Sessions resume as with [`server_config`].
+pub fn national_door_config(
+    identity: &x509::Identity,
+    alpns: &[&[u8]],
+) -> Result<ServerConfig, ConfigError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(ConfigError::Version)?
+        .with_no_client_auth()
+        .with_single_cert(chain(&identity.chain), private_key(identity))
+        .map_err(ConfigError::Identity)?;
+    resume_only_here(&mut config);
+    config.alpn_protocols = protocols(alpns);
+    Ok(config)
+}
+
+/// Sessions of this configuration are kept with it and nowhere else; never 0-RTT.
+fn resume_only_here(config: &mut ServerConfig) {
+    config.session_storage = Arc::new(Sessions::new(config.time_provider.clone()));
+    config.send_tls13_tickets = TICKETS;
+    config.max_early_data_size = 0;
 }
 
 fn roots(roots_der: &[Vec<u8>]) -> Result<RootCertStore, ConfigError> {

@@ -1,5 +1,6 @@
 //! The door: the UDP endpoint browsers reach, with a certificate of its own making that is
-//! replaced in time (see [`crate::rotation`]).
+//! replaced in time (see [`crate::rotation`]), or under the strict policy with the node's own SM2
+//! certificate and no algorithm but national ones.
 
 use std::{
     io,
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use guitai_crypto::{tls, web};
+use guitai_crypto::{random, tls, web, x509};
 use guitai_host::Clock;
 use quinn::{Connection, Endpoint, VarInt, crypto::rustls::QuicServerConfig};
 use tokio::sync::mpsc;
@@ -61,10 +62,16 @@ pub struct Door {
 
 struct Inner {
     endpoint: Endpoint,
+    /// None under the strict policy: the node's certificate is not the door's to replace.
+    pinned: Option<Pinned>,
+    arrived: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+}
+
+/// The certificate that pages pin, and what making the next one takes.
+struct Pinned {
     hosts: Vec<String>,
     alpns: Vec<String>,
     rotation: Mutex<Rotation>,
-    arrived: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -81,10 +88,40 @@ impl Door {
         let certificate = web::make(hosts, now.0 / 1000).map_err(DoorError::Certificate)?;
         let alpns: Vec<String> = alpns.iter().map(|&alpn| alpn.to_owned()).collect();
         let config = server_config(&certificate, &alpns)?;
+        // A new key per process is enough: the certificate does not outlive it either.
+        let endpoint = transport::endpoint(&certificate.key_der);
+        let pinned = Pinned {
+            hosts: hosts.to_vec(),
+            alpns,
+            rotation: Mutex::new(Rotation::new(certificate, now)),
+            clock,
+        };
+        let door = Self::open(addr, endpoint, config, Some(pinned))?;
+        tokio::spawn(keep_rotating(Arc::downgrade(&door.inner)));
+        Ok(door)
+    }
+
+    /// Opens the door for clients that speak RFC 8998 and refuses all others (the strict policy). It
+    /// shows `identity`, the node's own certificate, and asks for none. Needs a tokio runtime.
+    pub fn bind_national(
+        addr: SocketAddr,
+        identity: &x509::Identity,
+        alpns: &[&str],
+    ) -> Result<Self, DoorError> {
+        let alpns: Vec<&[u8]> = alpns.iter().map(|alpn| alpn.as_bytes()).collect();
+        let tls = tls::national_door_config(identity, &alpns).map_err(DoorError::Tls)?;
+        let endpoint = transport::endpoint(&random::array::<32>());
+        Self::open(addr, endpoint, quic(tls)?, None)
+    }
+
+    fn open(
+        addr: SocketAddr,
+        endpoint: quinn::EndpointConfig,
+        config: quinn::ServerConfig,
+        pinned: Option<Pinned>,
+    ) -> Result<Self, DoorError> {
         let socket = std::net::UdpSocket::bind(addr);
         let endpoint = socket.and_then(|socket| {
-            // A new key per process is enough: the certificate does not outlive it either.
-            let endpoint = transport::endpoint(&certificate.key_der);
             let runtime = Arc::new(quinn::TokioRuntime);
             Endpoint::new(endpoint, Some(config), socket, runtime)
         });
@@ -93,13 +130,9 @@ impl Door {
         tokio::spawn(accept(endpoint.clone(), arrive));
         let inner = Arc::new(Inner {
             endpoint,
-            hosts: hosts.to_vec(),
-            alpns,
-            rotation: Mutex::new(Rotation::new(certificate, now)),
+            pinned,
             arrived: tokio::sync::Mutex::new(arrived),
-            clock,
         });
-        tokio::spawn(keep_rotating(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -109,14 +142,22 @@ impl Door {
         self.inner.arrived.lock().await.recv().await
     }
 
-    /// SHA-256 of the certificates a page may meet: the one served now, then the next.
+    /// SHA-256 of the certificates a page may meet: the one served now, then the next. None where
+    /// no common browser is served.
     pub fn certificate_hashes(&self) -> Vec<[u8; 32]> {
-        lock(&self.inner.rotation).hashes()
+        let pinned = self.inner.pinned.as_ref();
+        pinned.map_or_else(Vec::new, |pinned| lock(&pinned.rotation).hashes())
     }
 
-    /// End of validity of the certificate served now, seconds since 1970.
-    pub fn certificate_not_after_unix(&self) -> u64 {
-        lock(&self.inner.rotation).not_after_unix()
+    /// End of validity of the browser certificate served now, seconds since 1970.
+    pub fn certificate_not_after_unix(&self) -> Option<u64> {
+        let pinned = self.inner.pinned.as_ref()?;
+        Some(lock(&pinned.rotation).not_after_unix())
+    }
+
+    /// Whether only national algorithms are spoken here ([`Door::bind_national`]).
+    pub fn is_national(&self) -> bool {
+        self.inner.pinned.is_none()
     }
 
     /// Where it listens, with the real port if 0 was asked for.
@@ -144,20 +185,23 @@ impl std::fmt::Debug for Door {
 
 impl Inner {
     fn rotate(&self) -> Result<(), DoorError> {
-        let now = self.clock.wall();
-        let mut rotation = lock(&self.rotation);
+        let Some(pinned) = &self.pinned else {
+            return Ok(());
+        };
+        let now = pinned.clock.wall();
+        let mut rotation = lock(&pinned.rotation);
         // Twice at most: a node that slept through the overlap makes and then serves.
         for _ in 0..2 {
             match rotation.due(now) {
                 Due::Nothing => break,
                 Due::MakeNext => {
-                    let next = web::make(&self.hosts, now.0 / 1000);
+                    let next = web::make(&pinned.hosts, now.0 / 1000);
                     rotation.prepare(next.map_err(DoorError::Certificate)?, now);
                     tracing::info!("next door certificate made and published");
                 }
                 Due::ServeNext => {
                     if let Some(next) = rotation.next() {
-                        let config = server_config(next, &self.alpns)?;
+                        let config = server_config(next, &pinned.alpns)?;
                         self.endpoint.set_server_config(Some(config));
                         rotation.advance();
                         tracing::info!("next door certificate served");
@@ -222,6 +266,10 @@ fn server_config(
 ) -> Result<quinn::ServerConfig, DoorError> {
     let alpns: Vec<&[u8]> = alpns.iter().map(String::as_bytes).collect();
     let tls = tls::browser_server_config(certificate, &alpns).map_err(DoorError::Tls)?;
+    quic(tls)
+}
+
+fn quic(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, DoorError> {
     let quic = QuicServerConfig::with_initial(Arc::new(tls), tls::initial_suite())
         .map_err(|_| DoorError::Initial)?;
     Ok(transport::server(Arc::new(FencedServer(Arc::new(quic)))))

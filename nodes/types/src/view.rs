@@ -111,7 +111,8 @@ pub struct DoorView {
     pub webtransport: String,
     /// `ws://host:port` or `wss://…` for MoQ over WebSocket, same port number on TCP.
     pub websocket: String,
-    /// SHA-256 of the browser certificates in use now and next, lower-case hex.
+    /// SHA-256 of the browser certificates in use now and next, lower-case hex. Empty under the
+    /// strict policy: the UDP door then speaks national TLS, and browsers take the WebSocket.
     pub certificate_hashes: Vec<String>,
     /// Product version.
     pub version: String,

@@ -91,26 +91,29 @@ impl Tally {
     }
 }
 
-/// Connects over WebTransport, as a browser does.
+/// Connects as a browser does: over WebTransport, or over WebSocket where the door names no
+/// certificate for browsers (the strict policy).
 pub(super) async fn connect(part: &Part<'_>) -> Result<Connection, Failure> {
     let MediaAccess { room, token, .. } = part.access;
-    let address = format!("{}{room}?jwt={token}", part.door.webtransport);
+    let hashes = &part.door.certificate_hashes;
+    let base = match hashes.is_empty() {
+        true => part.door.websocket.as_str(),
+        false => part.door.webtransport.as_str(),
+    };
+    let address = format!("{base}{room}?jwt={token}");
     // The address holds a token: it is not told.
     let url =
         Url::parse(&address).map_err(|error| Failure::local("making the media address", &error))?;
-    let pins = part
-        .door
-        .certificate_hashes
+    let pins = hashes
         .iter()
         .map(|hash| Hex::parse(hash).and_then(|hash| <[u8; 32]>::try_from(hash.0).ok()));
     let pins: Option<Vec<_>> = pins.collect();
     let pins = pins.ok_or_else(|| Failure::new(Code::Internal, "the door names a wrong hash"))?;
-    Connection::connect_webtransport(&url, &pins)
-        .await
-        .map_err(|error| {
-            let door = part.door.webtransport.as_str();
-            Failure::not_reachable(door, &error)
-        })
+    let connection = match pins.is_empty() {
+        true => Connection::connect_websocket(&url).await,
+        false => Connection::connect_webtransport(&url, &pins).await,
+    };
+    connection.map_err(|error| Failure::not_reachable(base, &error))
 }
 
 /// Publishes and watches until `over` says so.

@@ -19,6 +19,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
+use crate::Cluster;
+
 /// Takes any certificate, as a browser takes a pinned one, and keeps its hash.
 #[derive(Debug, Default)]
 struct Pin(Mutex<Vec<u8>>);
@@ -149,4 +151,42 @@ async fn a_closed_door_accepts_nobody() {
     let door = open("127.73.4.1:0", clock);
     door.close().await;
     assert!(door.accept().await.is_none());
+}
+
+/// The strict policy: whoever speaks national TLS comes in, a browser does not.
+#[tokio::test]
+async fn a_national_door_refuses_browsers_and_names_no_certificate_for_them() {
+    let cluster = Cluster::new();
+    let identity = cluster.identity("edge-a1", "dmz");
+    let addr = "127.73.5.1:0".parse().unwrap();
+    let door = Door::bind_national(addr, &identity, &["h3", "moq-lite-06"]).unwrap();
+    assert!(door.certificate_hashes().is_empty());
+    door.rotate().unwrap();
+
+    let refused = visit(&door, "h3").await.unwrap_err();
+    // TLS alert 40, handshake_failure: nothing in common.
+    let ConnectionError::ConnectionClosed(close) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(u64::from(close.error_code), 0x100 + 40, "{close:?}");
+
+    let mut roots = rustls::RootCertStore::empty();
+    for root in cluster.roots() {
+        roots.add(CertificateDer::from(root)).unwrap();
+    }
+    let mut client = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"moq-lite-06".to_vec()];
+    let quic = QuicClientConfig::with_initial(Arc::new(client), tls::initial_suite()).unwrap();
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(quic));
+    let name = "edge-a1.dmz.guitai.internal";
+    let dialled = endpoint.connect_with(config, door.local_addr().unwrap(), name);
+    let conn = dialled.unwrap().await.unwrap();
+    let arrived = door.accept().await.unwrap();
+    assert_eq!(arrived.remote_address(), endpoint.local_addr().unwrap());
+    conn.close(0_u32.into(), b"");
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use guitai_api::DoorSource;
+use guitai_crypto::x509::Identity;
 use guitai_host::Clock;
 use guitai_net::Door;
 use guitai_relay::Relay;
-use guitai_types::{Hex, Member, view::DoorView};
+use guitai_types::{Hex, Member, inventory::CryptoPolicy, view::DoorView};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::error::AssembleError;
@@ -18,17 +19,30 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds both.
+    /// Binds both. Under the strict policy the UDP door shows `own`, the node's SM2 certificate.
     pub(crate) async fn bind(
         member: &Member,
+        policy: CryptoPolicy,
+        own: &Identity,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AssembleError> {
         let addr = member.door;
         let http = TcpListener::bind(addr)
             .await
             .map_err(|source| AssembleError::Listen { addr, source })?;
-        let hosts = [addr.ip().to_string(), "localhost".to_owned()];
-        let media = Door::bind(addr, &hosts, &Relay::door_alpns(), clock)?;
+        let alpns = Relay::door_alpns();
+        let media = match policy {
+            CryptoPolicy::Mixed => {
+                let hosts = [addr.ip().to_string(), "localhost".to_owned()];
+                Door::bind(addr, &hosts, &alpns, clock)?
+            }
+            CryptoPolicy::Strict => {
+                tracing::info!(
+                    "crypto.policy = strict: the door speaks RFC 8998 only; common browsers come through the bank's gateway, over WebSocket"
+                );
+                Door::bind_national(addr, own, &alpns)?
+            }
+        };
         Ok(Self { http, media })
     }
 

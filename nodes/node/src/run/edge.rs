@@ -22,14 +22,19 @@ pub(crate) async fn run(
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
-    let NodeConfig { member, files, .. } = config;
+    let NodeConfig {
+        member,
+        files,
+        crypto,
+        ..
+    } = config;
     let roots = identity::roots(&files)?;
     let own = identity::own(&files)?;
     let verifier = identity::verifier(&files)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let door = doorway::Sockets::bind(&member, clock.clone()).await?;
+    let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     let relay_config = Config {
         name: member.name.clone(),

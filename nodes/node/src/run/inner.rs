@@ -56,7 +56,7 @@ pub(crate) async fn run(
         tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let door = doorway::Sockets::bind(&member, clock.clone()).await?;
+    let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();

@@ -68,13 +68,14 @@ impl Subject {
             .into_iter()
             .filter_map(|(purpose, identity)| sm2_row(purpose, identity?.chain.first()?))
             .collect();
-        if let Some(hash) = self.door.certificate_hashes().first() {
+        let pinned = self.door.certificate_not_after_unix();
+        if let (Some(hash), Some(not_after)) = (self.door.certificate_hashes().first(), pinned) {
             rows.push(CertificateRow {
                 purpose: "door".to_owned(),
                 subject: "guitai door".to_owned(),
                 fingerprint: short(hash),
                 algorithm: "ECDSA P-256, SHA-256".to_owned(),
-                not_after: UnixMillis(self.door.certificate_not_after_unix() * 1000),
+                not_after: UnixMillis(not_after.saturating_mul(1000)),
             });
         }
         rows
@@ -147,16 +148,25 @@ impl Subject {
             clause: clause::NETWORK.to_owned(),
         }];
         if self.relays() {
+            let national = self.door.is_national();
+            let (provider, certificate, grade) = match national {
+                true => (tls::provider(), "mesh", Grade::National),
+                false => (tls::browser_provider(), "door", Grade::Foreign),
+            };
+            let mut algorithms = tls::offered(&provider);
+            if national {
+                algorithms.push("sm2sig_sm3".to_owned());
+            }
             hops.push(Hop {
                 what: text("浏览器媒体", "media of browsers"),
                 from: self.opener(),
                 to: zone,
                 at: format!("{door}/udp"),
                 protocol: "MoQ · WebTransport, QUIC".to_owned(),
-                algorithms: tls::offered(&tls::browser_provider()),
+                algorithms,
                 key_bits: SM4_BITS,
-                certificate: "door".to_owned(),
-                grade: Grade::Foreign,
+                certificate: certificate.to_owned(),
+                grade,
                 clause: clause::NETWORK.to_owned(),
             });
         }
