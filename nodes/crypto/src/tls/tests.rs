@@ -1,5 +1,7 @@
 //! Handshakes in memory: two nodes agree, and everyone else is refused.
 
+mod wrong_input;
+
 use std::io::{Read as _, Write as _};
 
 use rustls::pki_types::ServerName;
