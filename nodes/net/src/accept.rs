@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use guitai_host::Clock;
 use guitai_types::Zone;
-use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint};
 
 use crate::{
     handshake::Handshakes,
-    mesh::{CODE_FORBIDDEN, HANDSHAKE_MS_MAX, Handlers, Link, alpn_of, lock, peer_of},
+    mesh::{CODE_FORBIDDEN, CloseOnDrop, HANDSHAKE_MS_MAX, Handlers, Hold, Link, alpn_of, lock},
     name::Peer,
+    revocation::{ExamineError, Revocations},
     rule,
 };
 
@@ -21,6 +22,7 @@ pub(crate) async fn accept(
     endpoint: Endpoint,
     zone: Zone,
     handlers: Handlers,
+    revocations: Arc<Revocations>,
     clock: Arc<dyn Clock>,
 ) {
     let handshakes = Handshakes::new(HANDSHAKES_MAX);
@@ -29,10 +31,10 @@ pub(crate) async fn accept(
             continue;
         };
         let handlers = handlers.clone();
-        let clock = clock.clone();
+        let (revocations, clock) = (revocations.clone(), clock.clone());
         tokio::spawn(async move {
             let from = incoming.remote_address();
-            let accepted = welcome(incoming, zone, &*clock).await;
+            let accepted = welcome(incoming, zone, &revocations, &*clock).await;
             drop(place);
             let link = match accepted {
                 Ok(link) => link,
@@ -42,9 +44,9 @@ pub(crate) async fn accept(
                     return;
                 }
             };
+            let _closed = CloseOnDrop(link.conn.clone());
             let handler = lock(&handlers).get(&link.alpn).cloned();
             if let Some(handler) = handler {
-                let _closed = CloseOnDrop(link.conn.clone());
                 handler(link).await;
             }
         });
@@ -60,8 +62,8 @@ enum WelcomeError {
     Slow,
     #[error("no ALPN")]
     NoAlpn,
-    #[error("the certificate names no node, or has expired")]
-    Nameless,
+    #[error("certificate")]
+    Certificate(#[from] ExamineError),
     #[error("{alpn} from {peer}")]
     Forbidden {
         alpn: String,
@@ -74,6 +76,7 @@ enum WelcomeError {
 async fn welcome(
     incoming: quinn::Incoming,
     zone: Zone,
+    revocations: &Revocations,
     clock: &dyn Clock,
 ) -> Result<Link, WelcomeError> {
     let connecting = incoming.accept()?;
@@ -82,30 +85,29 @@ async fn welcome(
         Ok(conn) => conn?,
         Err(_elapsed) => return Err(WelcomeError::Slow),
     };
-    let admitted = admit(&conn, zone, clock.wall().0 / 1000);
+    let admitted = admit(&conn, zone, revocations, clock.wall().0 / 1000);
     if admitted.is_err() {
         conn.close(CODE_FORBIDDEN, b"");
     }
     let (peer, alpn) = admitted?;
-    Ok(Link { conn, peer, alpn })
+    Ok(Link {
+        conn,
+        peer,
+        alpn,
+        hold: Hold::default(),
+    })
 }
 
-fn admit(conn: &Connection, zone: Zone, now_unix: u64) -> Result<(Peer, String), WelcomeError> {
+fn admit(
+    conn: &Connection,
+    zone: Zone,
+    revocations: &Revocations,
+    now_unix: u64,
+) -> Result<(Peer, String), WelcomeError> {
     let alpn = alpn_of(conn).ok_or(WelcomeError::NoAlpn)?;
-    let peer = peer_of(conn, now_unix).ok_or(WelcomeError::Nameless)?;
+    let peer = revocations.examine(conn, &alpn, now_unix)?;
     match rule::may_open(&alpn, peer.zone, zone) {
         Ok(()) => Ok((peer, alpn)),
         Err(source) => Err(WelcomeError::Forbidden { alpn, peer, source }),
-    }
-}
-
-/// Closes a connection also when its handler panics. One that is closed already keeps its reason.
-struct CloseOnDrop(Connection);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        if self.0.close_reason().is_none() {
-            self.0.close(VarInt::from_u32(0), b"");
-        }
     }
 }

@@ -10,9 +10,11 @@ pub mod answer;
 pub mod calls;
 pub mod door;
 pub mod frame;
+mod lists;
 pub mod mesh;
 pub mod name;
 pub mod pool;
+pub mod revocation;
 pub mod rotation;
 pub mod rule;
 
@@ -33,6 +35,7 @@ pub use quinn::{
     ReadError, ReadExactError, ReadToEndError, RecvStream, SendStream, StoppedError, VarInt,
     WriteError,
 };
+pub use revocation::CertificateStats;
 pub use transport::{IDLE_MS_MAX, KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX, TUNNEL_KEEP_ALIVE_MS};
 
 /// A future in a box; the same type as `futures::future::BoxFuture`.
@@ -47,3 +50,5 @@ pub const CALL_ALPN: &str = "guitai-call/1";
 pub const NODE_ALPN: &str = "guitai-node/1";
 /// Control messages between zones, dialled by inner nodes (see `guitai_types::control`).
 pub const TUNNEL_ALPN: &str = "guitai-tunnel/1";
+/// Revocation lists, dialled by inner nodes to every node.
+pub const CRL_ALPN: &str = "guitai-crl/1";

@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,13 +20,13 @@ use quinn::{
     Connection, ConnectionError, Endpoint, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
-use rustls_pki_types::CertificateDer;
 
 use crate::{
     BoxFuture, accept,
     fence::{FencedClient, FencedServer},
     name::{Peer, Target},
     pool::Pool,
+    revocation::{CertificateStats, ExamineError, Revocations},
     rule, transport,
 };
 
@@ -48,6 +51,35 @@ pub struct Link {
     pub peer: Peer,
     /// What is spoken.
     pub alpn: String,
+    /// Ends a dialled connection with the last of its holders, since the mesh keeps a handle of its
+    /// own to end it when the peer is revoked. Whoever takes `conn` out keeps this beside it.
+    pub hold: Hold,
+}
+
+/// See [`Link::hold`]. An accepted connection ends with its handler and has an empty one.
+#[derive(Debug, Clone, Default)]
+pub struct Hold {
+    _dialled: Option<Arc<CloseOnDrop>>,
+}
+
+impl Hold {
+    fn of(conn: &Connection) -> Self {
+        Self {
+            _dialled: Some(Arc::new(CloseOnDrop(conn.clone()))),
+        }
+    }
+}
+
+/// Closes a connection, also on a panic. One that is closed already keeps its reason.
+#[derive(Debug)]
+pub(crate) struct CloseOnDrop(pub(crate) Connection);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if self.0.close_reason().is_none() {
+            self.0.close(VarInt::from_u32(0), b"");
+        }
+    }
 }
 
 /// Why a mesh endpoint was not opened.
@@ -112,8 +144,18 @@ pub enum DialError {
         /// From whom.
         peer: Peer,
     },
-    /// The peer's certificate is under our root but names another node or has expired.
-    #[error("the certificate does not name {peer}, or no longer")]
+    /// The peer's certificate is in order for TLS and cannot be used all the same: revoked, or of
+    /// the wrong usage.
+    #[error("certificate of {peer}")]
+    Certificate {
+        /// Whose.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: ExamineError,
+    },
+    /// The peer's certificate is in order but names another node.
+    #[error("the certificate does not name {peer}")]
     Stranger {
         /// Who was expected.
         peer: Peer,
@@ -129,14 +171,45 @@ pub struct Mesh {
     inner: Arc<Inner>,
 }
 
+/// Why the own certificate was not replaced; the old one stays in use.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// It does not verify against the roots.
+    #[error("new certificate")]
+    Chain(#[source] x509::ChainError),
+    /// It names another node, or none.
+    #[error("the new certificate is not one of {me}")]
+    Stranger {
+        /// This node.
+        me: Peer,
+    },
+    /// It makes no TLS configuration.
+    #[error("TLS configuration")]
+    Tls(#[source] tls::ConfigError),
+    /// The suite for Initial packets is not the one QUIC demands.
+    #[error("QUIC initial suite")]
+    Initial,
+}
+
 struct Inner {
     endpoint: Endpoint,
     me: Peer,
-    client: rustls::ClientConfig,
-    server: rustls::ServerConfig,
+    roots: Vec<Vec<u8>>,
+    own: Mutex<Own>,
+    renewals: AtomicU64,
+    revocations: Arc<Revocations>,
     handlers: Handlers,
     pool: Pool,
     clock: Arc<dyn Clock>,
+}
+
+/// What follows from the own certificate.
+struct Own {
+    client: rustls::ClientConfig,
+    server: rustls::ServerConfig,
+    /// Authorities of the own chain: they sign lists as the roots do.
+    issuers: Vec<Vec<u8>>,
+    not_after: u64,
 }
 
 pub(crate) type Handlers = Arc<Mutex<BTreeMap<String, Handler>>>;
@@ -153,11 +226,10 @@ impl Mesh {
         let leaf =
             x509::verify_chain(&identity.chain, roots, now_unix).map_err(BindError::Chain)?;
         let me = Peer::of_certificate(&leaf.dns_names).ok_or(BindError::Nameless)?;
-        let client = tls::client_config(identity, roots, &[]).map_err(BindError::Tls)?;
-        let server = tls::server_config(identity, roots, &[]).map_err(BindError::Tls)?;
+        let own = Own::new(identity, roots, leaf.not_after).map_err(BindError::Tls)?;
         // Made once now so that a wrong suite is refused here and not at the first connection.
-        client_config(&client, "").ok_or(BindError::Initial)?;
-        server_config(&server, &[]).ok_or(BindError::Initial)?;
+        client_config(&own.client, "").ok_or(BindError::Initial)?;
+        server_config(&own.server, &[]).ok_or(BindError::Initial)?;
 
         let socket = std::net::UdpSocket::bind(addr);
         let endpoint = socket.and_then(|socket| {
@@ -167,17 +239,21 @@ impl Mesh {
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
         let handlers = Handlers::default();
+        let revocations = Arc::<Revocations>::default();
         tokio::spawn(accept::accept(
             endpoint.clone(),
             me.zone,
             handlers.clone(),
+            revocations.clone(),
             clock.clone(),
         ));
         let inner = Inner {
             endpoint,
             me,
-            client,
-            server,
+            roots: roots.to_vec(),
+            own: Mutex::new(own),
+            renewals: AtomicU64::new(0),
+            revocations,
             handlers,
             pool: Pool::default(),
             clock,
@@ -203,9 +279,58 @@ impl Mesh {
         let mut handlers = lock(&self.inner.handlers);
         handlers.insert(alpn.to_owned(), handler);
         let alpns: Vec<&str> = handlers.keys().map(String::as_str).collect();
-        match server_config(&self.inner.server, &alpns) {
+        match server_config(&lock(&self.inner.own).server, &alpns) {
             Some(config) => self.inner.endpoint.set_server_config(Some(config)),
             None => tracing::error!(alpn, "no QUIC configuration; the ALPN is not served"),
+        }
+    }
+
+    /// Uses another certificate of this node from now on. Connections that are open go on; new ones,
+    /// dialled or accepted, show the new certificate.
+    pub fn renew(&self, identity: &x509::Identity) -> Result<(), RenewError> {
+        let inner = &self.inner;
+        let now_unix = inner.clock.wall().0 / 1000;
+        let leaf = x509::verify_chain(&identity.chain, &inner.roots, now_unix)
+            .map_err(RenewError::Chain)?;
+        if Peer::of_certificate(&leaf.dns_names).as_ref() != Some(&inner.me) {
+            let me = inner.me.clone();
+            return Err(RenewError::Stranger { me });
+        }
+        let own = Own::new(identity, &inner.roots, leaf.not_after).map_err(RenewError::Tls)?;
+        // Held throughout, so that an ALPN served meanwhile does not bring the old one back.
+        let handlers = lock(&inner.handlers);
+        let alpns: Vec<&str> = handlers.keys().map(String::as_str).collect();
+        let server = server_config(&own.server, &alpns).ok_or(RenewError::Initial)?;
+        *lock(&inner.own) = own;
+        if !alpns.is_empty() {
+            inner.endpoint.set_server_config(Some(server));
+        }
+        inner.renewals.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes a revocation list (DER) if a trusted authority signed it and it is newer than the one
+    /// held; what it revokes is refused from now on, and its open connections end. `false` if it is
+    /// the one held.
+    pub fn take_list(&self, list: &[u8]) -> Result<bool, x509::CrlError> {
+        let inner = &self.inner;
+        let mut issuers = inner.roots.clone();
+        issuers.extend_from_slice(&lock(&inner.own).issuers);
+        let now_unix = inner.clock.wall().0 / 1000;
+        inner.revocations.take(list, &issuers, now_unix)
+    }
+
+    /// The revocation lists held.
+    pub fn lists(&self) -> Vec<Arc<x509::Crl>> {
+        self.inner.revocations.lists()
+    }
+
+    /// Numbers about certificates and the connections they opened.
+    pub fn certificate_stats(&self) -> CertificateStats {
+        CertificateStats {
+            not_after: lock(&self.inner.own).not_after,
+            renewals: self.inner.renewals.load(Ordering::Relaxed),
+            ..self.inner.revocations.stats()
         }
     }
 
@@ -215,7 +340,8 @@ impl Mesh {
         if let Err(source) = rule::may_open(alpn, self.inner.me.zone, to.zone) {
             return Err(DialError::Forbidden { peer, source });
         }
-        let config = client_config(&self.inner.client, alpn).ok_or(DialError::Initial)?;
+        let config = client_config(&lock(&self.inner.own).client, alpn);
+        let config = config.ok_or(DialError::Initial)?;
         let endpoint = &self.inner.endpoint;
         let connecting = match endpoint.connect_with(config, to.addr, &peer.dns_name()) {
             Ok(connecting) => connecting,
@@ -227,13 +353,26 @@ impl Mesh {
             Ok(Err(source)) => return Err(DialError::Handshake { peer, source }),
             Err(_elapsed) => return Err(DialError::Silent { peer }),
         };
+        let hold = Hold::of(&conn);
         let now_unix = self.inner.clock.wall().0 / 1000;
-        if peer_of(&conn, now_unix).as_ref() != Some(&peer) {
+        let met = match self.inner.revocations.examine(&conn, alpn, now_unix) {
+            Ok(met) => met,
+            Err(source) => {
+                conn.close(CODE_FORBIDDEN, b"");
+                return Err(DialError::Certificate { peer, source });
+            }
+        };
+        if met != peer {
             conn.close(CODE_FORBIDDEN, b"");
             return Err(DialError::Stranger { peer });
         }
         let alpn = alpn.to_owned();
-        Ok(Link { conn, peer, alpn })
+        Ok(Link {
+            conn,
+            peer,
+            alpn,
+            hold,
+        })
     }
 
     /// Closes every connection and waits until the peers have been told.
@@ -264,16 +403,19 @@ impl Drop for Inner {
     }
 }
 
-/// Who the certificate names. TLS has verified the chain, but for a resumed session it did so up to
-/// [`tls::RESUMPTION_SECONDS_MAX`] ago: one that expired meanwhile names nobody.
-pub(crate) fn peer_of(conn: &Connection, now_unix: u64) -> Option<Peer> {
-    let identity = conn.peer_identity()?;
-    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    let leaf = x509::dangerous_read_unverified(chain.first()?).ok()?;
-    if leaf.not_after < now_unix {
-        return None;
+impl Own {
+    fn new(
+        identity: &x509::Identity,
+        roots: &[Vec<u8>],
+        not_after: u64,
+    ) -> Result<Self, tls::ConfigError> {
+        Ok(Self {
+            client: tls::client_config(identity, roots, &[])?,
+            server: tls::server_config(identity, roots, &[])?,
+            issuers: identity.chain.iter().skip(1).cloned().collect(),
+            not_after,
+        })
     }
-    Peer::of_certificate(&leaf.dns_names)
 }
 
 pub(crate) fn alpn_of(conn: &Connection) -> Option<String> {

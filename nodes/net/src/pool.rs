@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
     frame::{FrameError, read_frame, write_frame},
-    mesh::{DialError, Mesh, lock},
+    mesh::{DialError, Link, Mesh, lock},
     name::{Peer, Target},
 };
 
@@ -143,14 +143,14 @@ impl Mesh {
         let ready = tokio::time::timeout(deadline, async {
             // The semaphore is never closed; if it were, the call simply would not count.
             let permit = line.calls.clone().acquire_owned().await.ok();
-            let (conn, streams) = self.stream(&line, to, alpn).await?;
-            Ok::<_, CallError>((permit, conn, streams))
+            let (link, streams) = self.stream(&line, to, alpn).await?;
+            Ok::<_, CallError>((permit, link, streams))
         });
-        let (permit, conn, (mut send, receive)) = ready.await.map_err(|_elapsed| unsent())??;
-        let heard = heard(&conn);
+        let (permit, link, (mut send, receive)) = ready.await.map_err(|_elapsed| unsent())??;
+        let heard = heard(&link.conn);
         let opened = Opened {
             receive,
-            conn,
+            link,
             line,
             heard,
             due,
@@ -183,14 +183,14 @@ impl Mesh {
         line: &Arc<Line>,
         to: &Target,
         alpn: &str,
-    ) -> Result<(Connection, (SendStream, RecvStream)), CallError> {
-        let conn = self.connection(line, to, alpn).await?;
-        if let Ok(streams) = conn.open_bi().await {
-            return Ok((conn, streams));
+    ) -> Result<(Link, (SendStream, RecvStream)), CallError> {
+        let link = self.connection(line, to, alpn).await?;
+        if let Ok(streams) = link.conn.open_bi().await {
+            return Ok((link, streams));
         }
-        let conn = self.connection(line, to, alpn).await?;
-        match conn.open_bi().await {
-            Ok(streams) => Ok((conn, streams)),
+        let link = self.connection(line, to, alpn).await?;
+        match link.conn.open_bi().await {
+            Ok(streams) => Ok((link, streams)),
             Err(source) => {
                 let peer = to.peer();
                 let source = DialError::Handshake {
@@ -210,11 +210,11 @@ impl Mesh {
         line: &Arc<Line>,
         to: &Target,
         alpn: &str,
-    ) -> Result<Connection, CallError> {
+    ) -> Result<Link, CallError> {
         let mut dialled = {
             let mut state = lock(&line.state);
             match &*state {
-                State::Up(conn) if conn.close_reason().is_none() => return Ok(conn.clone()),
+                State::Up(link) if link.conn.close_reason().is_none() => return Ok(link.clone()),
                 State::Dialling(dialled) => dialled.clone(),
                 State::Up(_) | State::Down => {
                     let (done, dialled) = watch::channel(None);
@@ -231,7 +231,7 @@ impl Mesh {
             Err(_dialler_gone) => None,
         };
         match outcome {
-            Some(Ok(conn)) => Ok(conn),
+            Some(Ok(link)) => Ok(link),
             Some(Err(source)) => Err(CallError::Dial {
                 peer: to.peer(),
                 source,
@@ -253,9 +253,9 @@ impl Mesh {
         done: &watch::Sender<Option<Dialled>>,
     ) {
         let dialled = self.dial(alpn, to).await;
-        let dialled = dialled.map(|link| link.conn).map_err(Arc::new);
+        let dialled = dialled.map_err(Arc::new);
         *lock(&line.state) = match &dialled {
-            Ok(conn) => State::Up(conn.clone()),
+            Ok(link) => State::Up(link.clone()),
             Err(_) => State::Down,
         };
         done.send_replace(Some(dialled));
@@ -265,7 +265,7 @@ impl Mesh {
 /// A call under way: request sent, answer to come.
 pub(crate) struct Opened {
     pub(crate) receive: RecvStream,
-    conn: Connection,
+    link: Link,
     line: Arc<Line>,
     heard: u64,
     due: Duration,
@@ -302,11 +302,12 @@ impl Opened {
     /// After a deadline: a connection on which nothing was heard since the call began is not worth
     /// keeping until its idle timeout; the next call dials. Calls still on it may yet be answered.
     fn forget_if_mute(&self) {
-        if heard(&self.conn) != self.heard {
+        if heard(&self.link.conn) != self.heard {
             return;
         }
         let mut state = lock(&self.line.state);
-        if matches!(&*state, State::Up(conn) if conn.stable_id() == self.conn.stable_id()) {
+        let same = |link: &Link| link.conn.stable_id() == self.link.conn.stable_id();
+        if matches!(&*state, State::Up(link) if same(link)) {
             *state = State::Down;
         }
     }
@@ -320,7 +321,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-type Dialled = Result<Connection, Arc<DialError>>;
+type Dialled = Result<Link, Arc<DialError>>;
 
 /// Lines by target and ALPN. Bounded by the members of a cluster: callers only call members.
 #[derive(Default)]
@@ -353,5 +354,5 @@ impl Line {
 enum State {
     Down,
     Dialling(watch::Receiver<Option<Dialled>>),
-    Up(Connection),
+    Up(Link),
 }

@@ -176,6 +176,7 @@ impl Relay {
             client = client.with_subscriber(taken);
         }
         widen(&link.conn);
+        let _hold = link.hold;
         let transport = web_transport_quinn::Session::raw(link.conn);
         let (session, driver) = self
             .within_deadline(async {

@@ -114,6 +114,20 @@ pub struct Revoked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListNumber([u8; NUMBER_BYTES_MAX]);
 
+impl ListNumber {
+    /// Big-endian, with leading zeros.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; NUMBER_BYTES_MAX] {
+        self.0
+    }
+
+    /// Reads what [`Self::to_bytes`] gave.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
 impl From<u64> for ListNumber {
     fn from(number: u64) -> Self {
         let mut bytes = [0; NUMBER_BYTES_MAX];

@@ -1,6 +1,7 @@
 //! The mesh and the door over real sockets on loopback addresses.
 
 mod calls;
+mod certificates;
 mod door;
 mod mesh;
 

@@ -327,7 +327,7 @@ async fn a_certificate_that_has_expired_names_nobody_at_either_end() {
     }
     clock.advance(Duration::from_secs(31 * 86_400));
     let refused = b.dial("guitai-test/1", &target(&a)).await;
-    assert!(matches!(refused, Err(DialError::Stranger { .. })));
+    assert!(matches!(refused, Err(DialError::Certificate { .. })));
     let link = a.dial("guitai-test/1", &target(&b)).await.unwrap();
     let closed = link.conn.closed().await;
     assert!(

@@ -31,6 +31,7 @@ pub struct Connection {
     session: moq_net::Session,
     published: origin::Producer,
     room: Room,
+    _hold: Option<guitai_net::mesh::Hold>,
 }
 
 impl Connection {
@@ -71,7 +72,10 @@ impl Connection {
             let link = mesh.dial(crate::mesh::ALPN, target).await;
             let link = link.map_err(|error| ConnectError::Mesh(error.into()))?;
             let transport = web_transport_quinn::Session::raw(link.conn);
-            Self::start(moq_net::Client::new().with_path(room), transport).await
+            let client = moq_net::Client::new().with_path(room);
+            let mut connection = Self::start(client, transport).await?;
+            connection._hold = Some(link.hold);
+            Ok(connection)
         })
         .await
     }
@@ -95,6 +99,7 @@ impl Connection {
             session,
             published,
             room: Room::new(received.consume()),
+            _hold: None,
         })
     }
 
