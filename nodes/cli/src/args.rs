@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, SessionId, StaffName};
 use url::Url;
 
+use crate::pki::args::Pki;
+
 /// The commands that talk to a running cluster, and the offline verifier.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -23,6 +25,9 @@ pub enum Command {
     /// 密码:清单与自检 / Cryptography: the inventory and the self-test
     #[command(subcommand)]
     Crypto(Crypto),
+    /// 证书:签发、换发、吊销 / Certificates: issue, rotate, revoke
+    #[command(subcommand)]
+    Pki(Pki),
     /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use
     Demo(Demo),
     /// 打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)
@@ -39,6 +44,7 @@ impl Command {
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
             Self::Crypto(Crypto::Inventory(view)) => Some(&view.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
+            Self::Pki(pki) => Some(pki.output()),
             Self::Demo(demo) => Some(&demo.output),
             Self::Openapi => None,
         }

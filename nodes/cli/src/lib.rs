@@ -13,6 +13,7 @@ mod evidence;
 mod failure;
 mod http;
 mod language;
+pub mod pki;
 mod show;
 mod sse;
 mod staff;
@@ -31,6 +32,7 @@ pub use crate::{
     crypto::BREAK_SELFTEST,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
+    pki::args::Pki,
 };
 
 /// The description of the HTTP interface; a test of `api` keeps it the same as what is served.
@@ -75,6 +77,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         }
         Command::Crypto(Crypto::Inventory(view)) => crypto::inventory(&view, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
+        Command::Pki(command) => pki::run(&command, lang).map(done),
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),
     }

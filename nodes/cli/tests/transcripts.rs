@@ -33,6 +33,8 @@ fn help_names_every_command_in_both_languages() {
             "  sessions    会话一览 / The sessions",
             "  recordings  录制一览 / The recordings",
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
+            "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
+            "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
             "  demo        经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use",
             "  openapi     打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)",
             "  help        Print this message or the help of the given subcommand(s)",
