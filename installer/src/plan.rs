@@ -15,6 +15,7 @@ const SECRET: &[&str] = &[
     "identity.key.pem",
     "token.key.pem",
     "kek.bin",
+    "media.key.pem",
     "seal.key.pem",
     "foundation.json",
 ];
@@ -22,6 +23,7 @@ const SECRET: &[&str] = &[
 const PUBLIC: &[&str] = &[
     "identity.pem",
     "root.pem",
+    "crl.pem",
     "token.pub",
     "seal.pem",
     "node.toml",

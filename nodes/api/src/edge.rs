@@ -24,7 +24,7 @@ use crate::{
     extract::{Json, Path},
     gate::Gate,
     layers,
-    metrics::Metrics,
+    metrics::{CertificateSource, Metrics},
     openapi, pages,
     problem::{ProblemBody, Refusal},
     streams::{Streams, last_seen, newer_than},
@@ -44,6 +44,8 @@ pub struct EdgeDeps {
     pub clock: Arc<dyn Clock>,
     /// Where media connects.
     pub door: DoorSource,
+    /// Numbers about its certificates.
+    pub certificates: CertificateSource,
 }
 
 pub(crate) struct Edge {
@@ -51,6 +53,7 @@ pub(crate) struct Edge {
     guard: Guard,
     relay: Relay,
     door: DoorSource,
+    certificates: CertificateSource,
     gate: Gate,
     streams: Streams,
 }
@@ -66,6 +69,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         verifier,
         clock,
         door,
+        certificates,
     } = deps;
     let epochs = guard.clone();
     let epoch = Box::new(move || epochs.epoch());
@@ -79,6 +83,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         guard,
         relay,
         door,
+        certificates,
         gate,
         streams: Streams::default(),
     });
@@ -208,6 +213,7 @@ impl Doorway for Edge {
         );
         metrics.guard(&self.guard.stats());
         metrics.relay(&self.relay.stats());
+        metrics.certificates(&(self.certificates)());
         let streams = self.streams.open();
         metrics.gauge(
             "api_event_streams",

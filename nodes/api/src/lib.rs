@@ -39,6 +39,7 @@ pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,
     PASSWORD_BYTES_MAX,
 };
+pub use metrics::CertificateSource;
 pub use problem::{ProblemBody, Refusal};
 pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};
 pub use streams::{STREAMS_MAX, STREAMS_PER_BEARER_MAX};

@@ -1,8 +1,12 @@
 //! The Prometheus text format (version 0.0.4), and the numbers both doors have in common.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    fmt::{Display, Write as _},
+    sync::Arc,
+};
 
 use axum::response::{IntoResponse as _, Response};
+use guitai_net::CertificateStats;
 use guitai_relay::{
     RelayStats, Traffic,
     guard::{Count, Verdict},
@@ -11,6 +15,9 @@ use http::{HeaderValue, header};
 
 /// Name, help, and where its values come from.
 pub(crate) type Family<Record, Value> = (&'static str, &'static str, fn(&Record) -> Value);
+
+/// Gives the numbers of a mesh's certificates when asked.
+pub type CertificateSource = Arc<dyn Fn() -> CertificateStats + Send + Sync>;
 
 /// Metrics on their way into a text.
 #[derive(Debug, Default)]
@@ -133,6 +140,52 @@ impl Metrics {
                     self.sample(name, &[("side", side), ("way", way)], value);
                 }
             }
+        }
+    }
+
+    /// The certificates between nodes, and what they opened.
+    pub(crate) fn certificates(&mut self, stats: &CertificateStats) {
+        self.gauge(
+            "certificate_not_after_seconds",
+            "End of the node's certificate, seconds since 1970.",
+            stats.not_after,
+        );
+        self.counter(
+            "certificate_renewals_total",
+            "Renewals of the node's certificate while it runs.",
+            stats.renewals,
+        );
+        self.gauge(
+            "mesh_connections",
+            "Connections between nodes open now.",
+            stats.open,
+        );
+        self.family(
+            "mesh_connections_total",
+            "counter",
+            "Connections between nodes made, by protocol.",
+        );
+        for (alpn, count) in &stats.opened {
+            self.sample("mesh_connections_total", &[("alpn", alpn)], count);
+        }
+        self.counter(
+            "mesh_revoked_refused_total",
+            "Connections refused because the peer's certificate is revoked.",
+            stats.refused_revoked,
+        );
+        self.counter(
+            "mesh_revoked_closed_total",
+            "Open connections ended because the peer's certificate was revoked.",
+            stats.closed_revoked,
+        );
+        self.family(
+            "crl_next_update_seconds",
+            "gauge",
+            "When the next revocation list is due, seconds since 1970, by issuer and number held.",
+        );
+        for (issuer, number, next_update) in &stats.lists {
+            let labels = [("issuer", issuer.as_str()), ("number", number.as_str())];
+            self.sample("crl_next_update_seconds", &labels, next_update);
         }
     }
 

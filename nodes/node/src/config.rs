@@ -47,6 +47,12 @@ pub(crate) struct Files {
     pub(crate) identity: PathBuf,
     /// Own key.
     pub(crate) identity_key: PathBuf,
+    /// Revocation list, looked at while the node runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) crl: Option<PathBuf>,
+    /// Key that opens the media keys of sessions; recorders only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) media_key: Option<PathBuf>,
     /// Public half of the key that signs tokens.
     pub(crate) token_public: PathBuf,
     /// Secret half; inner nodes only.
@@ -129,6 +135,7 @@ impl NodeConfig {
         let knows_inside = !self.peers.is_empty()
             || files.token_secret.is_some()
             || files.kek.is_some()
+            || files.media_key.is_some()
             || files.data.is_some()
             || files.foundation.is_some();
         if edge && knows_inside {
@@ -157,6 +164,8 @@ impl Files {
         at(&mut self.identity_key);
         at(&mut self.token_public);
         self.token_secret.iter_mut().for_each(at);
+        self.crl.iter_mut().for_each(at);
+        self.media_key.iter_mut().for_each(at);
         self.kek.iter_mut().for_each(at);
         self.data.iter_mut().for_each(at);
         self.foundation.iter_mut().for_each(at);

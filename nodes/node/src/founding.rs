@@ -8,11 +8,11 @@ use std::{
 };
 
 use crate::config::{Files, NodeConfig, SealFiles};
-use guitai_cli::{Account, LoginFile};
-use guitai_crypto::{
-    random, sealed, sm2,
-    x509::{Authority, Identity, IssueError, Subject, Usage},
+use guitai_cli::{
+    Account, LoginFile,
+    pki::{Directory, Entry, Holder, Install, Kind, Order, PkiError},
 };
+use guitai_crypto::{random, sealed, sm2, x509};
 use guitai_types::{
     ClusterId, Hex, Member, Role, Voice, Zone,
     command::Command,
@@ -22,8 +22,10 @@ use guitai_types::{
 
 /// Root certificate: a laboratory root; a bank's own CA replaces it.
 const ROOT_DAYS: u32 = 3650;
-/// Node and seal certificates.
-const LEAF_DAYS: u32 = 825;
+/// Seal certificates; a package holds the one it was sealed with.
+const SEAL_DAYS: u32 = 825;
+/// The deployment's PKI directory below its data.
+pub(crate) const PKI_DIR: &str = "pki";
 
 /// What was founded.
 pub(crate) struct Founded {
@@ -40,12 +42,8 @@ pub(crate) enum FoundError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot issue the certificate of {name}")]
-    Issue {
-        name: String,
-        #[source]
-        source: IssueError,
-    },
+    #[error("cannot make the certificates")]
+    Pki(#[from] PkiError),
     #[error("cannot make the key file")]
     Kek(#[from] sealed::KekFileError),
     #[error("cannot hash a password: {0}")]
@@ -59,13 +57,13 @@ pub(crate) enum FoundError {
 /// Makes everything under `data` that a first start needs.
 pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Founded, FoundError> {
     let cluster = ClusterId::from_random(random::array::<16>());
-    let pki = Pki::create(data, &cluster, now_unix)?;
+    let mut pki = Pki::create(data, &cluster, now_unix)?;
 
     let mut members = Vec::new();
     for node in &profile.nodes {
         let dir = data.join(node.name.as_str());
         make_dir(&dir)?;
-        let key = pki.node_identity(node, &dir)?;
+        let key = pki.node_identity(node, profile.crypto.node_certificate_days, &dir)?;
         if node.roles.contains(&Role::Recorder) {
             pki.node_seal(node, &dir)?;
         }
@@ -171,6 +169,8 @@ fn node_config(
             root: file("root.pem"),
             identity: file("identity.pem"),
             identity_key: file("identity.key.pem"),
+            crl: Some(file("crl.pem")),
+            media_key: recorder.then(|| file("media.key.pem")),
             token_public: file("token.pub"),
             token_secret: (!edge).then(|| file("token.key.pem")),
             kek: recorder.then(|| file("kek.bin")),
@@ -186,8 +186,7 @@ fn node_config(
 
 /// The keys of a deployment while it is being founded.
 struct Pki {
-    authority: Authority,
-    cluster: ClusterId,
+    directory: Directory,
     token: sm2::SecretKey,
     kek_file: PathBuf,
     now_unix: u64,
@@ -195,55 +194,62 @@ struct Pki {
 
 impl Pki {
     fn create(data: &Path, cluster: &ClusterId, now_unix: u64) -> Result<Self, FoundError> {
-        let dir = data.join("pki");
-        make_dir(&dir)?;
+        let dir = data.join(PKI_DIR);
         let name = format!("Guitai {cluster} root");
-        let authority =
-            Authority::create(&name, cluster.as_str(), ROOT_DAYS, now_unix).map_err(|source| {
-                FoundError::Issue {
-                    name: "root".to_owned(),
-                    source,
-                }
-            })?;
-        let (certificate, key) = authority.to_pem();
-        write(&dir.join("root.pem"), certificate.as_bytes())?;
-        write_secret(&dir.join("root.key.pem"), key.as_bytes())?;
+        let directory = Directory::init(&dir, &name, cluster.as_str(), ROOT_DAYS, now_unix)?;
         let kek_file = dir.join("kek.bin");
         sealed::Kek::create(&kek_file)?;
         Ok(Self {
-            authority,
-            cluster: cluster.clone(),
+            directory,
             token: sm2::SecretKey::generate(),
             kek_file,
             now_unix,
         })
     }
 
-    fn issue(&self, name: String, dns: Vec<String>, usage: Usage) -> Result<Identity, FoundError> {
-        let key = sm2::SecretKey::generate();
-        let subject = Subject {
-            common_name: name.clone(),
-            organization: self.cluster.to_string(),
-            dns_names: dns,
+    /// Issues a certificate and puts it and its key into the node's directory.
+    fn issue(
+        &mut self,
+        node: &Node,
+        kind: Kind,
+        days: u32,
+        dns_names: Vec<String>,
+    ) -> Result<Entry, FoundError> {
+        let (name, stem) = match kind {
+            Kind::Seal => (format!("{}.seal", node.name), "seal"),
+            _ => (node.name.to_string(), "identity"),
         };
-        let leaf = self
-            .authority
-            .issue(&subject, &key.public(), usage, LEAF_DAYS, self.now_unix)
-            .map_err(|source| FoundError::Issue { name, source })?;
-        Ok(Identity {
-            chain: vec![leaf, self.authority.certificate_der().to_vec()],
-            key,
-        })
+        let order = Order {
+            name,
+            kind,
+            holder: Holder {
+                // The verifier asks that the signer is the recorder that the manifest names.
+                common_name: node.name.to_string(),
+                organization: self.directory.organization().to_owned(),
+                dns_names,
+            },
+            days,
+            dual: false,
+            install: Some(Install {
+                dir: Path::new("..").join(node.name.as_str()),
+                stem: stem.to_owned(),
+            }),
+            renews: kind == Kind::Node,
+        };
+        let mut made = self.directory.issue(&order, self.now_unix)?;
+        Ok(made.swap_remove(0)) // one for an order that is not dual
     }
 
-    /// Writes what every node has: root, own identity, token keys as its zone allows.
-    fn node_identity(&self, node: &Node, dir: &Path) -> Result<sm2::PublicKey, FoundError> {
+    /// Writes what every node has: root, own identity, token keys as its zone allows; and for a
+    /// recorder the key that opens media keys. The public key is the member's.
+    fn node_identity(
+        &mut self,
+        node: &Node,
+        days: u32,
+        dir: &Path,
+    ) -> Result<sm2::PublicKey, FoundError> {
         let san = format!("{}.{}.guitai.internal", node.name, node.zone);
-        let identity = self.issue(node.name.to_string(), vec![san], Usage::Tls)?;
-        let (chain, key) = identity.to_pem();
-        write(&dir.join("identity.pem"), chain.as_bytes())?;
-        write_secret(&dir.join("identity.key.pem"), key.as_bytes())?;
-        write(&dir.join("root.pem"), self.authority.to_pem().0.as_bytes())?;
+        let entry = self.issue(node, Kind::Node, days, vec![san])?;
         let public = Hex(self.token.public().to_point().to_vec()).to_string();
         write(&dir.join("token.pub"), public.as_bytes())?;
         if node.zone == Zone::Inner {
@@ -252,16 +258,23 @@ impl Pki {
                 self.token.to_pkcs8_pem().as_bytes(),
             )?;
         }
-        Ok(identity.key.public())
+        if node.roles.contains(&Role::Recorder) {
+            let media = sm2::SecretKey::generate();
+            let pem = media.to_pkcs8_pem();
+            write_secret(&dir.join("media.key.pem"), pem.as_bytes())?;
+            return Ok(media.public());
+        }
+        let pem = self.directory.certificate_pem(&entry)?;
+        let chain = x509::certificates_from_pem(&pem).map_err(PkiError::from)?;
+        let leaf = chain.first().ok_or(x509::PemError::Certificates);
+        let leaf = leaf.map_err(PkiError::from)?;
+        let leaf = x509::dangerous_read_unverified(leaf).map_err(PkiError::from)?;
+        Ok(leaf.public_key)
     }
 
     /// Writes what a recorder has besides: the recordings' key-encryption key and the evidence seal.
-    fn node_seal(&self, node: &Node, dir: &Path) -> Result<(), FoundError> {
-        // The verifier asks that the signer is the recorder that the manifest names.
-        let seal = self.issue(node.name.to_string(), Vec::new(), Usage::Documents)?;
-        let (chain, key) = seal.to_pem();
-        write(&dir.join("seal.pem"), chain.as_bytes())?;
-        write_secret(&dir.join("seal.key.pem"), key.as_bytes())?;
+    fn node_seal(&mut self, node: &Node, dir: &Path) -> Result<(), FoundError> {
+        self.issue(node, Kind::Seal, SEAL_DAYS, Vec::new())?;
         let path = dir.join("kek.bin");
         let kek = std::fs::read(&self.kek_file).map_err(|source| FoundError::Write {
             path: self.kek_file.clone(),

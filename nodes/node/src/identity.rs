@@ -41,6 +41,17 @@ pub(crate) fn own(files: &Files) -> Result<Identity, IdentityError> {
     Identity::from_pem(&chain, &key).map_err(|error| format(&files.identity, &error))
 }
 
+/// What opens the media keys of sessions: a key of its own, since the node's certificate is renewed
+/// with a new key and recordings must open all the same. A configuration of a release before has none
+/// and used the certificate's.
+pub(crate) fn media(files: &Files, own: Identity) -> Result<Identity, IdentityError> {
+    let Some(path) = &files.media_key else {
+        return Ok(own);
+    };
+    let key = sm2::SecretKey::from_pkcs8_pem(&read(path)?).map_err(|error| format(path, &error))?;
+    Ok(Identity { key, ..own })
+}
+
 /// The evidence seal.
 pub(crate) fn seal(files: &SealFiles) -> Result<Identity, IdentityError> {
     let (chain, key) = (read(&files.chain)?, read(&files.key)?);

@@ -8,6 +8,7 @@ mod identity;
 mod logging;
 mod ports;
 mod ready;
+mod renewals;
 mod run;
 mod supervisor;
 mod up;

@@ -7,6 +7,7 @@ mod error;
 mod inner;
 mod inventory;
 mod links;
+mod renewal;
 
 use std::{path::PathBuf, process::ExitCode};
 

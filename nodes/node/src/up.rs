@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     deployment::Deployment,
     exit::{Failure, NOT_VERIFIED},
-    ports, ready,
+    ports, ready, renewals,
     supervisor::Supervisor,
 };
 
@@ -46,6 +46,8 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
     let now_unix = SystemClock::new().wall().0 / 1000;
     let profile = arguments.profile.as_deref();
     let deployment = Deployment::open(&arguments.data, profile, now_unix, ports::all_free)?;
+    renewals::renew(&deployment.data, now_unix)
+        .map_err(|error| Failure::from_error(Code::Internal, &error))?;
     let program =
         std::env::current_exe().map_err(|error| Failure::from_error(Code::Internal, &error))?;
     let nodes: Vec<_> = deployment
@@ -56,6 +58,7 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
         .collect();
     let mut supervisor = Supervisor::start(&program, &deployment.data, &nodes);
 
+    let renewals = tokio::spawn(renewals::keep(deployment.data.clone()));
     let outcome = tokio::select! {
         outcome = serve(&arguments, &deployment) => outcome,
         ended = supervisor.given_up() => Err(Failure::new(
@@ -72,6 +75,7 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
     if !arguments.json {
         eprintln!("正在停止… / Stopping…");
     }
+    renewals.abort();
     supervisor.stop().await;
     outcome
 }

@@ -144,7 +144,8 @@ pub struct Member {
     /// Address for browsers: TCP (HTTP, WebSocket) and UDP (WebTransport) on the same port.
     #[schema(value_type = String)]
     pub door: SocketAddr,
-    /// SM2 public key of its certificate, uncompressed point (65 bytes); media keys are wrapped to it.
+    /// SM2 public key that media keys are wrapped to, uncompressed point (65 bytes). It is not its
+    /// certificate's, which changes with every renewal.
     pub public_key: Hex,
 }
 

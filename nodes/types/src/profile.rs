@@ -108,11 +108,26 @@ impl Default for Raft {
 }
 
 /// What the deployment demands of its cryptography.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Crypto {
     /// Which algorithms are allowed where.
     pub policy: CryptoPolicy,
+    /// Life of a node's certificate in days, 1 to [`NODE_CERTIFICATE_DAYS_MAX`]; it is renewed at two
+    /// thirds of it. A stolen key is worth something for so long where nobody revokes it.
+    pub node_certificate_days: u32,
+}
+
+/// Longest life of a node's certificate in days: past it nobody remembers how to renew one.
+pub const NODE_CERTIFICATE_DAYS_MAX: u32 = 825;
+
+impl Default for Crypto {
+    fn default() -> Self {
+        Self {
+            policy: CryptoPolicy::default(),
+            node_certificate_days: 90,
+        }
+    }
 }
 
 /// A staff account to be made at foundation.
@@ -202,6 +217,7 @@ impl Profile {
         self.nodes.iter().try_for_each(check_node)?;
         self.check_whole()?;
         self.check_raft()?;
+        self.check_crypto()?;
         self.check_people()
     }
 
@@ -283,6 +299,15 @@ impl Profile {
         Err(ProfileError::Whole(
             "raft: 0 < heartbeat_ms, 2 x heartbeat_ms < election_min_ms < election_max_ms, reluctant_min_ms < reluctant_max_ms",
         ))
+    }
+
+    const fn check_crypto(&self) -> Result<(), ProfileError> {
+        match self.crypto.node_certificate_days {
+            1..=NODE_CERTIFICATE_DAYS_MAX => Ok(()),
+            _ => Err(ProfileError::Whole(
+                "crypto: node_certificate_days is 1 to 825",
+            )),
+        }
     }
 
     fn check_people(&self) -> Result<(), ProfileError> {

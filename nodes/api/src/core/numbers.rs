@@ -22,6 +22,7 @@ pub(super) fn of(core: &Core) -> Metrics {
         core.tunnels.up().len(),
     );
     metrics.guard(&core.tunnels.stats());
+    metrics.certificates(&core.mesh.certificate_stats());
     if let Some(relay) = &core.relay {
         metrics.relay(&relay.stats());
     }

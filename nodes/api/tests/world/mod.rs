@@ -148,6 +148,7 @@ impl World {
             verifier: verifier.clone(),
             clock: clock.clone(),
             door: door(&edge_member),
+            certificates: Arc::new(guitai_net::CertificateStats::default),
         });
         let core = core_router(CoreDeps {
             member: core_member.clone(),
@@ -194,6 +195,7 @@ impl World {
             verifier,
             clock,
             door,
+            certificates: Arc::new(guitai_net::CertificateStats::default),
         })))
     }
 

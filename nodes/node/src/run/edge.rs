@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guitai_api::{EdgeDeps, edge_router, register_inventory};
+use guitai_api::{CertificateSource, EdgeDeps, edge_router, register_inventory};
 use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
@@ -13,7 +13,7 @@ use guitai_relay::{
 use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
-use super::{doorway, error::AssembleError, inventory, stopped};
+use super::{doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
 use crate::{config::NodeConfig, identity};
 
 /// Assembles and runs an edge until it is asked to stop.
@@ -34,6 +34,7 @@ pub(crate) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    let renewal = Renewal::begin(&files, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     let relay_config = Config {
@@ -44,6 +45,7 @@ pub(crate) async fn run(
     let relay = Relay::new(relay_config, verifier.clone(), clock.clone());
     let guard = Guard::new(Arc::new(Orders(relay.clone())), clock.clone());
     relay.register(&mesh);
+    mesh.serve_lists();
     let tunnels = guard.clone();
     mesh.serve(
         TUNNEL_ALPN,
@@ -74,13 +76,21 @@ pub(crate) async fn run(
         verifier,
         clock,
         door: source,
+        certificates: certificates(&mesh),
     });
+    let renewal = tokio::spawn(renewal.follow());
     tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
     let served = guitai_api::serve(door.http, router, stopped(stop)).await;
+    renewal.abort();
     media.abort();
     door.media.close().await;
     mesh.close().await;
     served.map_err(AssembleError::Serve)
+}
+
+fn certificates(mesh: &Mesh) -> CertificateSource {
+    let mesh = mesh.clone();
+    Arc::new(move || mesh.certificate_stats())
 }
 
 /// What orders from inside do to this edge's media.

@@ -13,7 +13,13 @@ use guitai_store::{NodeDir, SledView};
 use guitai_types::{Member, NodeId, Role, Voice, command::Command, profile::Raft};
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{doorway, error::AssembleError, inventory, links, stopped};
+use super::{
+    doorway,
+    error::AssembleError,
+    inventory, links,
+    renewal::{self, Renewal},
+    stopped,
+};
 use crate::{config::NodeConfig, identity};
 
 /// Assembles and runs an inner node until it is asked to stop.
@@ -56,11 +62,13 @@ pub(crate) async fn run(
         tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    let renewal = Renewal::begin(&files, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();
     calls.attach(&mesh);
+    mesh.serve_lists();
     let mut meta_config = guitai_meta::Config::new(
         member.clone(),
         peers.clone(),
@@ -101,7 +109,7 @@ pub(crate) async fn run(
                 name: member.name.clone(),
                 dir: data.join("recordings"),
                 kek: identity::kek(kek)?,
-                identity: own,
+                identity: identity::media(&files, own)?,
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
             };
@@ -127,6 +135,8 @@ pub(crate) async fn run(
     if let Some(command) = foundation {
         tasks.spawn(found(meta.clone(), command));
     }
+    tasks.spawn(renewal.follow());
+    tasks.spawn(renewal::spread(member.clone(), meta.clone(), mesh.clone()));
     tasks.spawn(links::keep(
         member.clone(),
         meta.clone(),

@@ -64,9 +64,13 @@ impl Subject {
     }
 
     fn certificates(&self) -> Vec<CertificateRow> {
-        let mut rows: Vec<_> = [("mesh", Some(&self.own)), ("seal", self.seal.as_ref())]
+        let seal = self
+            .seal
+            .as_ref()
+            .and_then(|seal| seal.chain.first().cloned());
+        let mut rows: Vec<_> = [("mesh", self.present()), ("seal", seal)]
             .into_iter()
-            .filter_map(|(purpose, identity)| sm2_row(purpose, identity?.chain.first()?))
+            .filter_map(|(purpose, leaf)| sm2_row(purpose, &leaf?))
             .collect();
         let pinned = self.door.certificate_not_after_unix();
         if let (Some(hash), Some(not_after)) = (self.door.certificate_hashes().first(), pinned) {
@@ -79,6 +83,13 @@ impl Subject {
             });
         }
         rows
+    }
+
+    /// The node's certificate as its file has it: it is renewed while the node runs.
+    fn present(&self) -> Option<Vec<u8>> {
+        let file = std::fs::read_to_string(&self.files.identity).ok();
+        let chain = file.and_then(|pem| x509::certificates_from_pem(&pem).ok());
+        chain.as_ref().unwrap_or(&self.own.chain).first().cloned()
     }
 
     fn hops(&self) -> Vec<Hop> {

@@ -1,0 +1,46 @@
+//! The authority of a deployment on one machine: it renews what is due, and what a crash cut off it
+//! completes. Nodes see the new files by themselves.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use guitai_cli::pki::{Directory, PkiError};
+use guitai_host::{Clock as _, SystemClock};
+
+use crate::{exit::chain, founding::PKI_DIR};
+
+/// How often it is asked what is due.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+
+/// Renews what is due under `data`, now.
+pub(crate) fn renew(data: &Path, now_unix: u64) -> Result<(), PkiError> {
+    let dir = data.join(PKI_DIR);
+    if !Directory::is_there(&dir) {
+        tracing::warn!(
+            dir = %dir.display(),
+            "no PKI directory: certificates of this deployment are not renewed by themselves"
+        );
+        return Ok(());
+    }
+    for entry in Directory::open(&dir, now_unix)?.renew_due(now_unix)? {
+        tracing::info!(name = %entry.name, serial = %entry.serial, "certificate renewed");
+    }
+    Ok(())
+}
+
+/// Renews what is due, for ever.
+pub(crate) async fn keep(data: PathBuf) {
+    loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        let data = data.clone();
+        let now_unix = SystemClock::new().wall().0 / 1000;
+        let renewed = tokio::task::spawn_blocking(move || renew(&data, now_unix)).await;
+        match renewed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %chain(&error), "certificates not renewed"),
+            Err(error) => tracing::error!(%error, "certificates not renewed"),
+        }
+    }
+}
