@@ -32,6 +32,8 @@ export async function open(directory, camera, viewport) {
   const said = [];
   page.on("console", (message) => said.push(`${message.type()}: ${message.text().slice(0, 300)}`));
   page.on("pageerror", (error) => said.push(`pageerror: ${error.message}`));
+  // A page asks before it lets go of a call; here the answer is yes.
+  page.on("dialog", (dialog) => dialog.accept());
   return {
     page,
     said,

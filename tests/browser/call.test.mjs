@@ -14,9 +14,13 @@ const DESKTOP = { width: 1360, height: 860 };
 const WAIT = { timeout: 30_000 };
 
 let bank;
-before(async () => {
-  bank = await start();
-});
+/** WebTransport with the default suite, WebSocket with the one that has a short tag for sound. */
+const SUITES = { wt: "sm4-gcm-sm3-128", ws: "sm4-ctr-hmac-sm3-80" };
+const bankWith = async (suite) => {
+  await bank?.stop();
+  bank = await start(suite);
+};
+before(() => bankWith(SUITES.wt));
 after(() => bank?.stop());
 
 // Waits until an attribute of a handle has a value.
@@ -81,12 +85,42 @@ async function whole(transport, lang) {
       assert.equal(await party.by("stage").getAttribute("data-transport"), wanted);
     }
 
+    // Who holds the key is shown: both parties and the recorder.
+    for (const party of [customer, agent]) {
+      await until(party.page, "keys", "epoch", "1");
+      await party.by("keys").click();
+      await party.by("holder-recorder").waitFor(WAIT);
+      assert.match(await party.by("holder-customer").innerText(), new RegExp(call));
+      assert.match(await party.by("holder-recorder").innerText(), /a[12]-2/);
+    }
+    await customer.shot(`customer-5a-keys-${call}`);
+    await agent.shot(`desk-4a-keys-${call}`);
+    for (const party of [customer, agent]) await party.by("keys").click();
+
     // The recorder is shown, and the steps begin only when it runs.
     await until(customer.page, "recording", "state", "running");
     await until(agent.page, "recording", "state", "running");
     assert.match(await customer.by("recorder").innerText(), /a[12]-2/);
     await customer.shot(`customer-5-call-${call}`);
     await agent.shot(`desk-4-call-${call}`);
+
+    // The customer's page is loaded again: it returns with another key pair, and the call goes on under
+    // another media key, without a word from the agent.
+    await customer.page.reload();
+    await until(customer.page, "phase", "phase", "resume");
+    await until(agent.page, "keys", "epoch", "2");
+    await until(agent.page, "keys", "holders", "2");
+    await customer.shot(`customer-5b-resume-${call}`);
+    await customer.by("device-start").click();
+    await customer.by("take-ticket").click();
+    await until(customer.page, "phase", "phase", "in-session");
+    for (const party of [customer, agent]) await until(party.page, "keys", "epoch", "3");
+    await until(customer.page, "stage", "peer", "playing");
+    await until(agent.page, "stage", "peer", "playing");
+    await shows(customer.by("remote-video"), BLUE);
+    await shows(agent.by("remote-video"), RED);
+    await until(agent.page, "recording", "state", "running");
+    await agent.shot(`desk-4b-rekeyed-${call}`);
     for (const step of ["identity", "disclosure", "confirm"]) {
       const confirm = customer.by("confirm-step");
       if (await confirm.isVisible().catch(() => false)) await confirm.click();
@@ -132,6 +166,7 @@ function newestSealed(customer) {
 
 for (const [transport, lang] of [["wt", "zh"], ["ws", "en"]]) {
   test(`a call over ${transport}, pages in ${lang}`, async () => {
+    if (transport === "ws") await bankWith(SUITES.ws);
     const customer = await whole(transport, lang);
     const session = newestSealed(customer);
     const out = path.join(bank.directory, `package-${lang}`);

@@ -9,12 +9,13 @@ import readline from "node:readline";
 const repository = path.resolve(import.meta.dirname, "../..");
 export const binary = process.env.GUITAI_BIN ?? path.join(repository, "target/debug/guitai");
 
-export async function start() {
+/** `suite` is what the policy says sound is sealed with. */
+export async function start(suite = "sm4-gcm-sm3-128") {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "guitai-browser-"));
   const doorPort = 31000 + (process.pid % 500) * 2;
   const profile = path.join(directory, "profile.toml");
   const demo = fs.readFileSync(path.join(repository, "profiles/demo.toml"), "utf8");
-  fs.writeFileSync(profile, demo.replaceAll(':4443"', `:${doorPort}"`).replaceAll(':7443"', `:${doorPort + 1}"`));
+  fs.writeFileSync(profile, demo.replace(/^media_suite = .*$/m, `media_suite = "${suite}"`).replaceAll(':4443"', `:${doorPort}"`).replaceAll(':7443"', `:${doorPort + 1}"`));
   const data = path.join(directory, "data");
   const up = spawn(binary, ["up", "--json", "--data", data, "--profile", profile], {
     stdio: ["ignore", "pipe", "inherit"],

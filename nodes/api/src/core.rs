@@ -36,7 +36,7 @@ pub use self::{
     cluster::HEARD_MS_MAX,
     desk::SetPresence,
     package::PACKAGES_MAX,
-    session::{AddStep, SESSIONS_LISTED_MAX},
+    session::{AddStep, SESSIONS_LISTED_MAX, Transfer},
 };
 use crate::{
     between,

@@ -17,12 +17,13 @@ use guitai_types::{
     command::{Command, Reply},
     control::{Answer, Ask, OpenTicket},
     event::{Change, Event},
-    record::{EndReason, TicketState},
+    media::KeyChange,
+    record::{EndReason, Participant},
     view::{TicketPhase, TicketView},
 };
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::core::issue;
+use crate::{core::issue, media_key};
 
 /// A watched ticket is touched this often, in milliseconds: three misses before it counts as away.
 pub const TOUCH_MS: u64 = 10_000;
@@ -84,6 +85,22 @@ impl CoreDesk {
                 .await
                 .map(|_| Answer::Done),
             Ask::Confirm { ticket, step } => self.confirm(&ticket, step).await,
+            Ask::Rejoin { ticket, media_key } => {
+                let participant = Participant::Customer;
+                let change = KeyChange::Joined {
+                    participant,
+                    media_key,
+                };
+                self.rekey(&ticket, &change).await
+            }
+            Ask::Leave { ticket, media_key } => {
+                let participant = Participant::Customer;
+                let change = KeyChange::Left {
+                    participant,
+                    media_key,
+                };
+                self.rekey(&ticket, &change).await
+            }
         };
         answer.unwrap_or_else(|problem| Answer::Refused { problem })
     }
@@ -139,14 +156,19 @@ impl CoreDesk {
         })
     }
 
+    /// The page of a customer in a call is there again, or gone.
+    async fn rekey(&self, ticket: &TicketId, change: &KeyChange) -> Result<Answer, Problem> {
+        let session = self.read(|state| state.call_of_ticket(ticket)).await?;
+        let session =
+            session.ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
+        media_key::rekey(&self.meta, &self.entropy, &session, change).await?;
+        Ok(Answer::Done)
+    }
+
     async fn confirm(&self, ticket: &TicketId, step: String) -> Result<Answer, Problem> {
-        let session = self.read(|state| match &state.ticket(ticket)?.state {
-            TicketState::InSession { session } => Some(session.clone()),
-            _ => None,
-        });
-        let session = session
-            .await?
-            .ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
+        let session = self.read(|state| state.call_of_ticket(ticket)).await?;
+        let session =
+            session.ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
         let actor = "customer".to_owned();
         let details = std::collections::BTreeMap::new();
         self.write(Command::AddStep {

@@ -12,7 +12,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use guitai_host::Clock;
 use guitai_relay::{Relay, guard::Guard, token::Verifier};
 use guitai_types::{
-    Code, NodeName, TicketId,
+    Code, Hex, NodeName, TicketId,
     control::{Answer, Ask, Catalogue, OpenTicket},
     view::{DoorView, TicketView},
 };
@@ -107,6 +107,8 @@ pub(crate) fn routes() -> OpenApiRouter<EdgeState> {
         .routes(routes!(close_ticket))
         .routes(routes!(rate))
         .routes(routes!(confirm))
+        .routes(routes!(rejoin))
+        .routes(routes!(leave))
 }
 
 /// Answer to a new ticket.
@@ -146,6 +148,14 @@ pub struct Rating {
 pub struct Confirmation {
     /// Step id.
     pub step: String,
+}
+
+/// Body of `PUT /api/v1/tickets/{ticket}/key` and `POST /api/v1/tickets/{ticket}/leave`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PageKey {
+    /// SM2 public key of the page, uncompressed point (65 bytes) in hex.
+    pub media_key: Hex,
 }
 
 impl Edge {
@@ -357,4 +367,40 @@ async fn confirm(
         },
     )
     .await
+}
+
+/// A page that was loaded again during a call takes part with its new key pair; the media key changes.
+#[utoipa::path(put, path = "/api/v1/tickets/{ticket}/key", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = PageKey,
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn rejoin(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(PageKey { media_key }): Json<PageKey>,
+) -> Result<Json<TicketView>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    let ask = Ask::Rejoin {
+        ticket: ticket.clone(),
+        media_key,
+    };
+    edge.do_for(&ticket, ask).await
+}
+
+/// A page goes away during a call and may come back: from now on its key pair opens nothing new.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/leave", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = PageKey,
+    responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
+async fn leave(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(PageKey { media_key }): Json<PageKey>,
+) -> Result<Json<TicketView>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    let ask = Ask::Leave {
+        ticket: ticket.clone(),
+        media_key,
+    };
+    edge.do_for(&ticket, ask).await
 }

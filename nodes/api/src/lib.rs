@@ -27,18 +27,19 @@ mod streams;
 
 pub use self::core::{
     AddStep, CoreDeps, HEARD_MS_MAX, LoggedIn, Login, PACKAGES_MAX, SESSIONS_LISTED_MAX,
-    SetPresence, core_router,
+    SetPresence, Transfer, core_router,
 };
 pub use between::register_calls;
 pub use customers::{CoreDesk, TOUCH_MS};
 pub use door::{DoorSource, Health};
-pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, Rating, edge_router};
+pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
 pub use inventory::{INVENTORY_MS_MAX, InventorySource, register_inventory};
 pub use layers::REQUEST_MS_MAX;
 pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,
     PASSWORD_BYTES_MAX,
 };
+pub use media_key::follow_recorders;
 pub use metrics::CertificateSource;
 pub use problem::{ProblemBody, Refusal};
 pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};

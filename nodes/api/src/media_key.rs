@@ -1,13 +1,85 @@
-//! The media key of a session: drawn at accept, wrapped by SM2 to everybody who may see the call, and
-//! forgotten here. Edges and relays are not among them.
+//! The media key of a session: drawn at accept and whenever who takes part changes, wrapped by SM2 to
+//! everybody who may see the call, and forgotten here. Edges and relays are not among them. Who that is
+//! decides the core ([`State::next_keys`]); here it is done.
 
+use std::sync::Arc;
+
+use futures::StreamExt as _;
 use guitai_crypto::sm2::PublicKey;
 use guitai_host::Entropy;
+use guitai_meta::{Meta, State};
 use guitai_types::{
-    Code, Hex, Problem,
+    Code, Hex, NodeId, Problem, SessionId,
+    command::{Command, Reply},
+    event::Change,
+    media::KeyChange,
     record::{Participant, WrappedKey},
 };
 use zeroize::Zeroizing;
+
+/// How often a change is tried when another change of the same session comes in between.
+const ATTEMPTS_MAX: usize = 4;
+
+/// Changes who takes part in a session and gives those who then do its next media key.
+pub(crate) async fn rekey(
+    meta: &Meta,
+    entropy: &Arc<dyn Entropy>,
+    session: &SessionId,
+    change: &KeyChange,
+) -> Result<(), Problem> {
+    let mut refused = Problem::new(Code::WrongState, "the session changes too often");
+    for _ in 0..ATTEMPTS_MAX {
+        let look = |state: &State| {
+            (
+                state.next_keys(session, change),
+                state.policy().media_sealed,
+            )
+        };
+        let (next, is_sealed) = meta.read(look).await.map_err(|error| error.problem())?;
+        let Some(next) = next? else { return Ok(()) };
+        let holders = next.holders.into_iter().filter(|_| is_sealed);
+        let holders: Vec<_> = holders
+            .map(|holder| (holder.participant, holder.public_key))
+            .collect();
+        let entropy = entropy.clone();
+        // Some milliseconds of curve arithmetic per participant do not belong on an async thread.
+        let wrap = move || draw_and_wrap(entropy.as_ref(), holders);
+        let keys = tokio::task::spawn_blocking(wrap)
+            .await
+            .map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+        let command = Command::Rekey {
+            session: session.clone(),
+            epoch: next.epoch,
+            change: change.clone(),
+            keys,
+        };
+        match meta.write(command).await {
+            Ok(Reply::Refused { problem }) if problem.code == Code::WrongState => refused = problem,
+            Ok(Reply::Refused { problem }) => return Err(problem),
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.problem()),
+        }
+    }
+    Err(refused)
+}
+
+/// Gives sessions another media key when a recorder has another key pair. Runs on every core node;
+/// the one that leads acts, so that it is done once.
+pub async fn follow_recorders(meta: Meta, me: NodeId, entropy: Arc<dyn Entropy>) {
+    let from = meta.peek(State::event_number);
+    let mut events = meta.events(from.saturating_add(1));
+    while let Some(event) = events.next().await {
+        if event.change != Change::Cluster || meta.status().leader != Some(me) {
+            continue;
+        }
+        for session in meta.peek(State::sessions_to_rekey) {
+            let done = rekey(&meta, &entropy, &session, &KeyChange::Recorders).await;
+            if let Err(problem) = done {
+                tracing::warn!(%session, detail = problem.detail, "the media key was not renewed");
+            }
+        }
+    }
+}
 
 /// Draws a key and wraps it to each participant's public key (uncompressed point).
 pub(crate) fn draw_and_wrap(

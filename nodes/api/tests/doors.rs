@@ -379,3 +379,165 @@ async fn metrics_and_health_of_both_doors() -> Outcome {
     assert_problem(&lonely.get("/api/v1/catalogue").await?, 503, "GT-0504");
     Ok(())
 }
+
+/// One call as far as this: both pages and the recorder hold its first key.
+struct Held {
+    session: SessionId,
+    ticket: String,
+    token: String,
+    staff: String,
+}
+
+async fn call(world: &World, customer: &SecretKey, agent: &SecretKey) -> Outcome<Held> {
+    let opened = world
+        .edge("POST", "/api/v1/tickets", None, Some(open_body(customer)))
+        .await?;
+    let staff = world.login("wang", "right password").await?;
+    let ready = json!({ "presence": "ready", "media_key": media_key(agent) });
+    let desk = world
+        .core("PUT", "/api/v1/me/presence", Some(&staff), Some(ready))
+        .await?;
+    let ring = desk.body["ring"]["reservation"]
+        .as_str()
+        .ok_or("nothing rings")?
+        .to_owned();
+    let accept = format!("/api/v1/reservations/{ring}/accept");
+    let desk = world
+        .core("POST", &accept, Some(&staff), Some(json!({})))
+        .await?;
+    Ok(Held {
+        session: serde_json::from_value(desk.body["call"]["session"].clone())?,
+        ticket: format!("/api/v1/tickets/{}", opened.text("ticket")?),
+        token: opened.text("token")?,
+        staff,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_media_key_changes_with_who_takes_part_and_never_crosses_the_guard() -> Outcome {
+    let mut world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    let Held {
+        session,
+        ticket,
+        token,
+        staff,
+    } = &held;
+    let recorder = Participant::Recorder {
+        node: "core-1".parse()?,
+    };
+    let mut plain = vec![world.recorder_key(session, &recorder)?];
+
+    // The customer's page is loaded again: another key for all, none for the page before.
+    let leave = json!({ "media_key": media_key(&customer) });
+    let left = world
+        .edge(
+            "POST",
+            &format!("{ticket}/leave"),
+            Some(token),
+            Some(leave.clone()),
+        )
+        .await?;
+    let call = &left.body["phase"]["call"];
+    assert_eq!(
+        (&call["key"]["epoch"], &call["media"]["key"]["wrapped"]),
+        (&json!(2), &json!(""))
+    );
+    assert_eq!(
+        call["key"]["holders"].as_array().map(Vec::len),
+        Some(2),
+        "{call}"
+    );
+    plain.push(world.recorder_key(session, &recorder)?);
+    let again = SecretKey::generate();
+    let rejoin = json!({ "media_key": media_key(&again) });
+    let back = world
+        .edge(
+            "PUT",
+            &format!("{ticket}/key"),
+            Some(token),
+            Some(rejoin.clone()),
+        )
+        .await?;
+    let wrapped = &back.body["phase"]["call"]["media"]["key"];
+    assert_eq!(back.body["phase"]["call"]["media"]["epoch"], 3);
+    assert!(
+        opens(&customer, wrapped).is_err(),
+        "the page before opens nothing"
+    );
+    let desk = world.core("GET", "/api/v1/desk", Some(staff), None).await?;
+    let third = opens(&again, wrapped)?;
+    assert_eq!(third, opens(&agent, &desk.body["call"]["media"]["key"])?);
+    assert_eq!(third, world.recorder_key(session, &recorder)?);
+    plain.push(third);
+    // Late word of a page that is gone, and the same word twice, change nothing.
+    for (method, what, body) in [("POST", "leave", leave), ("PUT", "key", rejoin)] {
+        let path = format!("{ticket}/{what}");
+        let same = world.edge(method, &path, Some(token), Some(body)).await?;
+        assert_eq!(same.body["phase"]["call"]["media"]["epoch"], 3, "{same:?}");
+    }
+
+    // The call is handed over: who handed it over opens nothing more.
+    let other = SecretKey::generate();
+    let zhao = world.login("zhao", "right password").await?;
+    let transfer = format!("/api/v1/sessions/{session}/transfer");
+    let to = json!({ "to": "zhao" });
+    let early = world
+        .core("POST", &transfer, Some(staff), Some(to.clone()))
+        .await?;
+    assert_problem(&early, 409, "GT-0409");
+    let ready = json!({ "presence": "ready", "media_key": media_key(&other) });
+    world
+        .core("PUT", "/api/v1/me/presence", Some(&zhao), Some(ready))
+        .await?;
+    let done = world.core("POST", &transfer, Some(staff), Some(to)).await?;
+    assert_eq!(done.status, 204, "{done:?}");
+    let desk = world.core("GET", "/api/v1/desk", Some(&zhao), None).await?;
+    assert_eq!(desk.body["presence"], "busy");
+    let wrapped = &desk.body["call"]["media"]["key"];
+    assert!(opens(&agent, wrapped).is_err());
+    plain.push(opens(&other, wrapped)?);
+    let former = world.core("GET", "/api/v1/desk", Some(staff), None).await?;
+    assert_eq!(
+        (&former.body["presence"], &former.body["call"]),
+        (&json!("wrap-up"), &Value::Null)
+    );
+
+    // The recorder's certificate is renewed: the leader sees to the next key by itself.
+    world.renew_recorder().await?;
+    let mut opened = None;
+    for _ in 0..500 {
+        opened = world.recorder_key(session, &recorder).ok();
+        if opened.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    plain.push(opened.ok_or("the recorder with its new key pair has no media key")?);
+    let view = world.edge("GET", ticket, Some(token), None).await?;
+    assert_eq!(view.body["phase"]["call"]["media"]["epoch"], 5);
+
+    assert_eq!(plain.len(), 5);
+    assert!(plain.iter().all(|key| key.len() == 32));
+    let crossed = world.crossed();
+    assert!(
+        crossed.len() > 8,
+        "{} messages were looked at",
+        crossed.len()
+    );
+    for key in &plain {
+        let hex = Hex(key.clone()).to_string();
+        assert!(crossed.iter().all(|message| !message.contains(&hex)));
+        // Not even a part of it, however it is written.
+        assert!(crossed.iter().all(|message| !message.contains(&hex[..16])));
+    }
+    assert_eq!(
+        plain
+            .iter()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        5
+    );
+    Ok(())
+}

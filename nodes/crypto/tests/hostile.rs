@@ -2,7 +2,7 @@
 //! a connection's crypto would take the whole endpoint with it.
 
 use guitai_crypto::sealed::{Kek, unwrap_key, wrap_key};
-use guitai_crypto::sframe::{Opener, Sealer};
+use guitai_crypto::sframe::{Opener, Sealer, Suite};
 use guitai_crypto::x509::{Authority, Identity, Subject, Usage};
 use guitai_crypto::{cms, sm2, tls, x509};
 
@@ -67,8 +67,11 @@ fn rubbish_is_refused_everywhere() {
     let signature = key.sign(b"message");
     let point = key.public().to_point();
     let sealed_key = key.public().encrypt(&[7; 32]).unwrap();
-    let (opener, kek) = (Opener::new(&[1; 32]), Kek::new(&[2; 16]));
-    let frame = Sealer::new(&[1; 32], 1000, 1 << 50).seal(b"video", b"frame");
+    let (opener, kek) = (
+        Opener::new(Suite::Sm4GcmSm3_128, &[1; 32]),
+        Kek::new(&[2; 16]),
+    );
+    let frame = Sealer::new(Suite::Sm4GcmSm3_128, &[1; 32], 1000, 1 << 50).seal(b"video", b"frame");
     let wrapped = wrap_key(&kek, b"context", b"key");
     let (chain_pem, key_pem) = identity.to_pem();
     let verifiers = tls::provider().signature_verification_algorithms;

@@ -6,11 +6,11 @@ use guitai_evidence::manifest::Named;
 use guitai_meta::Meta;
 use guitai_net::Target;
 use guitai_types::{
-    ClusterId, NodeName, Role, SessionId, Zone,
+    ClusterId, Hex, NodeName, Role, SessionId, Zone,
     command::{Command, RecordingReport, Reply},
     event::Change,
     place::Text,
-    record::{Consent, Policy, RecordingState, Session, Step},
+    record::{Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub(crate) trait Cluster: Send + Sync {
     fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)>;
     /// What is known of a call now.
     fn call(&self, session: &SessionId) -> Option<Call>;
+    /// Media keys of a call wrapped to `node`, of epochs after `epoch`, oldest first.
+    fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)>;
     /// Wakes when calls may have begun or ended.
     fn wakes(&self) -> BoxStream<'static, ()>;
     /// Reports how a recording goes.
@@ -55,6 +57,21 @@ pub(crate) trait Cluster: Send + Sync {
     ) -> BoxFuture<'static, Result<(), ReportError>>;
     /// Inner relays.
     fn relays(&self) -> Vec<Target>;
+}
+
+/// Wraps of a session to a recorder, of epochs after `epoch`, oldest first.
+pub(crate) fn keys_of(session: &Session, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)> {
+    let present = (session.key_epoch, &session.keys);
+    let past = session
+        .keys_past
+        .iter()
+        .map(|past| (past.epoch, &past.keys));
+    let mine = |(number, keys): (u32, &Vec<WrappedKey>)| {
+        let is_mine = |key: &&WrappedKey| matches!(&key.recipient, Participant::Recorder { node: other } if other == node);
+        let key = keys.iter().find(is_mine)?;
+        (number > epoch).then(|| (number, key.wrapped.clone()))
+    };
+    past.chain([present]).filter_map(mine).collect()
 }
 
 impl Cluster for Meta {
@@ -99,6 +116,13 @@ impl Cluster for Meta {
                 policy: state.policy().clone(),
                 session,
             })
+        })
+    }
+
+    fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)> {
+        self.peek(|state| match state.session(session) {
+            Some(session) => keys_of(session, node, epoch),
+            None => Vec::new(),
         })
     }
 

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use guitai_crypto::sframe;
+use guitai_crypto::sframe::{self, OpenError};
 use guitai_evidence::{Signer, manifest::Media};
 use guitai_relay::{RoomName, hang::Catalog};
 use guitai_types::{
     SessionId, UnixMillis,
     command::RecordingReport,
-    record::{Participant, RecordingState, RecordingSummary},
+    record::{RecordingState, RecordingSummary},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task};
@@ -24,6 +24,7 @@ use crate::{
     fmp4::Setup,
     package::{self, Sealed},
     room::Arrival,
+    seals::{Sealed as SealedFrame, Seals, TRACK_KIDS, sealer},
     take::{Arrived, PARTIES, Pending, SegmentRecord, Take, Write, cause},
     vault::Vault,
 };
@@ -78,7 +79,7 @@ struct Keeper {
     vault: Arc<Mutex<Vault>>,
     call: Call,
     opened_at: UnixMillis,
-    opener: Option<sframe::Opener>,
+    seals: Seals,
     take: Take,
     catalogs: Vec<(Arc<str>, Catalog)>,
     reports: watch::Sender<Option<RecordingReport>>,
@@ -105,7 +106,7 @@ pub(crate) async fn keep(
     let take = Take::new(call.session.started_at, shared.clock.monotonic(), &segments);
     let (reports, reported) = watch::channel(None);
     let reporter = tokio::spawn(report_changes(shared.clone(), session.clone(), reported));
-    let opener = opener(&shared, &call);
+    let seals = Seals::new(&call.session);
     let catalogs = Vec::new();
     let mut keeper = Keeper {
         shared,
@@ -113,7 +114,7 @@ pub(crate) async fn keep(
         vault,
         call,
         opened_at,
-        opener,
+        seals,
         take,
         catalogs,
         reports,
@@ -171,6 +172,11 @@ impl Keeper {
     }
 
     async fn tick(&mut self) {
+        for frame in self.seals.due(&self.shared, &self.session) {
+            for pending in self.frame(frame) {
+                self.store(pending).await;
+            }
+        }
         let (closed, report) = self.take.tick(self.shared.clock.monotonic());
         self.report(report);
         for pending in closed {
@@ -193,7 +199,20 @@ impl Keeper {
                 track,
                 timestamp_us,
                 payload,
-            } => self.frame(&broadcast, &track, timestamp_us, &payload),
+            } => {
+                let frame = SealedFrame {
+                    broadcast,
+                    track,
+                    timestamp_us,
+                    payload,
+                };
+                // Frames that waited for their key go before the one that came with it.
+                let mut closed = Vec::new();
+                for frame in self.seals.sorted(&self.shared, &self.session, frame) {
+                    closed.extend(self.frame(frame));
+                }
+                closed
+            }
             Arrival::Skipped { broadcast, track } => {
                 if let Some((_, media, _)) = self.lane(&broadcast, &track) {
                     self.take.skipped(&broadcast, media);
@@ -207,17 +226,12 @@ impl Keeper {
         }
     }
 
-    fn frame(
-        &mut self,
-        broadcast: &str,
-        track: &str,
-        timestamp_us: u64,
-        payload: &[u8],
-    ) -> Vec<Pending> {
+    fn frame(&mut self, frame: SealedFrame) -> Vec<Pending> {
+        let (broadcast, track) = (&*frame.broadcast, &*frame.track);
         let Some((party, media, sound)) = self.lane(broadcast, track) else {
             return Vec::new();
         };
-        let plain = match self.opened(broadcast, party, media, track, payload) {
+        let plain = match self.opened(broadcast, party, media, track, &frame.payload) {
             Ok(plain) => plain,
             Err(reason) => {
                 tracing::debug!(session = %self.session, broadcast, track, reason, "a frame was refused");
@@ -229,7 +243,7 @@ impl Keeper {
             party,
             media,
             broadcast,
-            timestamp_us,
+            timestamp_us: frame.timestamp_us,
             payload: &plain,
             sound,
             wall: self.shared.clock.wall(),
@@ -285,16 +299,17 @@ impl Keeper {
             let allowed = !self.call.policy.media_sealed;
             return allowed.then(|| payload.to_vec()).ok_or("not sealed");
         }
-        let opener = self
-            .opener
-            .as_ref()
-            .ok_or("no media key for this recorder")?;
-        if sframe_kid(payload) != Some(kid(party, media)) {
+        let kid = sframe::kid_of(payload).map_err(|_| "cut short")?;
+        if kid % TRACK_KIDS != sframe::kid(1, sealer(party), media == Media::Audio) {
             return Err("sealed by another party or for another track");
         }
-        opener
-            .open(track.as_bytes(), payload)
-            .map_err(|_| "does not open")
+        let now = self.shared.clock.monotonic();
+        let opened = self.seals.ring.open(track.as_bytes(), payload, now);
+        opened.map_err(|error| match error {
+            OpenError::Ahead => "no media key for this recorder",
+            OpenError::Retired => "of a media key that is over",
+            OpenError::Short | OpenError::Sealed => "does not open",
+        })
     }
 
     /// Makes a closed segment durable, or notes that it is lost.
@@ -582,33 +597,6 @@ async fn wait(orders: &mut watch::Receiver<Order>, pause: Duration) -> Order {
         return Order::Stop;
     }
     *orders.borrow()
-}
-
-fn opener(shared: &Shared, call: &Call) -> Option<sframe::Opener> {
-    let me = Participant::Recorder {
-        node: shared.config.name.clone(),
-    };
-    let wrapped = call.session.keys.iter().find(|key| key.recipient == me)?;
-    let key = shared.config.identity.key.decrypt(&wrapped.wrapped.0);
-    let key = key
-        .ok()
-        .and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok());
-    if key.is_none() {
-        tracing::error!(session = %call.session.id, "the media key does not open");
-    }
-    key.map(|key| sframe::Opener::new(&key))
-}
-
-/// Key id of a party's track (docs/reference/media.md): twice the participant, plus one for sound.
-fn kid(party: &str, media: Media) -> u8 {
-    let participant = if party == "customer" { 1 } else { 2 };
-    participant * 2 + u8::from(media == Media::Audio)
-}
-
-/// Key id in an SFrame header (RFC 9605, 4.3), if it is short enough to stand in the first byte.
-fn sframe_kid(sealed: &[u8]) -> Option<u8> {
-    let config = sealed.first()?;
-    (config & 0x80 == 0).then_some(config >> 4 & 0x07)
 }
 
 /// The segments a journal knows.

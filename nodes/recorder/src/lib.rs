@@ -14,6 +14,7 @@ mod h264;
 mod keeper;
 mod package;
 mod room;
+mod seals;
 mod take;
 mod vault;
 

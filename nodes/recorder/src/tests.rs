@@ -106,6 +106,49 @@ async fn frames_that_are_not_the_partys_own_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_media_key_leaves_no_gap_though_this_node_hears_of_it_late() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(9);
+    world.publish_all(&clip, "5e1f", 0..4_000).await;
+    world.quiet().await;
+    world.seal_with_next();
+    world.publish_all(&clip, "5e1f", 4_000..5_000).await;
+    world.agree_on_next();
+    world.publish_all(&clip, "5e1f", 5_000..7_000).await;
+    // Once more, and this time the cluster is the first to know.
+    world.agree_on_next();
+    world.seal_with_next();
+    world.publish_all(&clip, "5e1f", 7_000..9_000).await;
+    world.end().await;
+    let (_dir, manifest) = package(&world).await;
+    assert_eq!(manifest.gaps, []);
+    assert_eq!(manifest.tracks.len(), 4, "no track was begun anew");
+    assert!(manifest.tracks.iter().all(|track| track.refused == 0));
+    let frames: u64 = manifest.tracks.iter().map(|track| track.frames).sum();
+    assert_eq!(frames, 2 * (9 * 15 + 9 * 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_a_media_key_that_was_never_agreed_are_refused() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(12);
+    world.publish_all(&clip, "5e1f", 0..3_000).await;
+    world.seal_with_next();
+    world.publish_all(&clip, "5e1f", 3_000..11_000).await;
+    world.end().await;
+    let (_dir, manifest) = package(&world).await;
+    assert!(manifest.gaps.iter().any(|gap| gap.length_ms > 7_000));
+    assert!(
+        manifest
+            .tracks
+            .iter()
+            .all(|track| track.duration_ms <= 3_000)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_frames_and_a_new_publication_are_declared_in_place() {
     let mut world = World::new(false);
     world.start();

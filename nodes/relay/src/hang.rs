@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
+use guitai_types::media::MediaSuite;
 use moq_net::VarInt;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub const CATALOG_BYTES_MAX: usize = 16 * 1024;
 pub const RENDITIONS_MAX: usize = 4;
 /// How media frames are sealed, as written in the catalog.
 pub const SEALED_SUITE: &str = "0xF001";
+/// Name of the SFrame suite with the short tag; sound may be sealed with it.
+pub const SEALED_SUITE_SHORT: &str = "0xF002";
 
 /// What a broadcast holds. One group of [`CATALOG_TRACK`] is one version of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -158,8 +161,12 @@ pub struct Extension {
 pub struct Sealed {
     /// SFrame suite, [`SEALED_SUITE`].
     pub suite: String,
-    /// The participant's number: 1 customer, 2 agent. The key id in a frame is `2 * kid` for video
-    /// and `2 * kid + 1` for audio.
+    /// SFrame suite of sound where it is another one, [`SEALED_SUITE_SHORT`]. Says what the publisher
+    /// does; what is accepted the session says, which no relay can change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<String>,
+    /// The participant's number: 1 customer, 2 agent. In the first epoch the key id in a frame is
+    /// `2 * kid` for video and `2 * kid + 1` for audio; each later epoch adds 8.
     pub kid: u64,
 }
 
@@ -178,11 +185,17 @@ impl Catalog {
         }
     }
 
-    /// The same, saying that the frames are sealed by participant `kid`.
+    /// The same, saying that the frames are sealed by participant `kid`, sound with `audio`.
     #[must_use]
-    pub fn sealed_by(mut self, kid: u64) -> Self {
-        let suite = SEALED_SUITE.to_owned();
-        let sealed = Some(Sealed { suite, kid });
+    pub fn sealed_by(mut self, kid: u64, audio: MediaSuite) -> Self {
+        let sealed = Some(Sealed {
+            suite: SEALED_SUITE.to_owned(),
+            audio: match audio {
+                MediaSuite::Sm4GcmSm3_128 => None,
+                MediaSuite::Sm4CtrHmacSm3_80 => Some(SEALED_SUITE_SHORT.to_owned()),
+            },
+            kid,
+        });
         self.guitai = Some(Extension { sealed });
         self
     }
@@ -282,10 +295,13 @@ mod tests {
             r#""sampleRate":48000,"numberOfChannels":1,"bitrate":32000}}},"#,
             r#""guitai":{"sealed":{"suite":"0xF001","kid":1}}}"#
         );
-        let bytes = ours().sealed_by(1).encode().expect("encodes");
+        let bytes = ours()
+            .sealed_by(1, MediaSuite::default())
+            .encode()
+            .expect("encodes");
         assert_eq!(std::str::from_utf8(&bytes), Ok(json));
         let back = Catalog::decode(&bytes).expect("decodes");
-        assert_eq!(back, ours().sealed_by(1));
+        assert_eq!(back, ours().sealed_by(1, MediaSuite::default()));
         assert_eq!(back.sealed().map(|s| s.kid), Some(1));
         assert!(!String::from_utf8_lossy(&ours().encode().expect("encodes")).contains("guitai"));
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Centre, City, ClusterId, Epoch, Hex, InstitutionId, Member, NodeName, QueueId, RequestId,
     ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    media::KeyChange,
     problem::Problem,
     record::{
         Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
@@ -118,6 +119,18 @@ pub enum Command {
         /// Random id for the session.
         session: SessionId,
         /// Media key wrapped to customer, agent and every recorder of the cluster.
+        keys: Vec<WrappedKey>,
+    },
+    /// Who takes part in a session changes, and with that its media key. Refused unless the keys are
+    /// of the epoch after the present one and wrapped to exactly those who then take part.
+    Rekey {
+        /// The session.
+        session: SessionId,
+        /// The epoch of these keys.
+        epoch: u32,
+        /// What changes.
+        change: KeyChange,
+        /// The new media key wrapped to everybody who then takes part.
         keys: Vec<WrappedKey>,
     },
     /// An agent rejects; the ticket keeps its place, the agent goes to `Break`.

@@ -49,6 +49,20 @@ pub enum Ask {
         /// Comment, [`crate::limits::NOTE_CHARS_MAX`] characters at most.
         comment: String,
     },
+    /// My page was loaded again: this is its key.
+    Rejoin {
+        /// Which.
+        ticket: TicketId,
+        /// SM2 public key of the page, uncompressed point, 65 bytes.
+        media_key: Hex,
+    },
+    /// My page goes away; it may come back.
+    Leave {
+        /// Which.
+        ticket: TicketId,
+        /// SM2 public key of the page that goes.
+        media_key: Hex,
+    },
     /// Confirm a business step shown on the customer's page.
     Confirm {
         /// Which.
@@ -68,6 +82,8 @@ impl Ask {
             Self::WatchTicket { .. } => "watch-ticket",
             Self::CloseTicket { .. } => "close-ticket",
             Self::Rate { .. } => "rate",
+            Self::Rejoin { .. } => "rejoin",
+            Self::Leave { .. } => "leave",
             Self::Confirm { .. } => "confirm",
         }
     }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod id;
 pub mod inventory;
 pub mod limits;
+pub mod media;
 pub mod place;
 pub mod problem;
 pub mod profile;

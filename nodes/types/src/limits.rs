@@ -20,6 +20,11 @@ pub const QUEUE_TICKETS_MAX: usize = 10_000;
 pub const SESSIONS_RUNNING_MAX: usize = 12_000;
 /// Ended sessions kept in memory; older ones stay in the recording index.
 pub const SESSIONS_ENDED_KEPT: usize = 20_000;
+/// Media keys of one session, one after the other; a page that is loaded again takes the next. Past it
+/// nobody can join any more.
+pub const KEY_EPOCHS_MAX: u32 = 64;
+/// Epochs that are over of which a recorder's wraps are kept: as many as its key ring has room for.
+pub const KEYS_PAST_KEPT: usize = 3;
 /// Business events in one session.
 pub const SESSION_EVENTS_MAX: usize = 2_000;
 /// Numbered cluster events kept for replay.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BranchId, Epoch, Hex, InstitutionId, NodeName, QueueId, ReservationId, SessionId, Skill,
-    StaffRef, TeamId, TicketId, UnixMillis, place::Text,
+    StaffRef, TeamId, TicketId, UnixMillis,
+    media::{KEY_EPOCH_FIRST, KeyHolder, MediaSuite, PastKeys},
+    place::Text,
 };
 
 /// A legal person; its data, keys and pages never mix with another's.
@@ -356,8 +358,23 @@ pub struct Session {
     pub recorders: Vec<NodeName>,
     /// Cluster epoch it was started in.
     pub epoch: Epoch,
-    /// Wrapped media keys.
+    /// The present media key, wrapped to everybody who holds it.
     pub keys: Vec<WrappedKey>,
+    /// Epoch of the present media key.
+    #[serde(default = "first_epoch")]
+    pub key_epoch: u32,
+    /// Since when it is the present one.
+    #[serde(default)]
+    pub key_since: UnixMillis,
+    /// Who holds it, by which key pair.
+    #[serde(default)]
+    pub key_holders: Vec<KeyHolder>,
+    /// Epochs that are over, oldest first, at most [`crate::limits::KEYS_PAST_KEPT`].
+    #[serde(default)]
+    pub keys_past: Vec<PastKeys>,
+    /// With what sound is sealed; agreed when the session began.
+    #[serde(default)]
+    pub audio_suite: MediaSuite,
     /// Started at.
     pub started_at: UnixMillis,
     /// Ended at.
@@ -370,6 +387,10 @@ pub struct Session {
     pub events: Vec<SessionEvent>,
     /// 1 to 5, given by the customer at the end.
     pub stars: Option<u8>,
+}
+
+fn first_epoch() -> u32 {
+    KEY_EPOCH_FIRST
 }
 
 impl Session {
@@ -391,6 +412,10 @@ pub struct Policy {
     pub unrecorded_ms: u64,
     /// Media frames between customer, agent and recorder are sealed end to end.
     pub media_sealed: bool,
+    /// With what sound is sealed in sessions that begin from now on. Left out where it is the default, so
+    /// that the manifests of packages made before there was a choice keep their bytes.
+    #[serde(default, skip_serializing_if = "MediaSuite::is_default")]
+    pub media_suite: MediaSuite,
 }
 
 impl Default for Policy {
@@ -400,6 +425,7 @@ impl Default for Policy {
             away_ms: crate::limits::AWAY_MS,
             unrecorded_ms: 30_000,
             media_sealed: true,
+            media_suite: MediaSuite::default(),
         }
     }
 }

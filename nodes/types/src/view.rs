@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, QueueId,
     ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    media::{KeyView, MediaSuite},
     place::{Centre, Text},
     record::{
         Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step, WrappedKey,
@@ -78,6 +79,8 @@ pub struct CallView {
     pub done: Vec<String>,
     /// How to get the media.
     pub media: MediaAccess,
+    /// Who can open it.
+    pub key: KeyView,
 }
 
 /// How a party gets at the media of its call. Where to connect, the page asks its own door
@@ -95,8 +98,12 @@ pub struct MediaAccess {
     pub watch: String,
     /// Frames are sealed end to end (SM4-GCM, see `docs/reference/media.md`).
     pub sealed: bool,
-    /// The media key wrapped to this party.
+    /// The media key wrapped to this party; empty when this party's page is gone.
     pub key: WrappedKey,
+    /// Epoch of that key.
+    pub epoch: u32,
+    /// With what sound is sealed.
+    pub audio_suite: MediaSuite,
 }
 
 /// Where a page connects for media, and whether to trust it; `GET /api/v1/door`.
@@ -288,6 +295,8 @@ pub struct SessionView {
     pub recording: RecordingState,
     /// Stars.
     pub stars: Option<u8>,
+    /// Who can open its media.
+    pub key: KeyView,
     /// Business events; empty in lists, filled in `GET /api/v1/sessions/{id}`.
     #[serde(default)]
     pub events: Vec<SessionEvent>,

@@ -2,11 +2,16 @@
 
 use std::{fmt::Debug, net::SocketAddr, str::FromStr};
 
+use guitai_meta_core::State;
 use guitai_types::{
     Centre, City, Hex, Member, NodeId, Role, StaffRef, Voice, Zone,
     command::Command,
+    media::KeyHolder,
     place::Text,
-    record::{Branch, Consent, Duty, Institution, Policy, Queue, Staff, Step},
+    record::{
+        Branch, Consent, Duty, Institution, Participant, Policy, Queue, Reservation, Staff, Step,
+        WrappedKey,
+    },
 };
 
 /// Reads an id that is known to be one.
@@ -68,11 +73,45 @@ pub fn agent(bank: u64, agent: u64) -> StaffRef {
     }
 }
 
-/// A page's key; no party of the simulation uses it.
-pub fn point() -> Hex {
+/// A public key that looks like one; nobody has the secret.
+pub fn point(number: u64) -> Hex {
     let mut bytes = vec![7; 65];
     bytes[0] = 4;
+    bytes[1..9].copy_from_slice(&number.to_be_bytes());
     Hex(bytes)
+}
+
+/// A media key wrapped to a holder. Instead of a ciphertext it says by whose key pair it opens and of
+/// which epoch it is, so that the invariants can see who could open what.
+pub fn wrapped(holder: &KeyHolder, epoch: u32) -> WrappedKey {
+    let mut bytes = holder.public_key.0.clone();
+    bytes.extend_from_slice(&epoch.to_be_bytes());
+    WrappedKey {
+        recipient: holder.participant.clone(),
+        wrapped: Hex(bytes),
+    }
+}
+
+/// Everybody whom a proposer wraps to when a reservation is accepted: both pages and all recorders.
+pub fn everybody(state: &State, reservation: &Reservation) -> Vec<KeyHolder> {
+    let ticket = state.ticket(&reservation.ticket);
+    let desk = state.desk(&reservation.staff);
+    let pages = [
+        (Participant::Customer, ticket.map(|it| it.media_key.clone())),
+        (Participant::Agent, desk.map(|it| it.media_key.clone())),
+    ];
+    let recorders = state.recorders().map(|member| {
+        let node = member.name.clone();
+        (
+            Participant::Recorder { node },
+            Some(member.public_key.clone()),
+        )
+    });
+    let holder = |(participant, public_key): (Participant, Option<Hex>)| KeyHolder {
+        participant,
+        public_key: public_key.unwrap_or_default(),
+    };
+    pages.into_iter().chain(recorders).map(holder).collect()
 }
 
 /// A customer's consent.
@@ -107,7 +146,7 @@ fn members() -> Vec<Member> {
             voice: if is_edge { Voice::None } else { Voice::Voter },
             mesh: address,
             door: address,
-            public_key: point(),
+            public_key: point(number),
         }
     };
     nodes.into_iter().map(member).collect()

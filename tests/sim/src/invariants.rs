@@ -6,6 +6,7 @@ mod clock;
 mod exactly_once;
 mod gate;
 mod idle;
+mod keys;
 mod numbers;
 mod order;
 mod records;
@@ -18,9 +19,9 @@ use guitai_types::command::Proposal;
 
 pub use self::{
     agents::OneCallPerAgent, clock::ClockNeverBack, exactly_once::ExactlyOnce,
-    gate::NoStepUnrecorded, idle::NobodyWaitsForNothing, numbers::NumbersWithoutGap,
-    order::QueueOrder, records::RecordsAreState, replay::ReplayIsEqual, snapshot::SnapshotIsEqual,
-    tickets::ServedOnce,
+    gate::NoStepUnrecorded, idle::NobodyWaitsForNothing, keys::OnlyMembersHoldTheKey,
+    numbers::NumbersWithoutGap, order::QueueOrder, records::RecordsAreState, replay::ReplayIsEqual,
+    snapshot::SnapshotIsEqual, tickets::ServedOnce,
 };
 
 /// What is wrong, for the person who reads the failing seed.
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(QueueOrder::default()),
         Box::new(NobodyWaitsForNothing),
         Box::new(NoStepUnrecorded::default()),
+        Box::new(OnlyMembersHoldTheKey::default()),
         Box::new(NumbersWithoutGap::default()),
         Box::new(ClockNeverBack::default()),
         Box::new(ExactlyOnce::default()),

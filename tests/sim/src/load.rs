@@ -10,10 +10,11 @@ use std::{
 
 use guitai_meta_core::State;
 use guitai_types::{
-    Hex, RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     event::Change,
-    record::{EndReason, Participant, Presence, TicketState, WrappedKey},
+    media::KEY_EPOCH_FIRST,
+    record::{EndReason, Presence, TicketState},
 };
 
 use crate::{
@@ -96,7 +97,10 @@ impl Run {
         for institution in 0..load.size.institutions {
             for agent in 0..load.size.agents {
                 let staff = bank::agent(institution, agent);
-                let (presence, media_key) = (Presence::Ready, bank::point());
+                let (presence, media_key) = (
+                    Presence::Ready,
+                    bank::point(1 << 60 | institution << 32 | agent),
+                );
                 run.apply(Command::SetPresence {
                     staff,
                     presence,
@@ -159,6 +163,7 @@ impl Run {
         let queue = self.dice.pick(QUEUES).map_or("retail", |(queue, _)| queue);
         let edge = self.dice.pick(["edge-a1", "edge-a2"]).unwrap_or("edge-a1");
         self.plan(10_000, Next::Touch(ticket.clone()));
+        let media_key = bank::point(self.dice.below(u64::MAX));
         self.apply(Command::OpenTicket {
             ticket,
             institution: bank::id(&format!("bank{bank}")),
@@ -166,7 +171,7 @@ impl Run {
             edge: bank::id(edge),
             customer: "张三".to_owned(),
             consent: bank::consent(true),
-            media_key: bank::point(),
+            media_key,
         });
     }
 
@@ -175,15 +180,10 @@ impl Run {
             return;
         };
         let session = SessionId::from_random(self.dice.id());
-        let recorders = self.state.recorders().map(|node| node.name.clone());
-        let recorders = recorders.map(|node| Participant::Recorder { node });
-        let all = [Participant::Customer, Participant::Agent]
-            .into_iter()
-            .chain(recorders);
-        let keys = all.map(|recipient| WrappedKey {
-            recipient,
-            wrapped: Hex(vec![1; 129]),
-        });
+        let all = bank::everybody(&self.state, &reservation);
+        let keys = all
+            .iter()
+            .map(|holder| bank::wrapped(holder, KEY_EPOCH_FIRST));
         let command = Command::Accept {
             reservation: reservation.id,
             staff: reservation.staff,

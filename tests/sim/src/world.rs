@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use guitai_meta_core::{Outcome, State};
 use guitai_types::{
-    Epoch, Hex, NodeName, RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    Epoch, Hex, Member, NodeName, RequestId, ReservationId, SessionId, StaffRef, TicketId,
+    UnixMillis,
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport},
+    media::{KEY_EPOCH_FIRST, KeyChange},
     record::{EndReason, Participant, Policy, Presence, RecordingSummary, WrappedKey},
 };
 
@@ -143,7 +145,8 @@ impl World {
                     reason,
                 }
             }
-            40..54 => self.set_presence(),
+            40..51 => self.set_presence(),
+            51..54 => self.rekey(),
             54..66 => self.answer(),
             66..76 => self.report(),
             76..84 => self.add_step(),
@@ -152,7 +155,8 @@ impl World {
                 actor: "agent".to_owned(),
                 reason: EndReason::AgentHungUp,
             },
-            88..91 => Command::FinishWrapUp {
+            88..89 => self.rekey(),
+            89..91 => Command::FinishWrapUp {
                 staff: self.agent(),
             },
             91..93 => Command::Rate {
@@ -181,7 +185,51 @@ impl World {
             edge: bank::id(edge),
             customer: "张三".to_owned(),
             consent: bank::consent(!self.dice.percent(3)),
-            media_key: bank::point(),
+            media_key: bank::point(self.dice.below(u64::MAX)),
+        }
+    }
+
+    /// A key pair that nobody else has.
+    fn point(&mut self) -> Hex {
+        bank::point(self.dice.below(u64::MAX))
+    }
+
+    /// A page comes or goes, a call is handed over; sometimes by a proposer who is late or forgetful.
+    fn rekey(&mut self) -> Command {
+        let session = self.session();
+        let participant = if self.dice.percent(50) {
+            Participant::Customer
+        } else {
+            Participant::Agent
+        };
+        let known = self.state.session(&session).cloned();
+        let present = known.iter().flat_map(|it| it.key_holders.clone());
+        let present = present.into_iter().find(|it| it.participant == participant);
+        let change = match self.dice.below(10) {
+            0..5 => KeyChange::Joined {
+                participant,
+                media_key: self.point(),
+            },
+            5..8 => KeyChange::Left {
+                participant,
+                media_key: present.map(|it| it.public_key).unwrap_or_default(),
+            },
+            8 => KeyChange::Transferred { to: self.agent() },
+            _ => KeyChange::Recorders,
+        };
+        let next = self.state.next_keys(&session, &change).ok().flatten();
+        let (mut epoch, holders) = next.map_or((7, Vec::new()), |next| (next.epoch, next.holders));
+        let mut keys: Vec<WrappedKey> = holders.iter().map(|it| bank::wrapped(it, epoch)).collect();
+        match self.dice.below(30) {
+            0 => epoch += 1,
+            1 => drop(keys.pop()),
+            _ => {}
+        }
+        Command::Rekey {
+            session,
+            epoch,
+            change,
+            keys,
         }
     }
 
@@ -202,7 +250,7 @@ impl World {
         let media_key = if keyless {
             Hex::default()
         } else {
-            bank::point()
+            self.point()
         };
         Command::SetPresence {
             staff: self.agent(),
@@ -221,7 +269,7 @@ impl World {
         let staff = if self.dice.percent(5) {
             self.agent()
         } else {
-            reservation.staff
+            reservation.staff.clone()
         };
         if self.dice.percent(20) {
             return Command::Reject {
@@ -229,21 +277,17 @@ impl World {
                 staff,
             };
         }
-        let recorders = self.state.recorders().map(|node| node.name.clone());
-        let recorders = recorders.map(|node| Participant::Recorder { node });
-        let all = [Participant::Customer, Participant::Agent]
-            .into_iter()
-            .chain(recorders);
-        let key = |recipient| WrappedKey {
-            recipient,
-            wrapped: Hex(vec![1; 129]),
-        };
+        let all = bank::everybody(&self.state, &reservation);
         let skipped = usize::from(self.dice.percent(3));
         Command::Accept {
             reservation: reservation.id,
             staff,
             session: SessionId::from_random(self.dice.id()),
-            keys: all.skip(skipped).map(key).collect(),
+            keys: all
+                .iter()
+                .skip(skipped)
+                .map(|holder| bank::wrapped(holder, KEY_EPOCH_FIRST))
+                .collect(),
         }
     }
 
@@ -299,7 +343,20 @@ impl World {
     }
 
     fn change_cluster(&mut self) -> Command {
-        match self.dice.below(4) {
+        match self.dice.below(5) {
+            4 => {
+                let recorder = self.dice.pick(self.state.recorders().cloned());
+                let public_key = self.point();
+                match recorder {
+                    Some(member) => Command::PutMember {
+                        member: Member {
+                            public_key,
+                            ..member
+                        },
+                    },
+                    None => Command::Tick,
+                }
+            }
             0 => Command::RaiseEpoch {
                 epoch: Epoch(self.dice.below(9)),
             },

@@ -8,8 +8,8 @@ use guitai_sim::{
     World,
     invariants::{
         ClockNeverBack, ExactlyOnce, Invariant, NoStepUnrecorded, NobodyWaitsForNothing,
-        NumbersWithoutGap, OneCallPerAgent, QueueOrder, RecordsAreState, ReplayIsEqual, ServedOnce,
-        SnapshotIsEqual, Step,
+        NumbersWithoutGap, OneCallPerAgent, OnlyMembersHoldTheKey, QueueOrder, RecordsAreState,
+        ReplayIsEqual, ServedOnce, SnapshotIsEqual, Step,
     },
 };
 use guitai_types::{
@@ -159,6 +159,47 @@ fn a_step_without_recording_is_seen() {
         }
     });
     assert!(sees(&mut NoStepUnrecorded::default(), &log, &broken).is_err());
+}
+
+#[test]
+fn a_key_for_somebody_who_left_or_none_for_a_member_is_seen() {
+    // A session that was rekeyed: somebody left it, or came with another key pair.
+    let rekeyed = |state: &State| {
+        state
+            .sessions_running()
+            .any(|it| it.key_epoch >= 2 && it.keys.len() == 3)
+    };
+    let (log, state) = moment(rekeyed);
+    let is_held = |state: &State| sees(&mut OnlyMembersHoldTheKey::default(), &log, state);
+    assert_eq!(is_held(&state), Ok(()));
+    let rekeyed = |value: &serde_json::Value| {
+        value["ended_at"].is_null() && value["key_epoch"].as_u64() >= Some(2)
+    };
+    // The key pair of the first epoch gets the present key too, hidden among the past ones.
+    let former = doctored(&state, |key, value| {
+        if key.starts_with("session/") && rekeyed(value) {
+            let mut wrap = value["keys"][0].clone();
+            let stranger = "04".repeat(65);
+            let epoch = wrap["wrapped"].as_str().map(|text| text[130..].to_owned());
+            wrap["wrapped"] = format!("{stranger}{}", epoch.unwrap_or_default()).into();
+            if let Some(past) = value["keys_past"][0]["keys"].as_array_mut() {
+                past.push(wrap);
+            }
+        }
+    });
+    assert!(is_held(&former).is_err());
+    let without = doctored(&state, |key, value| {
+        if key.starts_with("session/") && rekeyed(value) {
+            value["keys"].as_array_mut().map(|keys| keys.remove(0));
+        }
+    });
+    assert!(is_held(&without).is_err());
+    let stale = doctored(&state, |key, value| {
+        if key.starts_with("session/") && rekeyed(value) {
+            value["key_epoch"] = 60.into();
+        }
+    });
+    assert!(is_held(&stale).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use guitai_types::{
     Code, Hex, ReservationId, SessionId, StaffRef,
     command::Command,
+    media::KeyChange,
     record::{Duty, Participant, Presence},
     view::DeskView,
 };
@@ -12,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Core, CoreState, view};
 use crate::{
+    edge::PageKey,
     extract::{Json, Path},
     media_key,
     problem::{ProblemBody, Refusal},
@@ -23,6 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(desk))
         .routes(routes!(desk_events))
         .routes(routes!(set_presence))
+        .routes(routes!(rejoin))
+        .routes(routes!(leave))
         .routes(routes!(accept))
         .routes(routes!(reject))
         .routes(routes!(finish))
@@ -86,6 +90,43 @@ async fn set_presence(
     })
     .await?;
     core.desk(&staff).await.map(Json)
+}
+
+/// A desk page that was loaded again during a call takes part with its new key pair; the media key
+/// changes.
+#[utoipa::path(put, path = "/api/v1/me/key", tag = "desk", security(("staff" = [])),
+    request_body = PageKey,
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn rejoin(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Json(PageKey { media_key }): Json<PageKey>,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    let participant = Participant::Agent;
+    let change = KeyChange::Joined {
+        participant,
+        media_key,
+    };
+    core.rekey_call(&staff, &change).await
+}
+
+/// A desk page goes away during a call and may come back: from now on its key pair opens nothing new.
+#[utoipa::path(post, path = "/api/v1/me/leave", tag = "desk", security(("staff" = [])),
+    request_body = PageKey,
+    responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
+async fn leave(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Json(PageKey { media_key }): Json<PageKey>,
+) -> Result<Json<DeskView>, Refusal> {
+    let staff = agent(&core, &headers)?;
+    let participant = Participant::Agent;
+    let change = KeyChange::Left {
+        participant,
+        media_key,
+    };
+    core.rekey_call(&staff, &change).await
 }
 
 /// Accepts what rings: it becomes a session.
@@ -156,6 +197,30 @@ fn agent(core: &Core, headers: &HeaderMap) -> Result<StaffRef, Refusal> {
 }
 
 impl Core {
+    async fn rekey_call(
+        &self,
+        staff: &StaffRef,
+        change: &KeyChange,
+    ) -> Result<Json<DeskView>, Refusal> {
+        let session = self
+            .read(|state| state.desk(staff)?.session.clone())
+            .await?;
+        let session =
+            session.ok_or_else(|| Refusal::new(Code::WrongState, "the desk is in no call"))?;
+        self.rekey(&session, change).await?;
+        self.desk(staff).await.map(Json)
+    }
+
+    /// Changes who takes part in a session, and with that its media key.
+    pub(super) async fn rekey(
+        &self,
+        session: &SessionId,
+        change: &KeyChange,
+    ) -> Result<(), Refusal> {
+        let done = media_key::rekey(&self.meta, &self.entropy, session, change);
+        done.await.map_err(Refusal)
+    }
+
     /// Everybody who gets the media key, each with a public key. All recorders of the cluster do: which
     /// ones record is decided when the session starts, and may change when one is lost.
     async fn participants(

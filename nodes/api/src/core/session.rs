@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::HeaderMap};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use guitai_types::{
-    Code, SessionId,
+    Code, SessionId, StaffName, StaffRef,
     command::Command,
+    media::KeyChange,
     record::{Duty, EndReason, RecordingState},
     view::SessionView,
 };
@@ -27,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(sessions))
         .routes(routes!(session))
         .routes(routes!(add_step))
+        .routes(routes!(transfer))
         .routes(routes!(hang_up))
         .routes(routes!(recordings))
 }
@@ -114,6 +119,38 @@ async fn add_step(
     })
     .await?;
     core.session(&bearer, &session).await.map(Json)
+}
+
+/// Body of `POST /api/v1/sessions/{session}/transfer`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Login name of an agent of the same institution who is ready and serves the queue.
+    pub to: StaffName,
+}
+
+/// Hands a call to another agent, who must be ready. The media key changes: who handed the call over
+/// can open nothing more of it.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/transfer", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])), request_body = Transfer,
+    responses((status = 204), (status = "default", body = ProblemBody)))]
+async fn transfer(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    Json(Transfer { to }): Json<Transfer>,
+) -> Result<StatusCode, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let view = core.session(&bearer, &session).await?;
+    if view.agent != bearer.staff {
+        bearer.must_have(&[Duty::Operator])?;
+    }
+    let to = StaffRef {
+        institution: view.institution,
+        name: to,
+    };
+    core.rekey(&session, &KeyChange::Transferred { to }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends a session: its agent hangs up, or an operator ends it.

@@ -1,12 +1,16 @@
 //! One core node and one edge on loopback, with everything real but the disk and the recorder.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
-    CoreDeps, CoreDesk, DoorSource, EdgeDeps, InventorySource, core_router, edge_router, password,
-    register_inventory,
+    CoreDeps, CoreDesk, DoorSource, EdgeDeps, InventorySource, core_router, edge_router,
+    follow_recorders, password, register_inventory,
 };
 use guitai_crypto::{
     sm2::SecretKey,
@@ -14,15 +18,17 @@ use guitai_crypto::{
 };
 use guitai_host::{Clock, MemoryKv, SimDisk, SystemClock, SystemEntropy};
 use guitai_meta::{Config, Meta};
-use guitai_net::{Calls, Mesh, TUNNEL_ALPN, Target};
+use guitai_net::{Calls, Mesh, Peer, TUNNEL_ALPN, Target};
 use guitai_relay::{
     Limits, Relay,
-    guard::{Guard, OrderSink, Tunnels},
+    guard::{self, Guard, OrderSink, Tunnels, ViewStream},
     token::Signer,
 };
 use guitai_types::{
-    Centre, City, Epoch, Hex, Member, NodeId, Role, SessionId, StaffRef, TicketId, Voice, Zone,
+    Centre, City, Epoch, Hex, Member, NodeId, Problem, Role, SessionId, StaffRef, TicketId, Voice,
+    Zone,
     command::{Command, RecordingReport},
+    control::{Answer as Answered, Ask},
     inventory::{CryptoPolicy, NodeInventory},
     place::Text,
     record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
@@ -40,6 +46,7 @@ pub(crate) struct World {
     core: Router,
     edge: Router,
     recorder: SecretKey,
+    crossed: Crossed,
     _tunnels: Tunnels,
 }
 
@@ -53,6 +60,42 @@ pub(crate) struct Answer {
 
 /// An edge that no inner node has dialled.
 pub(crate) struct LonelyEdge(Router);
+
+/// Everything that crossed the guard, as it is written.
+type Crossed = Arc<Mutex<Vec<String>>>;
+
+/// The core's side of the guard, with somebody who reads along.
+struct Tap {
+    desk: CoreDesk,
+    crossed: Crossed,
+}
+
+fn note(crossed: &Crossed, message: &impl serde::Serialize) {
+    let text = serde_json::to_string(message).expect("a message of ours has a JSON form");
+    crossed.lock().expect("nobody panics with it").push(text);
+}
+
+impl guard::Core for Tap {
+    fn handle(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, Answered> {
+        note(&self.crossed, &ask);
+        let answered = guard::Core::handle(&self.desk, ask, edge);
+        answered
+            .inspect(|answer| note(&self.crossed, answer))
+            .boxed()
+    }
+
+    fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
+        let crossed = self.crossed.clone();
+        let watching = guard::Core::watch(&self.desk, ticket, edge);
+        watching
+            .map_ok(move |views| views.inspect(move |view| note(&crossed, view)).boxed())
+            .boxed()
+    }
+
+    fn epoch(&self) -> Epoch {
+        guard::Core::epoch(&self.desk)
+    }
+}
 
 struct NoOrders;
 
@@ -108,7 +151,12 @@ impl World {
         meta.found(found(members)?).await?;
 
         let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
-        let tunnels = Tunnels::new(core_mesh.clone(), Arc::new(desk));
+        let crossed = Crossed::default();
+        let tap = Tap {
+            desk,
+            crossed: crossed.clone(),
+        };
+        let tunnels = Tunnels::new(core_mesh.clone(), Arc::new(tap));
         let guard = Guard::new(Arc::new(NoOrders), clock.clone());
         let serving = guard.clone();
         let serve = move |link| -> guitai_net::BoxFuture<'static, ()> {
@@ -150,6 +198,8 @@ impl World {
             door: door(&edge_member),
             certificates: Arc::new(guitai_net::CertificateStats::default),
         });
+        let following = follow_recorders(meta.clone(), core_member.id, entropy.clone());
+        tokio::spawn(following);
         let core = core_router(CoreDeps {
             member: core_member.clone(),
             meta: meta.clone(),
@@ -175,6 +225,7 @@ impl World {
             core,
             edge,
             recorder,
+            crossed,
             _tunnels: tunnels,
         })
     }
@@ -247,6 +298,22 @@ impl World {
             .find(|key| key.recipient == *who)
             .ok_or("no key for it")?;
         Ok(self.recorder.decrypt(&wrapped.wrapped.0)?.to_vec())
+    }
+
+    /// Everything that has crossed the guard so far.
+    pub(crate) fn crossed(&self) -> Vec<String> {
+        self.crossed.lock().expect("nobody panics with it").clone()
+    }
+
+    /// The recorder's node gets another key pair, as after its certificate was renewed.
+    pub(crate) async fn renew_recorder(&mut self) -> Outcome {
+        let name = id("core-1")?;
+        let member = self.meta.peek(|state| state.member(&name).cloned());
+        let mut member = member.ok_or("no such node")?;
+        self.recorder = SecretKey::generate();
+        member.public_key = Hex(self.recorder.public().to_point().to_vec());
+        self.meta.write(Command::PutMember { member }).await?;
+        Ok(())
     }
 
     /// The recorder says that it records.
@@ -448,6 +515,7 @@ fn found(members: Vec<Member>) -> Outcome<Command> {
         }],
         staff: vec![
             staff("wang", "8001", Duty::Agent)?,
+            staff("zhao", "8022", Duty::Agent)?,
             staff("zhou", "9001", Duty::Auditor)?,
         ],
         policy: Policy::default(),

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use guitai_crypto::sm2::SecretKey;
+use guitai_crypto::{sframe::Party, sm2::SecretKey};
 use guitai_host::Clock;
 use guitai_types::{
     Code, SessionId,
-    record::{Presence, RecordingState, WrappedKey},
-    view::{CallView, DoorView},
+    record::{Presence, RecordingState},
+    view::{CallView, DoorView, MediaAccess},
 };
 use tokio::sync::watch;
 use url::Url;
 
 use super::{
     CallReport, Setting, StageFailure,
-    media::{self, Part, Role, Tally},
+    media::{self, MediaKey, Part, Tally},
     parties::{Agent, Customer},
     proof::{check_package, wait_until_sealed},
     sample::Samples,
@@ -97,7 +97,7 @@ async fn serve(
 /// Both sides connect, talk, walk through the steps, and the customer hangs up.
 async fn talk(
     customer: &mut Customer,
-    agent: &Agent,
+    agent: &mut Agent,
     (call, desk_call): (&CallView, &CallView),
     samples: &Samples,
     clock: &dyn Clock,
@@ -110,19 +110,21 @@ async fn talk(
         Ok((edge, core))
     };
     let (edge, core) = stage("doors", doors).await?;
+    let (customer_keys, of_customer) = watch::channel(open_key(&customer.key, &call.media)?);
+    let (agent_keys, of_agent) = watch::channel(open_key(&agent.key, &desk_call.media)?);
     let customer_part = Part {
-        role: Role::Customer,
+        role: Party::Customer,
         access: &call.media,
         door: &edge,
-        key: open_key("media-key", &customer.key, &call.media.key)?,
+        keys: of_customer,
         shows: &samples.customer,
         sees: &samples.agent,
     };
     let agent_part = Part {
-        role: Role::Agent,
+        role: Party::Agent,
         access: &desk_call.media,
         door: &core,
-        key: open_key("media-key", &agent.key, &desk_call.media.key)?,
+        keys: of_agent,
         shows: &samples.agent,
         sees: &samples.customer,
     };
@@ -134,7 +136,8 @@ async fn talk(
     let (hang_up, over) = watch::channel(false);
     let (customer_tally, agent_tally) = (Tally::default(), Tally::default());
     let flow = async {
-        let flow = walk(customer, agent, call, clock, accepted_ms, report).await;
+        let keys = (&customer_keys, &agent_keys);
+        let flow = walk(customer, agent, call, keys, clock, accepted_ms, report).await;
         hang_up.send_replace(true);
         flow
     };
@@ -160,8 +163,9 @@ async fn talk(
 /// What happens while the media flow.
 async fn walk(
     customer: &mut Customer,
-    agent: &Agent,
+    agent: &mut Agent,
     call: &CallView,
+    keys: (&watch::Sender<MediaKey>, &watch::Sender<MediaKey>),
     clock: &dyn Clock,
     accepted_ms: u64,
     report: &mut CallReport,
@@ -174,22 +178,54 @@ async fn walk(
         stage("confirm", customer.confirm(&step.id)).await?;
         report.steps += 1;
     }
+    rekey(customer, agent, keys, report).await?;
     tokio::time::sleep(Duration::from_millis(TALK_MS)).await;
     stage("hang-up", customer.hang_up()).await
 }
 
-fn open_key(
-    name: &'static str,
-    own: &SecretKey,
-    wrapped: &WrappedKey,
-) -> Result<[u8; 32], StageFailure> {
-    let opened = own.decrypt(&wrapped.wrapped.0).ok();
+/// The customer's page is loaded again, as seen from outside: it takes part with another key pair, and
+/// the call goes on under the next media key. The former page's key no longer opens anything.
+async fn rekey(
+    customer: &mut Customer,
+    agent: &mut Agent,
+    (customer_keys, agent_keys): (&watch::Sender<MediaKey>, &watch::Sender<MediaKey>),
+    report: &mut CallReport,
+) -> Result<(), StageFailure> {
+    let former = std::mem::replace(&mut customer.key, SecretKey::generate());
+    let call = stage("rejoin", customer.rejoin()).await?;
+    let epoch = call.media.epoch;
+    if call.media.sealed && former.decrypt(&call.media.key.wrapped.0).is_ok() {
+        return Err(StageFailure {
+            stage: "rekey",
+            code: Code::Internal,
+            detail: "the page that is gone opens the new media key".to_owned(),
+        });
+    }
+    customer_keys.send_replace(open_key(&customer.key, &call.media)?);
+    let newer = |call: &CallView| call.media.epoch >= epoch;
+    let desk_call = stage("rekey", agent.wait_for_call(newer)).await?;
+    agent_keys.send_replace(open_key(&agent.key, &desk_call.media)?);
+    report.key_epoch = epoch;
+    Ok(())
+}
+
+/// The media key of a party; nothing where media is not sealed.
+fn open_key(own: &SecretKey, access: &MediaAccess) -> Result<MediaKey, StageFailure> {
+    let epoch = access.epoch;
+    if !access.sealed {
+        return Ok(MediaKey {
+            epoch,
+            key: [0; 32],
+        });
+    }
+    let opened = own.decrypt(&access.key.wrapped.0).ok();
     let key = opened.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok());
-    key.ok_or_else(|| StageFailure {
-        stage: name,
-        code: Code::Internal,
-        detail: "the media key does not open with the page's own key".to_owned(),
-    })
+    key.map(|key| MediaKey { epoch, key })
+        .ok_or_else(|| StageFailure {
+            stage: "media-key",
+            code: Code::Internal,
+            detail: "the media key does not open with the page's own key".to_owned(),
+        })
 }
 
 fn authority(url: &Url) -> String {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use guitai_crypto::sframe::{Opener, Sealer};
+use guitai_crypto::sframe::{self, OpenError, Ring, Sealer, Suite, kid};
 use guitai_host::Clock;
 use guitai_relay::{
     client::{Announcement, Connection, Event, Publisher, Room, Subscriber},
@@ -13,6 +13,7 @@ use guitai_relay::{
 };
 use guitai_types::{
     Code, Hex,
+    media::MediaSuite,
     view::{DoorView, MediaAccess},
 };
 use tokio::sync::watch;
@@ -29,19 +30,24 @@ const AGE_MAX: Duration = Duration::from_secs(5);
 /// No time yet.
 const NEVER: u64 = u64::MAX;
 
-/// Who takes part: number in key ids, as `docs/reference/media.md` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Customer = 1,
-    Agent = 2,
+/// How long a media key that was replaced still opens frames, and how long a frame waits for the next
+/// key, as in the pages.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A media key as a page holds it.
+#[derive(Clone, Copy)]
+pub(super) struct MediaKey {
+    pub(super) epoch: u32,
+    pub(super) key: [u8; 32],
 }
 
 /// What one side needs to take part.
 pub(super) struct Part<'a> {
-    pub(super) role: Role,
+    pub(super) role: sframe::Party,
     pub(super) access: &'a MediaAccess,
     pub(super) door: &'a DoorView,
-    pub(super) key: [u8; 32],
+    /// The present media key; a newer one takes its place while the call runs.
+    pub(super) keys: watch::Receiver<MediaKey>,
     pub(super) shows: &'a Sample,
     pub(super) sees: &'a Sample,
 }
@@ -147,6 +153,9 @@ async fn publish(
             () = tokio::time::sleep(wait) => {}
             _ = over.wait_for(|over| *over) => break,
         }
+        if let Some(seals) = &mut seals {
+            seals.follow(part);
+        }
         write(&mut publisher, seals.as_mut(), &frame)?;
         tally.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -161,7 +170,7 @@ fn announce(part: &Part<'_>, connection: &Connection) -> Result<Publisher, Failu
     let video = VideoConfig::h264("avc1.42c01f", 640, 360, 15.0, 200_000);
     let mut catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
     if part.access.sealed {
-        catalog = catalog.sealed_by(part.role as u64);
+        catalog = catalog.sealed_by(part.role as u64, part.access.audio_suite);
     }
     connection
         .publish(&name, &catalog)
@@ -185,6 +194,7 @@ fn write(
 /// The two tracks' keys. Counters begin at a random place for each broadcast, so that one published again
 /// never repeats a nonce.
 struct Seals {
+    epoch: u32,
     video: Sealer,
     audio: Sealer,
 }
@@ -193,10 +203,22 @@ impl Seals {
     fn new(part: &Part<'_>) -> Self {
         let instance = u32::from_be_bytes(guitai_crypto::random::array());
         let first = u64::from(instance) << 32;
-        let kid = part.role as u64 * 2;
+        let MediaKey { epoch, key } = *part.keys.borrow();
+        let sealer = |suite, sound| Sealer::new(suite, &key, kid(epoch, part.role, sound), first);
         Self {
-            video: Sealer::new(&part.key, kid, first),
-            audio: Sealer::new(&part.key, kid + 1, first),
+            epoch,
+            video: sealer(Suite::Sm4GcmSm3_128, false),
+            audio: sealer(audio_suite(part), true),
+        }
+    }
+
+    /// Goes on under the newest media key.
+    fn follow(&mut self, part: &Part<'_>) {
+        let MediaKey { epoch, key } = *part.keys.borrow();
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.video.rekey(&key, kid(epoch, part.role, false));
+            self.audio.rekey(&key, kid(epoch, part.role, true));
         }
     }
 
@@ -208,6 +230,49 @@ impl Seals {
     }
 }
 
+fn audio_suite(part: &Part<'_>) -> Suite {
+    match part.access.audio_suite {
+        MediaSuite::Sm4GcmSm3_128 => Suite::Sm4GcmSm3_128,
+        MediaSuite::Sm4CtrHmacSm3_80 => Suite::Sm4CtrHmacSm3_80,
+    }
+}
+
+/// Opens what the other side seals, under one media key after the other.
+struct Opens {
+    ring: Ring,
+    keys: watch::Receiver<MediaKey>,
+}
+
+impl Opens {
+    fn new(part: &Part<'_>) -> Self {
+        Self {
+            ring: Ring::new(audio_suite(part), GRACE),
+            keys: part.keys.clone(),
+        }
+    }
+
+    /// A frame that is ahead of this side's key waits for it.
+    async fn open(&mut self, track: &str, sealed: &[u8], clock: &dyn Clock) -> Option<Vec<u8>> {
+        self.learn(clock);
+        let opened = self.ring.open(track.as_bytes(), sealed, clock.monotonic());
+        if opened != Err(OpenError::Ahead) {
+            return opened.ok();
+        }
+        let newer = self.ring.epoch() + 1;
+        let learned = self.keys.wait_for(|key| key.epoch >= newer);
+        drop(tokio::time::timeout(GRACE, learned).await);
+        self.learn(clock);
+        self.ring
+            .open(track.as_bytes(), sealed, clock.monotonic())
+            .ok()
+    }
+
+    fn learn(&mut self, clock: &dyn Clock) {
+        let MediaKey { epoch, key } = *self.keys.borrow_and_update();
+        self.ring.add(epoch, &key, clock.monotonic());
+    }
+}
+
 async fn watch_other(
     part: &Part<'_>,
     room: Room,
@@ -215,7 +280,7 @@ async fn watch_other(
     clock: &dyn Clock,
     mut over: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
-    let opener = part.access.sealed.then(|| Opener::new(&part.key));
+    let mut opens = part.access.sealed.then(|| Opens::new(part));
     let mut broadcasts = room.announced(&part.access.watch);
     let watching = async {
         while let Some(change) = broadcasts.next().await {
@@ -225,7 +290,7 @@ async fn watch_other(
             let subscriber = room.subscribe(&name, AGE_MAX).await;
             let subscriber =
                 subscriber.map_err(|error| Failure::local("watching the other side", &error))?;
-            read(part, subscriber, opener.as_ref(), tally, clock).await;
+            read(part, subscriber, opens.as_mut(), tally, clock).await;
         }
         Ok(())
     };
@@ -238,7 +303,7 @@ async fn watch_other(
 async fn read(
     part: &Part<'_>,
     mut subscriber: Subscriber,
-    opener: Option<&Opener>,
+    mut opens: Option<&mut Opens>,
     tally: &Tally,
     clock: &dyn Clock,
 ) {
@@ -249,8 +314,8 @@ async fn read(
             AUDIO_TRACK => Track::Audio,
             _ => continue,
         };
-        let opened = match opener {
-            Some(opener) => opener.open(frame.track.as_bytes(), &frame.payload).ok(),
+        let opened = match &mut opens {
+            Some(opens) => opens.open(&frame.track, &frame.payload, clock).await,
             None => Some(frame.payload.to_vec()),
         };
         let sound = opened.is_some_and(|data| part.sees.has(track, frame.timestamp_us, &data));

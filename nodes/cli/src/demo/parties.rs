@@ -103,6 +103,19 @@ impl Agent {
         }
     }
 
+    /// Waits until the desk shows a call that is as wanted.
+    pub(super) async fn wait_for_call(
+        &mut self,
+        wanted: impl Fn(&CallView) -> bool,
+    ) -> Result<CallView, Failure> {
+        loop {
+            let desk = self.views.next().await?.ok_or_else(ended)?;
+            if let Some(call) = desk.call.filter(&wanted) {
+                return Ok(call);
+            }
+        }
+    }
+
     pub(super) async fn accept(&self, reservation: &ReservationId) -> Result<CallView, Failure> {
         let path = format!("/api/v1/reservations/{reservation}/accept");
         let desk: DeskView = self.door.send(Method::POST, &path, &json!({})).await?;
@@ -208,6 +221,20 @@ impl Customer {
         self.post("confirm", &json!({ "step": step }))
             .await
             .map(drop)
+    }
+
+    /// Takes part with the key pair that the customer has now.
+    pub(super) async fn rejoin(&self) -> Result<CallView, Failure> {
+        let path = format!("/api/v1/tickets/{}/key", self.ticket);
+        let body = json!({ "media_key": Hex(self.key.public().to_point().to_vec()) });
+        let view: TicketView = self.door.send(Method::PUT, &path, &body).await?;
+        match view.phase {
+            TicketPhase::InSession { call } => Ok(*call),
+            _ => Err(Failure::new(
+                Code::WrongState,
+                "the ticket is not in a call",
+            )),
+        }
     }
 
     pub(super) async fn hang_up(&self) -> Result<(), Failure> {

@@ -41,6 +41,8 @@ pub struct CallReport {
     pub agent_side: Side,
     /// Business steps done.
     pub steps: usize,
+    /// Epoch of the media key at the end: the customer's page came again once.
+    pub key_epoch: u32,
     /// Node that recorded.
     pub recorder: Option<NodeName>,
     /// Recorded segments.
@@ -104,6 +106,7 @@ impl DemoReport {
                 "客户发/坐席收",
                 "坐席发/客户收",
                 "步骤",
+                "密钥",
                 "录制分段",
                 "缺口",
                 "评分",
@@ -119,6 +122,7 @@ impl DemoReport {
                 "customer sent/seen",
                 "agent sent/seen",
                 "steps",
+                "keys",
                 "segments",
                 "gaps",
                 "stars",
@@ -140,6 +144,7 @@ impl DemoReport {
                 format!("{} / {}", call.customer.sent, call.agent_side.seen),
                 format!("{} / {}", call.agent_side.sent, call.customer.seen),
                 call.steps.to_string(),
+                call.key_epoch.to_string(),
                 call.segments.to_string(),
                 call.gaps.to_string(),
                 call.stars
@@ -206,6 +211,7 @@ mod tests {
                 first_frame_ms: Some(210),
             },
             steps: 3,
+            key_epoch: 2,
             segments: 16,
             stars: Some(5),
             verified: true,
@@ -220,9 +226,9 @@ mod tests {
         assert_eq!(
             good.to_words(Language::En),
             "call  edge            inner door      ring   set-up  first frame (c/a)  \
-             customer sent/seen  agent sent/seen  steps  segments  gaps  stars  verified\n\
+             customer sent/seen  agent sent/seen  steps  keys  segments  gaps  stars  verified\n\
              1     127.1.1.1:4443  127.1.2.1:4443  40 ms  120 ms  200 ms / 210 ms    \
-             390 / 388           389 / 385        3      16        0     5      yes\n"
+             390 / 388           389 / 385        3      2     16        0     5      yes\n"
         );
         let failure = StageFailure {
             stage: "ring",

@@ -51,11 +51,30 @@ function changed(change) {
   for (const watcher of [...world.watchers]) watcher(event);
 }
 
+const wrap = (key, point) => (point ? "04" + sm2.doEncrypt(key, point, 1) : "");
+/** Draws the next media key and wraps it to the pages that are there, as the core does. */
+function rekey(session) {
+  const key = new Uint8Array(randomBytes(32));
+  const points = { customer: world.tickets.get(session.ticket)?.media_key, agent: world.desk.key };
+  session.keys = { customer: wrap(key, points.customer), agent: wrap(key, points.agent) };
+  session.epoch = (session.epoch ?? 0) + 1;
+  session.keySince = now();
+  changed({ type: "session", session: session.id });
+}
+const keyView = (session) => ({
+  epoch: session.epoch ?? 1, since: session.keySince ?? session.started_at, audio_suite: "sm4-gcm-sm3-128",
+  holders: [
+    { participant: { role: "customer" }, display: session.customer, there: session.keys?.customer },
+    { participant: { role: "agent" }, display: session.agent_display, there: session.keys?.agent },
+    { participant: { role: "recorder", node: session.recorders[0] }, display: session.recorders[0], there: true },
+  ].filter(({ there }) => there || session.ended_at).map(({ there: _, ...holder }) => holder),
+});
 const callView = (session, party) => ({
   session: session.id, peer: party === "customer" ? session.agent_display : session.customer,
   participants: [{ role: "customer" }, { role: "agent" }, ...session.recorders.slice(0, 1).map((node) => ({ role: "recorder", node }))],
   recording: session.recording, started_at: session.started_at, steps, done: session.done,
-  media: { room: `/${session.institution}/${session.id}`, token: tokens[party], publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" } },
+  media: { room: `/${session.institution}/${session.id}`, token: tokens[party], publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" }, epoch: session.epoch ?? 1, audio_suite: "sm4-gcm-sm3-128" },
+  key: keyView(session),
 });
 function ticketView(ticket) {
   const waiting = [...world.tickets.values()].filter((t) => t.phase === "waiting");
@@ -83,10 +102,8 @@ function route() {
 }
 function accept() {
   const ring = world.desk.ring; const ticket = world.tickets.get(ring.ticket); const sid = process.env.MOCK_SESSION ?? id();
-  const key = new Uint8Array(randomBytes(32));
-  const wrap = (point) => (point ? "04" + sm2.doEncrypt(key, point, 1) : "");
-  const session = { id: sid, institution: ticket.institution, queue: ticket.queue, customer: ticket.customer, agent: world.desk.staff, agent_display: world.desk.display, edge: "edge-a1", recorders: ["a1-2", "a2-2"], started_at: now(), ended_at: null, end_reason: null, recording: { state: "starting" }, stars: null, events: [], done: [], ticket: ticket.id, keys: { customer: wrap(ticket.media_key), agent: wrap(world.desk.key) } };
-  world.sessions.set(sid, session); ticket.phase = "in-session"; ticket.session = sid;
+  const session = { id: sid, institution: ticket.institution, queue: ticket.queue, customer: ticket.customer, agent: world.desk.staff, agent_display: world.desk.display, edge: "edge-a1", recorders: ["a1-2", "a2-2"], started_at: now(), ended_at: null, end_reason: null, recording: { state: "starting" }, stars: null, events: [], done: [], ticket: ticket.id };
+  world.sessions.set(sid, session); rekey(session); ticket.phase = "in-session"; ticket.session = sid;
   addEvent(session, "customer", "consent", { wording: "2026-11" }); addEvent(session, "agent", "accepted");
   world.desk.ring = null; setDesk("busy", { session: sid });
   changed({ type: "session-started", session: sid, recorders: session.recorders });
@@ -100,7 +117,7 @@ function end(session, reason) {
   setDesk("wrap-up", { session: null }); changed({ type: "session-ended", session: session.id, ticket: ticket.id });
   setTimeout(() => { session.recording = { state: "sealed", summary: { node: "a1-2", root: id() + id(), duration_ms: now() - session.started_at, bytes: 5e6, segments: 88, frames: 6000, gaps: 0, at: now() } }; changed({ type: "recording-sealed", session: session.id }); }, 1500);
 }
-const sessionView = ({ keys, done, ticket, steps: _, ...view }, full) => ({ ...view, events: full ? view.events : [] });
+const sessionView = ({ keys, done, ticket, epoch, keySince, steps: _, ...view }, full) => ({ ...view, key: keyView({ keys, epoch, keySince, ...view }), events: full ? view.events : [] });
 
 const member = (nid, name, centre, zone, roles, voice, address) => ({ id: nid, name, centre, zone, roles, voice, mesh: `${address}:7443`, door: `${address}:4443`, public_key: "04" + "ab".repeat(64) });
 const members = [
@@ -145,6 +162,8 @@ async function serve(request, response) {
     if (!m[2]) return json(200, ticketView(ticket));
     if (m[2] === "events") return stream("ticket", () => ticketView(ticket));
     if (m[2] === "close") { if (session) end(session, "customer-hung-up"); else { ticket.phase = "ended"; ticket.reason = "customer-left"; changed({ type: "ticket", ticket: ticket.id }); } return json(200, ticketView(ticket)); }
+    if (m[2] === "key") { ticket.media_key = body.media_key; rekey(session); return json(200, ticketView(ticket)); }
+    if (m[2] === "leave") { if (ticket.media_key === body.media_key) { ticket.media_key = ""; rekey(session); } return json(200, ticketView(ticket)); }
     if (m[2] === "rating") { ticket.stars = body.stars; if (session) session.stars = body.stars; changed({ type: "ticket", ticket: ticket.id }); return json(200, ticketView(ticket)); }
     if (m[2] === "confirm") { addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(200, ticketView(ticket)); }
   }
@@ -154,6 +173,8 @@ async function serve(request, response) {
   if (key === "GET /api/v1/desk") return json(200, deskView());
   if (key === "GET /api/v1/desk/events") return stream("desk", deskView);
   if ((m = /^\/api\/v1\/reservations\/(\w+)\/(accept|reject)$/.exec(path))) { if (world.desk.ring?.reservation !== m[1]) throw wrongState(); if (m[2] === "accept") accept(); else { world.tickets.get(world.desk.ring.ticket).phase = "waiting"; world.desk.ring = null; setDesk("break"); } return json(200, deskView()); }
+  if (key === "PUT /api/v1/me/key") { world.desk.key = body.media_key; rekey(world.sessions.get(world.desk.session)); return json(200, deskView()); }
+  if (key === "POST /api/v1/me/leave") { if (world.desk.key === body.media_key) { world.desk.key = ""; rekey(world.sessions.get(world.desk.session)); } return json(200, deskView()); }
   if (key === "POST /api/v1/me/finish") { setDesk("ready"); return json(200, deskView()); }
   if (key === "GET /api/v1/sessions") { const state = url.searchParams.get("state"); return json(200, [...world.sessions.values()].filter((s) => !state || (state === "running") === !s.ended_at).map((s) => sessionView(s)).sort((a, b) => b.started_at - a.started_at)); }
   if ((m = /^\/api\/v1\/sessions\/(\w+)(?:\/(\w+))?$/.exec(path))) {

@@ -88,6 +88,23 @@ async function wholeCall(size, lang) {
   }
   await customer.shot("customer-9-call");
   await desk.shot("desk-6-call");
+  for (const [who, page] of [["customer", customer], ["desk", desk]]) {
+    await tap(page, "keys");
+    await page.shot(`${who}-20-keys`);
+    await tap(page, "keys");
+  }
+  customer.on("dialog", (dialog) => dialog.accept());
+  await customer.reload();
+  await wait(customer, "resume");
+  await desk.shot("desk-21-left");
+  await customer.shot("customer-21-resume");
+  await tap(customer, "device-start");
+  await tap(customer, "take-ticket");
+  await wait(customer, "in-session");
+  await customer.locator("[data-test=keys][data-epoch='3']").waitFor();
+  await desk.locator("[data-test=keys][data-epoch='3']").waitFor();
+  await customer.shot("customer-22-back");
+  await desk.shot("desk-22-rekeyed");
   await tap(desk, "step-done-identity");
   await tap(customer, "confirm-step");
   await desk.waitForTimeout(400);

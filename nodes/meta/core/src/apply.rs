@@ -120,6 +120,12 @@ impl<'a> Turn<'a> {
                 session,
                 keys,
             } => self.accept(reservation, staff, session, keys),
+            Command::Rekey {
+                session,
+                epoch,
+                change,
+                keys,
+            } => self.rekey(session, *epoch, change, keys),
             Command::Reject { reservation, staff } => self.reject(reservation, staff),
             Command::AddStep {
                 session,

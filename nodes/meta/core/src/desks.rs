@@ -62,7 +62,12 @@ impl Turn<'_> {
         if desk.presence != Presence::WrapUp {
             return Err(check::wrong("the agent is not writing up"));
         }
-        desk.presence = Presence::Ready;
+        // Without a page nobody could be called.
+        desk.presence = if desk.media_key.0.is_empty() {
+            Presence::Break
+        } else {
+            Presence::Ready
+        };
         desk.since = self.now;
         self.put_desk(desk);
         Ok(Reply::Done)

@@ -14,6 +14,7 @@ mod desks;
 mod due;
 mod index;
 mod limits;
+mod media_keys;
 mod outcome;
 mod record;
 mod routing;
@@ -27,6 +28,7 @@ pub use limits::{
     INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
     TOUCH_MS_MIN,
 };
+pub use media_keys::NextKeys;
 pub use outcome::Outcome;
 pub use record::{LoadError, RecordKey};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};

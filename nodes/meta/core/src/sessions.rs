@@ -7,6 +7,7 @@ use guitai_types::{
     command::{RecordingReport, Reply},
     event::Change,
     limits::{SESSION_EVENTS_MAX, SESSIONS_ENDED_KEPT},
+    media::KEY_EPOCH_FIRST,
     problem::Code,
     record::{
         EndReason, Presence, RecordingState, RecordingSummary, Session, SessionEvent, Ticket,
@@ -42,9 +43,8 @@ impl Turn<'_> {
         recorders: Vec<NodeName>,
         keys: Vec<WrappedKey>,
     ) {
-        let account = self.state.staff.get(agent);
-        let shown = account.map(|staff| format!("{} · {}", staff.display, staff.number));
-        let agent_display = shown.unwrap_or_default();
+        let agent_display = self.shown(agent);
+        let key_holders = self.state.holders(&ticket.id, agent, &recorders);
         let mut session = Session {
             id: id.clone(),
             institution: ticket.institution.clone(),
@@ -57,6 +57,11 @@ impl Turn<'_> {
             recorders: recorders.clone(),
             epoch: self.state.head.epoch,
             keys,
+            key_epoch: KEY_EPOCH_FIRST,
+            key_since: self.now,
+            key_holders,
+            keys_past: Vec::new(),
+            audio_suite: self.state.head.policy.media_suite,
             started_at: self.now,
             ended_at: None,
             end_reason: None,
@@ -327,7 +332,7 @@ impl Turn<'_> {
 
     /// Writes a session that changed, and tells those who show it: both parties see the recording
     /// state and the steps done.
-    fn put_session(&mut self, session: Session) {
+    pub(crate) fn put_session(&mut self, session: Session) {
         let institution = session.institution.clone();
         self.tell_session(&institution, &session.id);
         self.emit(
@@ -345,7 +350,7 @@ impl Turn<'_> {
         self.keep_session(session);
     }
 
-    fn running(&self, id: &SessionId) -> Result<Session, Problem> {
+    pub(crate) fn running(&self, id: &SessionId) -> Result<Session, Problem> {
         let session = self.state.sessions.get(id).cloned();
         let session = session.ok_or_else(|| check::missing("session"))?;
         match session.ended_at {

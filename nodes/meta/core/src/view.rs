@@ -165,7 +165,10 @@ impl State {
                 watch: watch.to_owned(),
                 sealed: self.policy().media_sealed,
                 key: key.unwrap_or_else(no_key),
+                epoch: session.key_epoch,
+                audio_suite: session.audio_suite,
             },
+            key: self.key_view(session),
         }
     }
 
@@ -223,18 +226,43 @@ impl State {
         let session = self.session(session)?;
         Some(SessionView {
             events: session.events.clone(),
-            ..summary(session)
+            ..self.summary(session)
         })
     }
 
     /// Running sessions by id, without their events.
     pub fn sessions_running_views(&self) -> Vec<SessionView> {
-        self.sessions_running().map(summary).collect()
+        self.sessions_running()
+            .map(|session| self.summary(session))
+            .collect()
     }
 
     /// Ended sessions, newest first, at most `limit`, without their events.
     pub fn sessions_ended_views(&self, limit: usize) -> Vec<SessionView> {
-        self.sessions_ended().take(limit).map(summary).collect()
+        self.sessions_ended()
+            .take(limit)
+            .map(|session| self.summary(session))
+            .collect()
+    }
+
+    fn summary(&self, session: &Session) -> SessionView {
+        SessionView {
+            id: session.id.clone(),
+            institution: session.institution.clone(),
+            queue: session.queue.clone(),
+            customer: session.customer.clone(),
+            agent: session.agent.clone(),
+            agent_display: session.agent_display.clone(),
+            edge: session.edge.clone(),
+            recorders: session.recorders.clone(),
+            started_at: session.started_at,
+            ended_at: session.ended_at,
+            end_reason: session.end_reason,
+            recording: session.recording.clone(),
+            stars: session.stars,
+            key: self.key_view(session),
+            events: Vec::new(),
+        }
     }
 
     /// What customers may choose from.
@@ -271,23 +299,4 @@ fn steps_done(session: &Session) -> Vec<String> {
         }
     }
     done
-}
-
-fn summary(session: &Session) -> SessionView {
-    SessionView {
-        id: session.id.clone(),
-        institution: session.institution.clone(),
-        queue: session.queue.clone(),
-        customer: session.customer.clone(),
-        agent: session.agent.clone(),
-        agent_display: session.agent_display.clone(),
-        edge: session.edge.clone(),
-        recorders: session.recorders.clone(),
-        started_at: session.started_at,
-        ended_at: session.ended_at,
-        end_reason: session.end_reason,
-        recording: session.recording.clone(),
-        stars: session.stars,
-        events: Vec::new(),
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use guitai_api::{CoreDeps, CoreDesk, core_router, orders, register_calls, register_inventory};
+use guitai_api::{
+    CoreDeps, CoreDesk, core_router, follow_recorders, orders, register_calls, register_inventory,
+};
 use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, Entropy, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
@@ -144,6 +146,7 @@ pub(crate) async fn run(
         relay.clone(),
         tunnels.clone(),
     ));
+    tasks.spawn(follow_recorders(meta.clone(), member.id, entropy.clone()));
     tasks.spawn(orders::follow(meta.clone(), relay.clone(), tunnels.clone()));
     let media = relay
         .clone()

@@ -134,7 +134,9 @@ impl Subject {
                 to: zone,
                 at: text_of("客户、坐席、录制 / customer, agent, recorder"),
                 protocol: "SFrame (RFC 9605)".to_owned(),
-                algorithms: vec!["SM4-GCM".into(), "HKDF-HMAC-SM3".into(), "SM2 PKE".into()],
+                algorithms: ["SM4-GCM", "SM4-CTR+HMAC-SM3", "HKDF-HMAC-SM3", "SM2 PKE"]
+                    .map(Into::into)
+                    .to_vec(),
                 key_bits: SM4_BITS,
                 certificate: String::new(),
                 grade: Grade::National,

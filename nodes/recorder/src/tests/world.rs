@@ -7,7 +7,11 @@ use std::{
 };
 
 use futures::{future::BoxFuture, stream::BoxStream};
-use guitai_crypto::{sealed::Kek, sframe, sm2, x509};
+use guitai_crypto::{
+    sealed::Kek,
+    sframe::{Sealer, Suite},
+    sm2, x509,
+};
 use guitai_evidence::manifest::Named;
 use guitai_host::{ManualClock, SimDisk};
 use guitai_net::Target;
@@ -18,6 +22,7 @@ use guitai_relay::{
 use guitai_types::{
     Epoch, Hex, NodeName, SessionId, StaffRef, UnixMillis,
     command::RecordingReport,
+    media::{MediaSuite, PastKeys},
     place::Text,
     record::{
         Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent, Step,
@@ -35,7 +40,12 @@ use crate::{
 };
 
 const BEGAN: UnixMillis = UnixMillis(1_795_000_000_000);
-const MEDIA_KEY: [u8; 32] = [9; 32];
+/// With what the scripted call seals sound.
+const AUDIO: MediaSuite = MediaSuite::Sm4CtrHmacSm3_80;
+
+fn media_key(epoch: u32) -> [u8; 32] {
+    [9 + epoch as u8; 32]
+}
 /// Longest any of these tests waits for something that happens in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,6 +58,8 @@ pub(super) struct World {
     recorder: Option<Recorder>,
     instance: u64,
     latest: UnixMillis,
+    /// Epoch of the media key that parties seal with.
+    sealing_epoch: u32,
 }
 
 /// What cluster and room answer.
@@ -71,7 +83,7 @@ impl World {
         let leaf = authority
             .issue(&subject, &key.public(), x509::Usage::Tls, 30, unix)
             .unwrap();
-        let wrapped = Hex(key.public().encrypt(&MEDIA_KEY).unwrap());
+        let wrapped = Hex(key.public().encrypt(&media_key(1)).unwrap());
         let recipient = Participant::Recorder { node: name("a1-2") };
         let call = call(media_sealed, vec![WrappedKey { recipient, wrapped }]);
         let clock = Arc::new(ManualClock::new(BEGAN.plus(200)));
@@ -86,9 +98,31 @@ impl World {
                 room: Mutex::default(),
             }),
             recorder: None,
+            sealing_epoch: 1,
             instance: 0,
             latest: BEGAN,
         }
+    }
+
+    /// The parties seal with the next media key from now on; the cluster's word about it comes later.
+    pub(super) fn seal_with_next(&mut self) {
+        self.sealing_epoch += 1;
+    }
+
+    /// The cluster says what the media key is by now.
+    pub(super) fn agree_on_next(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        let session = &mut call.session;
+        session.keys_past.push(PastKeys {
+            epoch: session.key_epoch,
+            until: guitai_host::Clock::wall(&*self.clock),
+            keys: std::mem::take(&mut session.keys),
+        });
+        session.key_epoch += 1;
+        let public = self.identity.1.public();
+        let wrapped = Hex(public.encrypt(&media_key(session.key_epoch)).unwrap());
+        let recipient = Participant::Recorder { node: name("a1-2") };
+        session.keys = vec![WrappedKey { recipient, wrapped }];
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -174,7 +208,7 @@ impl World {
             let video = VideoConfig::h264("avc1.42e01f", 640, 360, 15.0, 600_000);
             let catalog = Catalog::new(Some(video), Some(AudioConfig::opus(1, 32_000)));
             let catalog = Box::new(match participant {
-                Some(participant) => catalog.sealed_by(*participant),
+                Some(participant) => catalog.sealed_by(*participant, AUDIO),
                 None => catalog,
             });
             let broadcast: Arc<str> = format!("{party}/{broadcast}.hang").into();
@@ -186,7 +220,15 @@ impl World {
             .unwrap();
             let sealer = |sound: u64| {
                 let counter = self.instance << 32;
-                participant.map(|p| sframe::Sealer::new(&MEDIA_KEY, p * 2 + sound, counter))
+                participant.map(|p| {
+                    let suite = if sound == 1 {
+                        Suite::Sm4CtrHmacSm3_80
+                    } else {
+                        Suite::Sm4GcmSm3_128
+                    };
+                    let kid = u64::from(self.sealing_epoch - 1) * 8 + p * 2 + sound;
+                    Sealer::new(suite, &media_key(self.sealing_epoch), kid, counter)
+                })
             };
             lanes.push((broadcast, sealer(0), sealer(1)));
         }
@@ -303,6 +345,12 @@ impl Cluster for Script {
         (call.session.id == *session).then(|| call.clone())
     }
 
+    fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)> {
+        let call = self.call.lock().unwrap();
+        assert_eq!(call.session.id, *session);
+        crate::cluster::keys_of(&call.session, node, epoch)
+    }
+
     fn wakes(&self) -> BoxStream<'static, ()> {
         Box::pin(futures::stream::pending())
     }
@@ -385,6 +433,11 @@ fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
             recorders: vec![name("a1-2"), name("a2-2")],
             epoch: Epoch(1),
             keys,
+            key_epoch: 1,
+            key_since: BEGAN,
+            key_holders: Vec::new(),
+            keys_past: Vec::new(),
+            audio_suite: AUDIO,
             started_at: BEGAN,
             ended_at: None,
             end_reason: None,

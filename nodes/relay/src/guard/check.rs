@@ -21,8 +21,10 @@ const TITLE_CHARS_MAX: usize = 120;
 const PARTICIPANTS_MAX: usize = 16;
 /// Most business steps of a flow.
 const STEPS_MAX: usize = 64;
-/// Longest wrapped media key in bytes: a point, 32 bytes and a digest are 129.
-const WRAPPED_BYTES_MAX: usize = 160;
+/// An uncompressed point in bytes.
+const POINT_BYTES: usize = 65;
+/// A wrapped media key in bytes: a point, a digest and 32 bytes (GB/T 32918.4, C1‖C3‖C2).
+const WRAPPED_BYTES: usize = POINT_BYTES + 32 + 32;
 /// Uncompressed point, the only form taken.
 const POINT_PREFIX: u8 = 0x04;
 
@@ -33,6 +35,9 @@ pub fn check(ask: &Ask) -> Result<(), Refusal> {
             Ok(())
         }
         Ask::OpenTicket(open) => check_open(open),
+        Ask::Rejoin { media_key, .. } | Ask::Leave { media_key, .. } => {
+            point("media_key", media_key)
+        }
         Ask::Rate { stars, comment, .. } => {
             if !(1..=5).contains(stars) {
                 return bad("stars", "1 to 5");
@@ -81,7 +86,14 @@ pub fn check_answer(ask: &Ask, answer: &Answer) -> Result<(), Refusal> {
         (Ask::Ticket { ticket } | Ask::WatchTicket { ticket }, Answer::Ticket { view }) => {
             check_view(ticket, view)
         }
-        (Ask::CloseTicket { .. } | Ask::Rate { .. } | Ask::Confirm { .. }, Answer::Done) => Ok(()),
+        (
+            Ask::CloseTicket { .. }
+            | Ask::Rate { .. }
+            | Ask::Rejoin { .. }
+            | Ask::Leave { .. }
+            | Ask::Confirm { .. },
+            Answer::Done,
+        ) => Ok(()),
         _ => Err(Refusal::WrongDirection),
     }
 }
@@ -144,7 +156,26 @@ fn check_call(view: &TicketView, call: &CallView) -> Result<(), Refusal> {
     if media.key.recipient != Participant::Customer {
         return bad("media.key", "wrapped to the customer");
     }
-    count("media.key", media.key.wrapped.0.len(), WRAPPED_BYTES_MAX)
+    check_wrapped(&media.key.wrapped)?;
+    count("call.key.holders", call.key.holders.len(), PARTICIPANTS_MAX)?;
+    for holder in &call.key.holders {
+        line("call.key.holders", &holder.display, TITLE_CHARS_MAX)?;
+    }
+    Ok(())
+}
+
+/// Nothing, or what SM2 makes of a media key: a point of the curve, a digest, and as many bytes as the
+/// key has. A key that somebody forgot to wrap does not pass.
+fn check_wrapped(wrapped: &Hex) -> Result<(), Refusal> {
+    if wrapped.0.is_empty() {
+        return Ok(());
+    }
+    match wrapped.0.split_at_checked(POINT_BYTES) {
+        Some((c1, _)) if wrapped.0.len() == WRAPPED_BYTES => {
+            point("media.key", &Hex(c1.to_vec())).or(bad("media.key", "wrapped by SM2"))
+        }
+        _ => bad("media.key", "wrapped by SM2"),
+    }
 }
 
 fn check_token(field: &'static str, token: &str) -> Result<(), Refusal> {
@@ -223,6 +254,7 @@ mod tests {
     use guitai_crypto::sm2::SecretKey;
     use guitai_types::{
         Code, Problem, UnixMillis,
+        media::{HolderView, KeyView, MediaSuite},
         record::{Consent, WrappedKey},
         view::MediaAccess,
     };
@@ -333,8 +365,19 @@ mod tests {
                 sealed: true,
                 key: WrappedKey {
                     recipient: Participant::Customer,
-                    wrapped: Hex(vec![4; 129]),
+                    wrapped: Hex(SecretKey::generate().public().encrypt(&[7; 32]).unwrap()),
                 },
+                epoch: 1,
+                audio_suite: MediaSuite::default(),
+            },
+            key: KeyView {
+                epoch: 1,
+                since: UnixMillis(2),
+                audio_suite: MediaSuite::default(),
+                holders: vec![HolderView {
+                    participant: Participant::Agent,
+                    display: "李 8001".to_owned(),
+                }],
             },
         }
     }
@@ -358,7 +401,50 @@ mod tests {
         assert!(answered(|call| call.media.room = "/bank/s-2".to_owned()).is_err());
         assert!(answered(|call| call.media.token = "a b".to_owned()).is_err());
         assert!(answered(|call| call.peer = "<script>".to_owned()).is_err());
-        assert!(answered(|call| call.media.key.wrapped = Hex(vec![0; 4096])).is_err());
+        let bad_name = |call: &mut CallView| {
+            call.key
+                .holders
+                .iter_mut()
+                .for_each(|holder| holder.display = "<b>".to_owned());
+        };
+        assert!(answered(bad_name).is_err());
+    }
+
+    #[test]
+    fn a_media_key_passes_only_wrapped() {
+        let with = |wrapped: Vec<u8>| answered(|call| call.media.key.wrapped = Hex(wrapped));
+        assert_eq!(with(Vec::new()), Ok(()), "no key, no page");
+        let wrapped = call().media.key.wrapped.0;
+        assert!(with(vec![7; 32]).is_err(), "the plain key itself");
+        assert!(with(wrapped[..128].to_vec()).is_err());
+        assert!(with([&wrapped[..], &[0]].concat()).is_err());
+        // The plain key hidden in something of the right length: its first part is no point.
+        assert!(with([4; 129].to_vec()).is_err());
+        assert!(with([&[7; 32][..], &wrapped[..97]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_page_that_comes_or_goes_names_a_point_of_the_curve() {
+        let ticket: TicketId = "t-1".parse().unwrap();
+        let good = Hex(SecretKey::generate().public().to_point().to_vec());
+        for (media_key, passes) in [
+            (good, true),
+            (Hex(vec![4; 65]), false),
+            (Hex(vec![]), false),
+        ] {
+            let rejoin = Ask::Rejoin {
+                ticket: ticket.clone(),
+                media_key: media_key.clone(),
+            };
+            let leave = Ask::Leave {
+                ticket: ticket.clone(),
+                media_key,
+            };
+            assert_eq!(
+                (check(&rejoin).is_ok(), check(&leave).is_ok()),
+                (passes, passes)
+            );
+        }
     }
 
     #[test]

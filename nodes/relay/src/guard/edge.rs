@@ -373,6 +373,8 @@ fn may_repeat(ask: &Ask) -> bool {
         | Ask::Ticket { .. }
         | Ask::WatchTicket { .. }
         | Ask::CloseTicket { .. }
+        | Ask::Rejoin { .. }
+        | Ask::Leave { .. }
         | Ask::Confirm { .. } => true,
         // A second one is a second ticket, or a refusal of what was done.
         Ask::OpenTicket(_) | Ask::Rate { .. } => false,

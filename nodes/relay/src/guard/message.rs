@@ -26,6 +26,8 @@ impl Message for Ask {
         "watch-ticket",
         "close-ticket",
         "rate",
+        "rejoin",
+        "leave",
         "confirm",
     ];
 }
@@ -247,6 +249,14 @@ mod tests {
                 ticket: ticket.clone(),
                 stars: 1,
                 comment: String::new(),
+            },
+            Ask::Rejoin {
+                ticket: ticket.clone(),
+                media_key: guitai_types::Hex(vec![4; 65]),
+            },
+            Ask::Leave {
+                ticket: ticket.clone(),
+                media_key: guitai_types::Hex(vec![4; 65]),
             },
             Ask::Confirm {
                 ticket: ticket.clone(),

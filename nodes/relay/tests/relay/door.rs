@@ -19,7 +19,7 @@ async fn a_call_passes_through_one_relay() {
     let customer = world.enter(&node, &CUSTOMER).await;
     let agent = world.enter(&node, &AGENT).await;
 
-    let sealed = catalog().sealed_by(1);
+    let sealed = catalog().sealed_by(1, Default::default());
     let mut publisher = customer.publish("customer/1.hang", &sealed).unwrap();
     assert!(
         publisher.video(0, false, b"delta").is_err(),

@@ -16,6 +16,22 @@ export interface Request {
   agreedAt: number;
 }
 
+/** The ticket of a running call, for a page that is loaded again; the key pair is never kept. */
+const KEPT = "guitai.ticket";
+
+interface Kept {
+  ticket: string;
+  token: string;
+}
+
+function kept(): Kept | undefined {
+  try {
+    return (JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Kept | null) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function useTicket() {
   const key = shallowRef(new PageKey());
   const view = ref<TicketView>();
@@ -49,9 +65,49 @@ export function useTicket() {
     const opened = await attempt(() => request<OpenedTicket>("POST", "/api/v1/tickets", { body }));
     if (!opened) return;
     token = opened.token;
-    view.value = opened.view;
+    start(opened.view);
+  }
+
+  /** Whether there is a call that this page, loaded again, can go on with. */
+  const resumable = ref<Kept>();
+  const before = kept();
+  if (before) {
+    request<TicketView>("GET", `/api/v1/tickets/${before.ticket}`, { token: before.token })
+      .then(({ phase }) => {
+        if (phase.phase === "in-session" && !view.value) resumable.value = before;
+        else sessionStorage.removeItem(KEPT);
+      })
+      .catch(() => sessionStorage.removeItem(KEPT));
+  }
+
+  /** Takes part again with this page's key pair; the media key of the call changes. */
+  async function resume(): Promise<void> {
+    const call = resumable.value;
+    if (!call) return;
+    const path = `/api/v1/tickets/${call.ticket}/key`;
+    const body = { media_key: key.value.publicKey };
+    const next = await attempt(() => request<TicketView>("PUT", path, { token: call.token, body }));
+    if (!next) return;
+    token = call.token;
+    start(next);
+    resumable.value = undefined;
+  }
+
+  /** Hangs up a call that this page, loaded again, does not want to go on with. */
+  async function giveUp(): Promise<void> {
+    const call = resumable.value;
+    if (!call) return;
+    const body = { hang_up: true };
+    await attempt(() => request("POST", `/api/v1/tickets/${call.ticket}/close`, { token: call.token, body }));
+    resumable.value = undefined;
+    sessionStorage.removeItem(KEPT);
+  }
+
+  function start(first: TicketView): void {
+    view.value = first;
+    sessionStorage.setItem(KEPT, JSON.stringify({ ticket: first.ticket, token } satisfies Kept));
     stop = follow({
-      path: `/api/v1/tickets/${opened.ticket}/events`,
+      path: `/api/v1/tickets/${first.ticket}/events`,
       token,
       onMessage: ({ event, data }) => {
         if (event === "ticket") accept(JSON.parse(data) as TicketView);
@@ -70,6 +126,7 @@ export function useTicket() {
     if (view.value && next.number < view.value.number) return;
     view.value = next;
     if (next.phase.phase === "ended") {
+      sessionStorage.removeItem(KEPT);
       stop?.();
       online.value = true;
     }
@@ -88,14 +145,21 @@ export function useTicket() {
   const confirm = (step: string) => change("confirm", { step });
   const rate = (stars: number, comment: string) => change("rating", { stars, comment });
 
-  /** A page that goes away frees its place at once instead of after the time-out. */
+  /**
+   * A page that goes away frees its place in the queue at once instead of after the time-out. Out of a call it may
+   * come back, loaded again; until then nobody but the others holds the key.
+   */
   function leaving(): void {
     if (!view.value || phase.value?.phase === "ended") return;
-    act("close", { hang_up: call.value !== undefined }, true).catch(() => undefined);
+    const left = call.value
+      ? act("leave", { media_key: key.value.publicKey }, true)
+      : act("close", { hang_up: false }, true);
+    left.catch(() => undefined);
   }
 
   function reset(): void {
     stop?.();
+    sessionStorage.removeItem(KEPT);
     token = "";
     key.value = new PageKey();
     view.value = undefined;
@@ -109,5 +173,5 @@ export function useTicket() {
     removeEventListener("pagehide", leaving);
     stop?.();
   });
-  return { key, view, phase, call, online, problem, refused, working, open, close, confirm, rate, reset };
+  return { key, view, phase, call, online, problem, refused, working, open, close, confirm, rate, reset, resumable, resume, giveUp };
 }

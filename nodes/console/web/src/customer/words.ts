@@ -58,6 +58,11 @@ export const zh = {
     stay: "继续等待",
   },
   ringing: { title: "正在接通坐席", text: "已为您找到坐席，请正对摄像头，稍候片刻。" },
+  resume: {
+    title: "通话仍在进行",
+    lead: "页面刚刚重新加载。打开摄像头和麦克风即可回到通话，系统会更换新的通话密钥。",
+    go: "回到通话",
+  },
   call: {
     agent: "坐席",
     steps: "办理进度",
@@ -154,6 +159,11 @@ export const en: typeof zh = {
     stay: "Keep waiting",
   },
   ringing: { title: "Connecting you to an agent", text: "An agent is being rung. Please face the camera." },
+  resume: {
+    title: "Your call is still on",
+    lead: "This page was loaded again. Open camera and microphone to return; the call gets a new key.",
+    go: "Return to the call",
+  },
   call: {
     agent: "Agent",
     steps: "Progress",

@@ -100,6 +100,17 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     );
   }
 
+  /** Loaded again during a call: takes part with this page's key pair, and the call gets another media key. */
+  async function rejoin(): Promise<void> {
+    if (keyKnown || !call.value) return;
+    keyKnown = true;
+    const body = { media_key: key.publicKey };
+    await ask("PUT", "/api/v1/me/key", { body }).catch((error) => {
+      keyKnown = false;
+      problem.value = problemOf(error);
+    });
+  }
+
   async function announceKey(): Promise<void> {
     if (keyKnown || (presence.value !== "ready" && presence.value !== "ringing")) return;
     keyKnown = true;
@@ -119,6 +130,7 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
       if (view.value && next.number < view.value.number) return;
       view.value = next;
       void announceKey();
+      void rejoin();
       if (first) {
         first = false;
         void loadSessions();
@@ -151,12 +163,19 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     if (call.value) event.preventDefault();
   };
   addEventListener("beforeunload", guard);
+  // A page that goes away may come back, loaded again; until then nobody but the others holds the key.
+  const leaving = () => {
+    if (!call.value || !keyKnown) return;
+    ask("POST", "/api/v1/me/leave", { body: { media_key: key.publicKey }, keepalive: true }).catch(() => undefined);
+  };
+  addEventListener("pagehide", leaving);
 
   onScopeDispose(() => {
     stop();
     clearInterval(bell);
     clearInterval(poll);
     removeEventListener("beforeunload", guard);
+    removeEventListener("pagehide", leaving);
     devices.value?.close();
   });
 

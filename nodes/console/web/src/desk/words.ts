@@ -49,7 +49,13 @@ export const zh = {
     lostTitle: "录制中断，业务已暂停",
     lostText: "请告知客户稍候。录制恢复后可继续办理；长时间未恢复，会话将自动终止。",
   },
-  call: { hangupAsk: "结束与客户的通话？", left: "还有 {count} 个必须环节未完成。", stay: "继续通话", yes: "结束通话" },
+  call: {
+    hangupAsk: "结束与客户的通话？",
+    left: "还有 {count} 个必须环节未完成。",
+    stay: "继续通话",
+    yes: "结束通话",
+    again: "页面已重新加载，打开摄像头和麦克风后回到通话",
+  },
   wrap: {
     title: "话后处理",
     text: "请完成本次服务的收尾工作。",
@@ -128,6 +134,7 @@ export const en: typeof zh = {
     lostText: "Ask the customer to wait. You can go on when the recording is back; otherwise the call ends by itself.",
   },
   call: {
+    again: "This page was loaded again. Open camera and microphone to return to the call",
     hangupAsk: "End this call?",
     left: "{count} required steps are not done yet.",
     stay: "Stay in the call",

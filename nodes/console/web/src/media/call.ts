@@ -1,13 +1,14 @@
 // The media of one call, whole: keys, connection, what is sent and what is received.
 
-import type { DoorView, MediaAccess } from "@/shared/types";
+import type { DoorView, MediaAccess, MediaSuite } from "@/shared/types";
 import type { Devices } from "./devices";
 import type { PageKey } from "./keys";
 import { Link, type LinkState, transportChoice } from "./link";
 import { Picture, Speaker } from "./output";
 import { Player } from "./player";
 import { Publisher } from "./publisher";
-import { Opener } from "./sframe";
+import { CTR_HMAC, GCM, type Suite } from "./crypto/suites";
+import { Sealing } from "./sealing";
 
 export interface CallStatus {
   link: LinkState;
@@ -60,6 +61,7 @@ export class Call {
   readonly #timer: ReturnType<typeof setInterval>;
   #link: Link | undefined;
   #publisher: Publisher | undefined;
+  #sealing: Sealing | undefined;
   #bytesBefore = 0;
   #renewAfter = RENEW_FIRST_MS;
   #waitingSince = performance.now();
@@ -69,24 +71,42 @@ export class Call {
     this.#speaker = new Speaker(options.devices.context);
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);
     this.picture.onFirst = () => this.#report({ peer: "playing" });
-    const baseKey = this.#unwrap();
-    // A sealed call whose key cannot be opened is never sent in the clear: nothing is sent.
-    if (baseKey !== null) this.#start(baseKey);
+    const { sealed, audio_suite } = options.access();
+    if (sealed) {
+      this.#sealing = new Sealing(options.party, suiteOf(audio_suite));
+      this.rekey();
+    } else this.#start();
     this.#report({});
+  }
+
+  /** Takes the media key of the newest access data, if it is another: who takes part has changed. */
+  rekey(): void {
+    const { key, epoch } = this.#options.access();
+    if (!this.#sealing || epoch <= this.#sealing.epoch) return;
+    try {
+      this.#sealing.rekey(epoch, this.#options.key.unwrap(key.wrapped));
+    } catch {
+      // A sealed call whose key cannot be opened is never sent in the clear: nothing is sent.
+      return this.#report({ fault: "key" });
+    }
+    if (this.#status.fault === "key") this.#report({ fault: undefined });
+    if (!this.#publisher) this.#start();
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#publisher?.close();
     this.#link?.close();
+    this.#sealing?.close();
     this.#speaker.close();
     this.picture.reset();
   }
 
-  #start(baseKey: Uint8Array | undefined): void {
+  #start(): void {
     const { party, devices, access, door } = this.#options;
-    const publisher = new Publisher(party, devices, baseKey);
-    const opener = baseKey && new Opener(baseKey);
+    const sealing = this.#sealing;
+    const audio = suiteOf(access().audio_suite);
+    const publisher = new Publisher(devices, sealing && { party, audio, sealing });
     this.#publisher = publisher;
     const target = async () => {
       const view = await door();
@@ -104,7 +124,7 @@ export class Call {
         const player = new Player(connection, access().watch, {
           picture: this.picture,
           speaker: this.#speaker,
-          opener,
+          sealing,
           onFault: (fault) => this.#report({ fault }),
           onPresent: (present) => {
             this.#waitingSince = performance.now();
@@ -118,18 +138,6 @@ export class Call {
         };
       },
     });
-  }
-
-  /** The media key; `undefined` when the call is not sealed, `null` when it cannot be opened. */
-  #unwrap(): Uint8Array | undefined | null {
-    const access = this.#options.access();
-    if (!access.sealed) return undefined;
-    try {
-      return this.#options.key.unwrap(access.key.wrapped);
-    } catch {
-      this.#status.fault = "key";
-      return null;
-    }
   }
 
   #watch(): void {
@@ -157,4 +165,8 @@ export class Call {
     Object.assign(this.#status, change);
     this.#options.onStatus({ ...this.#status });
   }
+}
+
+function suiteOf(name: MediaSuite): Suite {
+  return name === "sm4-ctr-hmac-sm3-80" ? CTR_HMAC : GCM;
 }

@@ -1,5 +1,6 @@
 // The hang catalog: which tracks a broadcast has and how to decode them. `guitai` is our extension.
 
+import { CTR_HMAC, type Suite } from "./crypto/suites";
 import { json as read } from "./json";
 
 export const CATALOG_TRACK = "catalog.json";
@@ -17,8 +18,14 @@ export interface VideoShape {
   bitrate: number;
 }
 
-/** What a page publishes; `party` is its number when the frames are sealed. */
-export function makeCatalog(video: VideoShape, audioBitrate: number, party: number | undefined): unknown {
+/** How a page seals: its party's number, and the suite of sound. */
+export interface Seal {
+  party: number;
+  audio: Suite;
+}
+
+/** What a page publishes; `seal` when the frames are sealed. */
+export function makeCatalog(video: VideoShape, audioBitrate: number, seal: Seal | undefined): unknown {
   return {
     video: {
       renditions: {
@@ -43,7 +50,7 @@ export function makeCatalog(video: VideoShape, audioBitrate: number, party: numb
         },
       },
     },
-    ...(party === undefined ? {} : { guitai: { sealed: { suite: "0xF001", kid: party } } }),
+    ...(seal && { guitai: { sealed: { suite: "0xF001", ...(seal.audio === CTR_HMAC && { audio: "0xF002" }), kid: seal.party } } }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { CTR_HMAC, GCM } from "./crypto/suites";
 import { expect, test } from "vitest";
 import { makeCatalog, readCatalog } from "./catalog";
 import { TrackClock } from "./clock";
@@ -8,8 +9,10 @@ import { shapeFor } from "./shape";
 
 test("a catalog reads back as it was made", () => {
   const shape = { width: 640, height: 360, framerate: 15, bitrate: 600_000 };
-  const json = makeCatalog(shape, 32_000, 1);
+  const json = makeCatalog(shape, 32_000, { party: 1, audio: GCM });
   expect(json).toMatchObject({ guitai: { sealed: { suite: "0xF001", kid: 1 } } });
+  const short = makeCatalog(shape, 32_000, { party: 2, audio: CTR_HMAC });
+  expect(short).toMatchObject({ guitai: { sealed: { suite: "0xF001", audio: "0xF002", kid: 2 } } });
   expect(readCatalog(JSON.parse(JSON.stringify(json)))).toEqual({
     video: { track: "video", codec: "avc1.42e01f", width: 640, height: 360 },
     audio: { track: "audio", codec: "opus", sampleRate: 48_000, channels: 1 },

@@ -4,7 +4,8 @@ import { type Broadcast, type Connection, type Group, Path, type Track } from "@
 import { decodeVarint } from "./bytes";
 import { CATALOG_TRACK, type Catalog, readCatalog } from "./catalog";
 import type { Picture, Speaker } from "./output";
-import type { Opener } from "./sframe";
+import type { Sealing } from "./sealing";
+import type { TrackKind } from "./sframe";
 
 /** A group older than this is given up for a newer one, in milliseconds. */
 const VIDEO_AGE_MAX = 1_000;
@@ -16,7 +17,7 @@ export interface PlayerOptions {
   picture: Picture;
   speaker: Speaker;
   /** Absent when the call is not sealed. */
-  opener: Opener | undefined;
+  sealing: Sealing | undefined;
   /** A frame came that this page could not open or decode. */
   onFault: (fault: "sealed" | "decode") => void;
   /** The other party publishes, or stopped. */
@@ -105,28 +106,28 @@ class Playback {
   }
 
   #apply(catalog: Catalog): void {
-    if (catalog.sealed !== (this.#options.opener !== undefined)) this.#options.onFault("sealed");
+    if (catalog.sealed !== (this.#options.sealing !== undefined)) this.#options.onFault("sealed");
     const { video, audio } = catalog;
     if (video && this.#started.video !== video.track) {
       this.#started.video = video.track;
-      this.#play(video.track, { priority: 60, latencyMax: VIDEO_AGE_MAX }, (first, timestamp, data) =>
+      this.#play("video", video.track, { priority: 60, latencyMax: VIDEO_AGE_MAX }, (first, timestamp, data) =>
         this.#decodePicture(video.codec, first, timestamp, data),
       );
     }
     if (audio && this.#started.audio !== audio.track) {
       this.#started.audio = audio.track;
-      this.#play(audio.track, { priority: 80, latencyMax: AUDIO_AGE_MAX }, (_first, timestamp, data) =>
+      this.#play("audio", audio.track, { priority: 80, latencyMax: AUDIO_AGE_MAX }, (_first, timestamp, data) =>
         this.#decodeSound(audio, timestamp, data),
       );
     }
   }
 
   #play(
+    kind: TrackKind,
     track: string,
     subscription: Track.Subscription,
     decode: (first: boolean, timestamp: number, data: Uint8Array) => void,
   ): void {
-    const metadata = new TextEncoder().encode(track);
     void this.#readGroups(track, subscription, async (group) => {
       for (let first = true; ; first = false) {
         const frame = await group.readFrame();
@@ -134,21 +135,19 @@ class Playback {
         if (frame.payload.length > FRAME_BYTES_MAX) continue;
         const [timestamp, body] = decodeVarint(frame.payload);
         if (body.length === 0) continue;
-        const data = this.#open(metadata, body);
+        const data = await this.#open(kind, body);
+        if (this.#closed) return;
         if (data) decode(first, timestamp, data);
         else if (first) return; // a group without its first frame cannot be decoded
       }
     });
   }
 
-  #open(metadata: Uint8Array, body: Uint8Array): Uint8Array | undefined {
-    if (!this.#options.opener) return body;
-    try {
-      return this.#options.opener.open(metadata, body);
-    } catch {
-      this.#options.onFault("sealed");
-      return undefined;
-    }
+  async #open(kind: TrackKind, body: Uint8Array): Promise<Uint8Array | undefined> {
+    if (!this.#options.sealing) return body;
+    const data = await this.#options.sealing.open(kind, body);
+    if (!data && !this.#closed) this.#options.onFault("sealed");
+    return data;
   }
 
   /** Group after group; one that was given up on the way is skipped, not the end of the track. */

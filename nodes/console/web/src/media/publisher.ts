@@ -5,23 +5,30 @@ import { concat, encodeVarint, toHex } from "./bytes";
 import { AUDIO_TRACK, CATALOG_TRACK, makeCatalog, VIDEO_TRACK } from "./catalog";
 import type { Devices } from "./devices";
 import { AUDIO_BITRATE, Encoder, type Packet } from "./encoder";
-import { firstCounter, kidOf, type Party, PARTY_NUMBER, Sealer } from "./sframe";
+import type { Suite } from "./crypto/suites";
+import type { Sealing } from "./sealing";
+import { type Party, PARTY_NUMBER, type TrackKind } from "./sframe";
 
 /** Audio packets to a group: a QUIC stream per second, not per 20 ms. */
 const AUDIO_GROUP = 50;
 /** How long old groups stay fetchable, in milliseconds: a recorder that was away for a moment asks for them. */
 const KEPT_MS = 30_000;
 
+/** How a party seals what it sends. */
+export interface Seal {
+  party: Party;
+  audio: Suite;
+  sealing: Sealing;
+}
+
 export class Publisher {
-  readonly #party: Party;
-  readonly #baseKey: Uint8Array | undefined;
+  readonly #seal: Seal | undefined;
   readonly #encoder: Encoder;
   #instance: Instance | undefined;
 
-  /** Without a `baseKey` the media is sent in the clear: only for a cluster whose policy says so. */
-  constructor(party: Party, devices: Devices, baseKey: Uint8Array | undefined) {
-    this.#party = party;
-    this.#baseKey = baseKey;
+  /** Without a `seal` the media is sent in the clear: only for a cluster whose policy says so. */
+  constructor(devices: Devices, seal: Seal | undefined) {
+    this.#seal = seal;
     this.#encoder = new Encoder(
       devices,
       (packet) => this.#instance?.write(packet),
@@ -33,7 +40,7 @@ export class Publisher {
   attach(connection: Connection.Established, prefix: string): void {
     this.detach();
     const name = `${toHex(crypto.getRandomValues(new Uint8Array(8)))}.hang`;
-    this.#instance = new Instance(this.#party, this.#baseKey);
+    this.#instance = new Instance(this.#seal);
     this.#instance.describe(this.#encoder);
     connection.publish(Path.from(prefix, name), this.#instance.broadcast);
     this.#encoder.wantKey();
@@ -53,35 +60,40 @@ export class Publisher {
 /** One broadcast under one name. */
 class Instance {
   readonly broadcast = new Broadcast.Producer();
-  readonly #party: Party;
-  readonly #sealed: boolean;
+  readonly #seal: Seal | undefined;
   readonly #catalog: Track.Producer;
   readonly #tracks: Record<"video" | "audio", TrackWriter>;
 
-  constructor(party: Party, baseKey: Uint8Array | undefined) {
-    this.#party = party;
-    this.#sealed = baseKey !== undefined;
+  #closed = false;
+
+  constructor(seal: Seal | undefined) {
+    this.#seal = seal;
+    // Counters begin anew with each name, so that no nonce comes twice.
+    seal?.sealing.begin();
     this.#catalog = this.broadcast.createTrack(CATALOG_TRACK, { latencyMax: KEPT_MS, priority: 100 });
-    const first = firstCounter();
     const writer = (track: "video" | "audio", name: string, priority: number) => {
       const info = { timescale: Time.Timescale.MICRO, latencyMax: KEPT_MS, priority };
-      const sealer = baseKey && new Sealer(baseKey, kidOf(party, track), first);
-      return new TrackWriter(this.broadcast.createTrack(name, info), sealer);
+      return new TrackWriter(this.broadcast.createTrack(name, info), track);
     };
     this.#tracks = { audio: writer("audio", AUDIO_TRACK, 80), video: writer("video", VIDEO_TRACK, 60) };
   }
 
   describe(encoder: Encoder): void {
-    const party = this.#sealed ? PARTY_NUMBER[this.#party] : undefined;
-    this.#catalog.writeJson(makeCatalog(encoder.shape, AUDIO_BITRATE, party));
+    const seal = this.#seal && { party: PARTY_NUMBER[this.#seal.party], audio: this.#seal.audio };
+    this.#catalog.writeJson(makeCatalog(encoder.shape, AUDIO_BITRATE, seal));
   }
 
   write(packet: Packet): void {
     const track = this.#tracks[packet.track];
-    track.write(packet, packet.track === "video" ? packet.key : track.inGroup >= AUDIO_GROUP);
+    if (!this.#seal) return track.write(packet, packet.data);
+    // The worker answers in the order it was asked, so frames keep theirs.
+    void this.#seal.sealing.seal(packet.track, packet.data).then((body) => {
+      if (body && !this.#closed) track.write(packet, body);
+    });
   }
 
   close(): void {
+    this.#closed = true;
     for (const track of Object.values(this.#tracks)) track.close();
     this.#catalog.close();
     this.broadcast.close();
@@ -90,31 +102,29 @@ class Instance {
 
 class TrackWriter {
   readonly #track: Track.Producer;
-  readonly #sealer: Sealer | undefined;
-  readonly #metadata: Uint8Array;
+  readonly #kind: TrackKind;
   #group: Group.Producer | undefined;
-  inGroup = 0;
+  #inGroup = 0;
 
-  constructor(track: Track.Producer, sealer: Sealer | undefined) {
+  constructor(track: Track.Producer, kind: TrackKind) {
     this.#track = track;
-    this.#sealer = sealer;
-    this.#metadata = new TextEncoder().encode(track.name);
+    this.#kind = kind;
   }
 
-  write(packet: Packet, opens: boolean): void {
-    if (opens || (!this.#group && packet.track === "audio")) {
+  write(packet: Packet, body: Uint8Array): void {
+    const opens = this.#kind === "video" ? packet.key : this.#inGroup >= AUDIO_GROUP;
+    if (opens || (!this.#group && this.#kind === "audio")) {
       this.#group?.close();
       this.#group = this.#track.appendGroup();
-      this.inGroup = 0;
+      this.#inGroup = 0;
     }
     // Pictures before the first key frame belong to the broadcast before this one.
     if (!this.#group) return;
-    const body = this.#sealer ? this.#sealer.seal(this.#metadata, packet.data) : packet.data;
     this.#group.writeFrame({
       payload: concat(encodeVarint(packet.timestamp), body),
       timestamp: Time.Timestamp.fromMicros(packet.timestamp),
     });
-    this.inGroup++;
+    this.#inGroup++;
   }
 
   close(): void {

@@ -54,6 +54,16 @@ export interface Step {
   required: boolean;
 }
 
+export type MediaSuite = "sm4-gcm-sm3-128" | "sm4-ctr-hmac-sm3-80";
+
+/** Who can open the media of a session now. */
+export interface KeyView {
+  epoch: number;
+  since: number;
+  audio_suite: MediaSuite;
+  holders: { participant: Participant; display: string }[];
+}
+
 export interface MediaAccess {
   room: string;
   token: string;
@@ -61,6 +71,8 @@ export interface MediaAccess {
   watch: string;
   sealed: boolean;
   key: { recipient: Participant; wrapped: string };
+  epoch: number;
+  audio_suite: MediaSuite;
 }
 
 export interface CallView {
@@ -72,6 +84,7 @@ export interface CallView {
   steps: Step[];
   done: string[];
   media: MediaAccess;
+  key: KeyView;
 }
 
 export type EndReason =
@@ -167,6 +180,7 @@ export interface SessionView {
   end_reason: EndReason | null;
   recording: RecordingState;
   stars: number | null;
+  key: KeyView;
   events: SessionEvent[];
 }
 

@@ -51,6 +51,11 @@ export function useCall(
     },
     { immediate: true },
   );
+  watch(
+    () => view()?.media.epoch,
+    () => call?.rekey(),
+    { flush: "sync" },
+  );
   watch(canvas, (element) => call?.picture.attach(element));
   onScopeDispose(stop);
   return { status, canvas };

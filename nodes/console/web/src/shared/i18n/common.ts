@@ -16,6 +16,19 @@ export const zh = {
     sealed: "国密 SM4 端到端加密",
     clear: "传输加密",
   },
+  keys: {
+    title: "国密 SM4 端到端加密",
+    lead: "只有以下各方持有本次通话的密钥。缓冲区与转发节点没有密钥，看不到也听不到通话内容。",
+    role: { customer: "客户", agent: "坐席", recorder: "录制" },
+    you: "您",
+    epoch: "第 {epoch} 把密钥，{time} 起使用",
+    suite: {
+      "sm4-gcm-sm3-128": "SM4-GCM，密钥用 SM2 分发",
+      "sm4-ctr-hmac-sm3-80": "画面 SM4-GCM，声音 SM4-CTR + HMAC-SM3，密钥用 SM2 分发",
+    },
+    fresh: "成员变化，已更换密钥",
+    count: "第 {epoch} 把 · {count} 方",
+  },
   peer: {
     absent: "等待对方画面…",
     starting: "正在接收画面…",
@@ -92,6 +105,19 @@ export const en: typeof zh = {
     websocket: "WebSocket",
     sealed: "End-to-end sealed with SM4",
     clear: "Encrypted in transit",
+  },
+  keys: {
+    title: "End-to-end encrypted with SM4",
+    lead: "Only these hold the key of this call. Edge and relays have none: they can neither see nor hear it.",
+    role: { customer: "Customer", agent: "Agent", recorder: "Recorder" },
+    you: "you",
+    epoch: "Key {epoch}, in use since {time}",
+    suite: {
+      "sm4-gcm-sm3-128": "SM4-GCM; keys handed out with SM2",
+      "sm4-ctr-hmac-sm3-80": "Picture SM4-GCM, sound SM4-CTR + HMAC-SM3; keys handed out with SM2",
+    },
+    fresh: "Members changed, new key",
+    count: "key {epoch} · {count} holders",
   },
   peer: {
     absent: "Waiting for the other side's picture…",
