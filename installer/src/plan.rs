@@ -14,11 +14,13 @@ use crate::step::{Action, Step};
 const SECRET: &[&str] = &[
     "identity.key.pem",
     "token.key.pem",
-    "kek.bin",
     "media.key.pem",
+    "root-passphrase",
     "seal.key.pem",
     "foundation.json",
 ];
+/// The key store. Copied once: on the host it is rotated, and an old copy must never come back over it.
+const KEYS: &[&str] = &["keys/root", "keys/ring"];
 /// Files of a founded node's directory that are not.
 const PUBLIC: &[&str] = &[
     "identity.pem",
@@ -120,6 +122,23 @@ pub fn plan(wanted: &Wanted, facts: &Facts) -> Result<Vec<Step>, PlanError> {
             0o600,
             "节点密钥 / the node's secrets",
         )?;
+    }
+    let keys = KEYS
+        .iter()
+        .filter(|name| wanted.node_dir.join(name).is_file());
+    let keys: Vec<_> = keys.collect();
+    if !keys.is_empty() && !at("etc/guitai/keys/ring").exists() {
+        make_dirs(&mut steps, &wanted.root, "etc/guitai/keys", 0o700);
+        for name in keys {
+            let to = at("etc/guitai").join(name);
+            copy(
+                &mut steps,
+                &wanted.node_dir.join(name),
+                to,
+                0o600,
+                "节点密钥库 / the node's key store",
+            )?;
+        }
     }
     if let Some(version) = facts.systemd {
         make_dirs(&mut steps, &wanted.root, "etc/systemd/system", 0o755);

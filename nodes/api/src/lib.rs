@@ -20,7 +20,6 @@ mod metrics;
 pub mod openapi;
 pub mod orders;
 mod pages;
-pub mod password;
 mod problem;
 mod serve;
 mod streams;

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use argon2::{Argon2, PasswordVerifier as _, password_hash::PasswordHash};
+use guitai_crypto::password;
 use guitai_host::Clock;
 use guitai_types::{Code, StaffRef};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::{password, problem::Refusal};
+use crate::problem::Refusal;
 
 /// Failed attempts on one account within [`LOGIN_WINDOW_MS`]; the next is refused unseen.
 pub const LOGIN_ATTEMPTS_MAX: u32 = 5;
@@ -84,11 +84,7 @@ impl Logins {
         let permit = self.checks.clone().acquire_owned().await;
         let permit = permit.map_err(|error| Refusal::internal("checking a login", &error))?;
         let check = tokio::task::spawn_blocking(move || {
-            let right = PasswordHash::new(&phc).is_ok_and(|hash| {
-                Argon2::default()
-                    .verify_password(password.as_bytes(), &hash)
-                    .is_ok()
-            });
+            let right = password::verify(&phc, password.as_bytes());
             drop(permit);
             right
         });

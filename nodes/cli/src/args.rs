@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, SessionId, StaffName};
 use url::Url;
 
+use crate::keys::Keys;
 use crate::pki::args::Pki;
 
 /// The commands that talk to a running cluster, and the offline verifier.
@@ -28,6 +29,9 @@ pub enum Command {
     /// 证书:签发、换发、吊销 / Certificates: issue, rotate, revoke
     #[command(subcommand)]
     Pki(Pki),
+    /// 密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap
+    #[command(subcommand)]
+    Keys(Keys),
     /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use
     Demo(Demo),
     /// 打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)
@@ -45,6 +49,7 @@ impl Command {
             Self::Crypto(Crypto::Inventory(view)) => Some(&view.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),
+            Self::Keys(keys) => Some(keys.output()),
             Self::Demo(demo) => Some(&demo.output),
             Self::Openapi => None,
         }

@@ -12,6 +12,7 @@ pub mod demo;
 mod evidence;
 mod failure;
 mod http;
+pub mod keys;
 mod language;
 pub mod pki;
 mod show;
@@ -21,7 +22,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use guitai_host::SystemClock;
+use guitai_host::{Clock as _, SystemClock};
 
 pub use crate::{
     args::{
@@ -78,6 +79,10 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Crypto(Crypto::Inventory(view)) => crypto::inventory(&view, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),
+        Command::Keys(command) => {
+            let now_unix = SystemClock.wall().0 / 1000;
+            keys::answer(&command, lang, now_unix).map(done)
+        }
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),
     }

@@ -1,4 +1,4 @@
-//! National cryptography: SM2/SM3/SM4, the rustls provider, X.509, media frames, sealed keys.
+//! National cryptography: SM2/SM3/SM4, the rustls provider, X.509, media frames, keys at rest.
 //!
 //! Everything here works on bytes and takes the time as an argument; it imports nothing of ours.
 //! SM2, SM3 and SM4 are ours, the last two with one path for each kind of processor; their vector
@@ -8,8 +8,9 @@
 //! keeps its long-lived keys in a certified device in front of [`x509::Identity`].
 
 pub mod cms;
+pub mod keys;
+pub mod password;
 pub mod random;
-pub mod sealed;
 pub mod selftest;
 pub mod sframe;
 pub mod sm2;

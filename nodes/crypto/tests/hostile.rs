@@ -1,7 +1,7 @@
 //! Everything that reads bytes from outside returns an error on rubbish; nothing panics. A panic in
 //! a connection's crypto would take the whole endpoint with it.
 
-use guitai_crypto::sealed::{Kek, unwrap_key, wrap_key};
+use guitai_crypto::keys::{KeyStore, Purpose, RingFile, RootFile, WrappedBy, WrappedFile};
 use guitai_crypto::sframe::{Opener, Sealer, Suite};
 use guitai_crypto::x509::{Authority, Identity, Subject, Usage};
 use guitai_crypto::{cms, sm2, tls, x509};
@@ -67,13 +67,13 @@ fn rubbish_is_refused_everywhere() {
     let signature = key.sign(b"message");
     let point = key.public().to_point();
     let sealed_key = key.public().encrypt(&[7; 32]).unwrap();
-    let (opener, kek) = (
-        Opener::new(Suite::Sm4GcmSm3_128, &[1; 32]),
-        Kek::new(&[2; 16]),
-    );
+    let opener = Opener::new(Suite::Sm4GcmSm3_128, &[1; 32]);
+    let keys = KeyStore::in_memory("a1-1", &[Purpose::Recording]).unwrap();
     let frame = Sealer::new(Suite::Sm4GcmSm3_128, &[1; 32], 1000, 1 << 50).seal(b"video", b"frame");
-    let wrapped = wrap_key(&kek, b"context", b"key");
+    let wrapped = keys.wrap(Purpose::Recording, b"context", b"key").unwrap();
     let (chain_pem, key_pem) = identity.to_pem();
+    // A key file's shape: SEQUENCE, version 1, an OCTET STRING.
+    let key_file = [&[0x30, 21, 2, 1, 1, 4, 16][..], &[7; 16]].concat();
     let verifiers = tls::provider().signature_verification_algorithms;
 
     for round in 0..ROUNDS {
@@ -117,11 +117,20 @@ fn rubbish_is_refused_everywhere() {
         }
         let bytes = input(&wrapped);
         if bytes != wrapped {
-            unwrap_key(&kek, b"context", &bytes).unwrap_err();
+            keys.unwrap(Purpose::Recording, b"context", &bytes)
+                .unwrap_err();
+            drop(WrappedBy::of(&bytes));
         }
         let text = String::from_utf8_lossy(&input(chain_pem.as_bytes())).into_owned();
         drop(x509::certificates_from_pem(&text));
         let text = String::from_utf8_lossy(&input(key_pem.as_bytes())).into_owned();
         drop(sm2::SecretKey::from_pkcs8_pem(&text));
+        for honest in ["GUITAI ROOT KEY", "GUITAI KEY RING", "GUITAI WRAPPED KEY"] {
+            let der = input(&key_file);
+            let text = der::pem::encode_string(honest, der::pem::LineEnding::LF, &der).unwrap();
+            drop(RootFile::parse(text.as_bytes()));
+            drop(RingFile::parse(text.as_bytes()));
+            drop(WrappedFile::parse(&input(text.as_bytes())));
+        }
     }
 }

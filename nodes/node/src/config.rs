@@ -35,6 +35,29 @@ pub(crate) struct NodeConfig {
     pub(crate) peers: Vec<Member>,
     /// Files.
     pub(crate) files: Files,
+    /// Its key store; a configuration of the release before does not say where.
+    #[serde(default)]
+    pub(crate) keys: Keys,
+}
+
+/// A node's key store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    /// Its directory.
+    pub(crate) dir: PathBuf,
+    /// File of mode 600 with the passphrase of the root key, unless `GUITAI_ROOT_PASSPHRASE_FILE` or a
+    /// systemd credential names one.
+    pub(crate) passphrase_file: PathBuf,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from(guitai_cli::keys::KEYS_DIR),
+            passphrase_file: PathBuf::from(guitai_cli::keys::PASSPHRASE_FILE),
+        }
+    }
 }
 
 /// Files of a node.
@@ -58,7 +81,7 @@ pub(crate) struct Files {
     /// Secret half; inner nodes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_secret: Option<PathBuf>,
-    /// Key-encryption key of recordings; recorders only.
+    /// Plain key-encryption key of the release before; read for its data directories, never written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kek: Option<PathBuf>,
     /// Certificate chain and key that sign evidence; recorders only.
@@ -117,9 +140,10 @@ impl NodeConfig {
             path: path.to_owned(),
             why,
         })?;
-        config
-            .files
-            .resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        config.files.resolve(base);
+        config.keys.dir = base.join(&config.keys.dir);
+        config.keys.passphrase_file = base.join(&config.keys.passphrase_file);
         Ok(config)
     }
 
@@ -144,8 +168,8 @@ impl NodeConfig {
         if !edge && (files.token_secret.is_none() || files.data.is_none()) {
             return Err("an inner node needs token_secret and data");
         }
-        if self.member.has(Role::Recorder) && (files.kek.is_none() || files.seal.is_none()) {
-            return Err("a recorder needs kek and seal");
+        if self.member.has(Role::Recorder) && files.seal.is_none() {
+            return Err("a recorder needs seal");
         }
         if !self.member.door.ip().is_loopback() {
             return Err(

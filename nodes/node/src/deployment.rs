@@ -5,8 +5,9 @@
 //! <data>/cluster.json      doors of the deployment, for the CLI and the tests
 //! <data>/demo-login.json   logins made at foundation (mode 600)
 //! <data>/lock              held by a running `up`
-//! <data>/pki/              root key, key-encryption key
-//! <data>/<node>/           what that node may know; its data in data/, its log in node.log
+//! <data>/pki/              root certificate and its key
+//! <data>/<node>/           what that node may know; its keys in keys/, its data in data/, its log in
+//!                          node.log; root-passphrase opens keys/ (mode 600, the demo's way)
 //! ```
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use guitai_cli::{CLUSTER_FILE, Cluster, LoginFile};
+use guitai_cli::{
+    CLUSTER_FILE, Cluster, LoginFile,
+    keys::{Seat, migrate},
+};
 use guitai_types::{Code, Role, profile::Profile};
 
 use crate::{exit::Failure, founding};
@@ -73,6 +77,7 @@ impl Deployment {
             }
             let lock = lock(data)?;
             free(&profile)?;
+            take_over_old_keys(data, &profile, now_unix)?;
             let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
             (
                 serde_json::from_str(&text).map_err(|error| internal(&error))?,
@@ -137,6 +142,17 @@ fn found(
     written.map_err(|error| internal(&error))?;
     std::fs::rename(&staged, data).map_err(|error| internal(&error))?;
     Ok((founded.logins, lock))
+}
+
+/// A data directory of the release before has its keys in plain: they go into key stores now.
+fn take_over_old_keys(data: &Path, profile: &Profile, now_unix: u64) -> Result<(), Failure> {
+    let seats: Vec<Seat> = profile.nodes.iter().map(Seat::of).collect();
+    let changed = migrate(data, &seats, now_unix)
+        .map_err(|error| Failure::from_error(Code::KeysRefused, &error))?;
+    if changed {
+        tracing::info!("the keys of the release before are in key stores now");
+    }
+    Ok(())
 }
 
 fn urls(profile: &Profile, role: Role) -> Vec<url::Url> {

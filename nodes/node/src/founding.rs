@@ -7,12 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{Files, NodeConfig, SealFiles};
+use crate::config::{Files, Keys, NodeConfig, SealFiles};
 use guitai_cli::{
     Account, LoginFile,
+    keys::{Seat, found as found_keys},
     pki::{Directory, Entry, Holder, Install, Kind, Order, PkiError},
 };
-use guitai_crypto::{random, sealed, sm2, x509};
+use guitai_crypto::{
+    keys::{KeyStore, StoreError},
+    random, sm2, x509,
+};
 use guitai_types::{
     ClusterId, Hex, Member, Role, Voice, Zone,
     command::Command,
@@ -44,8 +48,8 @@ pub(crate) enum FoundError {
     },
     #[error("cannot make the certificates")]
     Pki(#[from] PkiError),
-    #[error("cannot make the key file")]
-    Kek(#[from] sealed::KekFileError),
+    #[error("cannot make the key stores")]
+    Keys(#[from] StoreError),
     #[error("cannot hash a password: {0}")]
     Password(String),
     #[error("cannot write a configuration")]
@@ -59,13 +63,18 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
     let cluster = ClusterId::from_random(random::array::<16>());
     let mut pki = Pki::create(data, &cluster, now_unix)?;
 
+    let seats: Vec<Seat> = profile.nodes.iter().map(Seat::of).collect();
+    for seat in &seats {
+        make_dir(&data.join(&seat.name))?;
+    }
+    let stores = found_keys(data, &seats, now_unix)?;
+
     let mut members = Vec::new();
-    for node in &profile.nodes {
+    for (node, keys) in profile.nodes.iter().zip(&stores) {
         let dir = data.join(node.name.as_str());
-        make_dir(&dir)?;
-        let key = pki.node_identity(node, profile.crypto.node_certificate_days, &dir)?;
+        let key = pki.node_identity(node, profile.crypto.node_certificate_days, &dir, keys)?;
         if node.roles.contains(&Role::Recorder) {
-            pki.node_seal(node, &dir)?;
+            pki.node_seal(node, &dir, keys)?;
         }
         members.push(member(node, &key));
     }
@@ -173,7 +182,7 @@ fn node_config(
             media_key: recorder.then(|| file("media.key.pem")),
             token_public: file("token.pub"),
             token_secret: (!edge).then(|| file("token.key.pem")),
-            kek: recorder.then(|| file("kek.bin")),
+            kek: None,
             seal: recorder.then(|| SealFiles {
                 chain: file("seal.pem"),
                 key: file("seal.key.pem"),
@@ -181,6 +190,7 @@ fn node_config(
             data: (!edge).then(|| file("data")),
             foundation: founds.then(|| file("foundation.json")),
         },
+        keys: Keys::default(),
     }
 }
 
@@ -188,7 +198,6 @@ fn node_config(
 struct Pki {
     directory: Directory,
     token: sm2::SecretKey,
-    kek_file: PathBuf,
     now_unix: u64,
 }
 
@@ -197,12 +206,9 @@ impl Pki {
         let dir = data.join(PKI_DIR);
         let name = format!("Guitai {cluster} root");
         let directory = Directory::init(&dir, &name, cluster.as_str(), ROOT_DAYS, now_unix)?;
-        let kek_file = dir.join("kek.bin");
-        sealed::Kek::create(&kek_file)?;
         Ok(Self {
             directory,
             token: sm2::SecretKey::generate(),
-            kek_file,
             now_unix,
         })
     }
@@ -247,21 +253,21 @@ impl Pki {
         node: &Node,
         days: u32,
         dir: &Path,
+        keys: &KeyStore,
     ) -> Result<sm2::PublicKey, FoundError> {
         let san = format!("{}.{}.guitai.internal", node.name, node.zone);
         let entry = self.issue(node, Kind::Node, days, vec![san])?;
+        keys.wrap_key_file(&dir.join("identity.key.pem"), "identity")?;
         let public = Hex(self.token.public().to_point().to_vec()).to_string();
         write(&dir.join("token.pub"), public.as_bytes())?;
         if node.zone == Zone::Inner {
-            write_secret(
-                &dir.join("token.key.pem"),
-                self.token.to_pkcs8_pem().as_bytes(),
-            )?;
+            let token = self.token.to_pkcs8_pem();
+            keys.write_key_file(&dir.join("token.key.pem"), "token", token.as_bytes())?;
         }
         if node.roles.contains(&Role::Recorder) {
             let media = sm2::SecretKey::generate();
             let pem = media.to_pkcs8_pem();
-            write_secret(&dir.join("media.key.pem"), pem.as_bytes())?;
+            keys.write_key_file(&dir.join("media.key.pem"), "media", pem.as_bytes())?;
             return Ok(media.public());
         }
         let pem = self.directory.certificate_pem(&entry)?;
@@ -272,21 +278,17 @@ impl Pki {
         Ok(leaf.public_key)
     }
 
-    /// Writes what a recorder has besides: the recordings' key-encryption key and the evidence seal.
-    fn node_seal(&mut self, node: &Node, dir: &Path) -> Result<(), FoundError> {
+    /// Writes what a recorder has besides: the evidence seal.
+    fn node_seal(&mut self, node: &Node, dir: &Path, keys: &KeyStore) -> Result<(), FoundError> {
         self.issue(node, Kind::Seal, SEAL_DAYS, Vec::new())?;
-        let path = dir.join("kek.bin");
-        let kek = std::fs::read(&self.kek_file).map_err(|source| FoundError::Write {
-            path: self.kek_file.clone(),
-            source,
-        })?;
-        write_secret(&path, &kek)
+        keys.wrap_key_file(&dir.join("seal.key.pem"), "seal")?;
+        Ok(())
     }
 }
 
 fn staff_account(seed: &StaffSeed) -> Result<(Account, Staff), FoundError> {
     let password = draw_password();
-    let password_phc = guitai_api::password::hash(&password)
+    let password_phc = guitai_crypto::password::hash(&password)
         .map_err(|error| FoundError::Password(error.to_string()))?;
     let login = Account {
         institution: seed.institution.clone(),

@@ -6,11 +6,14 @@ use std::{
 };
 
 use guitai_crypto::{
-    sealed, sm2,
+    keys::{KeyFile, KeyStore, StoreError},
+    sm2,
     x509::{self, Identity},
 };
 use guitai_relay::token::{Signer, Verifier};
 use guitai_types::Hex;
+
+use zeroize::Zeroizing;
 
 use crate::config::{Files, SealFiles};
 
@@ -26,8 +29,8 @@ pub(crate) enum IdentityError {
     },
     #[error("{path} is not what it should be: {why}")]
     Format { path: PathBuf, why: String },
-    #[error("cannot use the key-encryption key")]
-    Kek(#[from] sealed::KekFileError),
+    #[error("cannot use a private key")]
+    Key(#[from] StoreError),
 }
 
 /// The trusted root certificates, DER.
@@ -36,25 +39,42 @@ pub(crate) fn roots(files: &Files) -> Result<Vec<Vec<u8>>, IdentityError> {
 }
 
 /// Own certificate chain and key.
-pub(crate) fn own(files: &Files) -> Result<Identity, IdentityError> {
-    let (chain, key) = (read(&files.identity)?, read(&files.identity_key)?);
+pub(crate) fn own(files: &Files, keys: &KeyStore) -> Result<Identity, IdentityError> {
+    let chain = read(&files.identity)?;
+    let key = private(keys, &files.identity_key, "identity")?;
+    Identity::from_pem(&chain, &key).map_err(|error| format(&files.identity, &error))
+}
+
+/// The same while the node runs: a renewed key that is still in plain is used and left for the
+/// supervisor to wrap, since an edge writes nothing once it runs (an installer wraps it at the next start).
+pub(crate) fn renewed(files: &Files, keys: &KeyStore) -> Result<Identity, IdentityError> {
+    let chain = read(&files.identity)?;
+    let (KeyFile::Wrapped(key) | KeyFile::Plain(key)) =
+        keys.read_key_file(&files.identity_key, "identity")?;
+    let key = text(&files.identity_key, &key)?;
     Identity::from_pem(&chain, &key).map_err(|error| format(&files.identity, &error))
 }
 
 /// What opens the media keys of sessions: a key of its own, since the node's certificate is renewed
 /// with a new key and recordings must open all the same. A configuration of a release before has none
 /// and used the certificate's.
-pub(crate) fn media(files: &Files, own: Identity) -> Result<Identity, IdentityError> {
+pub(crate) fn media(
+    files: &Files,
+    keys: &KeyStore,
+    own: Identity,
+) -> Result<Identity, IdentityError> {
     let Some(path) = &files.media_key else {
         return Ok(own);
     };
-    let key = sm2::SecretKey::from_pkcs8_pem(&read(path)?).map_err(|error| format(path, &error))?;
+    let text = private(keys, path, "media")?;
+    let key = sm2::SecretKey::from_pkcs8_pem(&text).map_err(|error| format(path, &error))?;
     Ok(Identity { key, ..own })
 }
 
 /// The evidence seal.
-pub(crate) fn seal(files: &SealFiles) -> Result<Identity, IdentityError> {
-    let (chain, key) = (read(&files.chain)?, read(&files.key)?);
+pub(crate) fn seal(files: &SealFiles, keys: &KeyStore) -> Result<Identity, IdentityError> {
+    let chain = read(&files.chain)?;
+    let key = private(keys, &files.key, "seal")?;
     Identity::from_pem(&chain, &key).map_err(|error| format(&files.chain, &error))
 }
 
@@ -71,14 +91,25 @@ pub(crate) fn verifier(files: &Files) -> Result<Verifier, IdentityError> {
 }
 
 /// Makes tokens.
-pub(crate) fn signer(path: &Path) -> Result<Signer, IdentityError> {
-    let key = sm2::SecretKey::from_pkcs8_pem(&read(path)?).map_err(|error| format(path, &error))?;
+pub(crate) fn signer(path: &Path, keys: &KeyStore) -> Result<Signer, IdentityError> {
+    let text = private(keys, path, "token")?;
+    let key = sm2::SecretKey::from_pkcs8_pem(&text).map_err(|error| format(path, &error))?;
     Ok(Signer::new(key))
 }
 
-/// The key-encryption key of recordings.
-pub(crate) fn kek(path: &Path) -> Result<sealed::Kek, IdentityError> {
-    Ok(sealed::Kek::load(path)?)
+/// A private key's PEM text. One that somebody put there in plain (a certificate was renewed) is
+/// wrapped from now on.
+fn private(keys: &KeyStore, path: &Path, name: &str) -> Result<Zeroizing<String>, IdentityError> {
+    if keys.wrap_key_file(path, name)? {
+        tracing::warn!(path = %path.display(), "a private key was in plain; it is wrapped now");
+    }
+    let (KeyFile::Wrapped(bytes) | KeyFile::Plain(bytes)) = keys.read_key_file(path, name)?;
+    text(path, &bytes)
+}
+
+fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, IdentityError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| format(path, &error))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn read(path: &Path) -> Result<String, IdentityError> {

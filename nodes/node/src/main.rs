@@ -5,6 +5,7 @@ mod deployment;
 mod exit;
 mod founding;
 mod identity;
+mod keys;
 mod logging;
 mod ports;
 mod ready;

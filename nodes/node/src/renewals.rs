@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use guitai_cli::pki::{Directory, PkiError};
+use guitai_cli::{
+    keys::{KEYS_DIR, PASSPHRASE_FILE},
+    pki::{Directory, PkiError},
+};
+use guitai_crypto::keys::{KeyStore, Unlock};
 use guitai_host::{Clock as _, SystemClock};
 
 use crate::{exit::chain, founding::PKI_DIR};
@@ -26,8 +30,26 @@ pub(crate) fn renew(data: &Path, now_unix: u64) -> Result<(), PkiError> {
     }
     for entry in Directory::open(&dir, now_unix)?.renew_due(now_unix)? {
         tracing::info!(name = %entry.name, serial = %entry.serial, "certificate renewed");
+        if let Some(install) = &entry.install {
+            wrap(&dir.join(&install.dir), &install.stem);
+        }
     }
     Ok(())
+}
+
+/// Wraps a renewed key under its node's key store. The certificate is in use already: a key that
+/// stays in plain until the node's next start is worth an error in the log, not a stop.
+fn wrap(node: &Path, name: &str) {
+    let store = node.join(KEYS_DIR);
+    if !KeyStore::exists(&store) {
+        return;
+    }
+    let wrapped = KeyStore::open(&store, Unlock::File(node.join(PASSPHRASE_FILE)))
+        .and_then(|keys| keys.wrap_key_file(&node.join(format!("{name}.key.pem")), name));
+    if let Err(error) = wrapped {
+        let error = chain(&error);
+        tracing::error!(node = %node.display(), %error, "a renewed key stays in plain for now");
+    }
 }
 
 /// Renews what is due, for ever.

@@ -216,6 +216,10 @@ fn in_words(deployment: &Deployment) -> String {
     }
     line(String::new());
     line(format!("  数据 data       {}", deployment.data.display()));
+    line(
+        "  密钥 keys       口令随数据存放,仅供演示 / the passphrase lies beside the keys: for demonstration only"
+            .to_owned(),
+    );
     line("  停止 stop       Ctrl-C".to_owned());
     text
 }

@@ -21,6 +21,7 @@ fn help_lists_every_command_in_both_languages() {
         "recordings",
         "evidence",
         "crypto",
+        "keys",
         "demo",
         "openapi",
     ];

@@ -30,7 +30,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use guitai_crypto::{sealed::Kek, x509::Identity};
+use guitai_crypto::{keys::KeyStore, x509::Identity};
 use guitai_host::{Clock, SystemDisk};
 use guitai_meta::Meta;
 use guitai_net::{Calls, Mesh};
@@ -61,7 +61,7 @@ pub struct Config {
     /// Where recordings are kept.
     pub dir: PathBuf,
     /// Wraps every recording's key.
-    pub kek: Kek,
+    pub keys: KeyStore,
     /// Opens media keys.
     pub identity: Identity,
     /// Signs packages.
@@ -161,7 +161,7 @@ impl Recorder {
             source,
         };
         let disk = SystemDisk::new(&config.dir).map_err(failed)?;
-        let shelf = Shelf::new(Arc::new(disk), config.kek);
+        let shelf = Shelf::new(Arc::new(disk), config.keys);
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),

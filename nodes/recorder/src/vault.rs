@@ -14,8 +14,8 @@ use std::{
 };
 
 use guitai_crypto::{
+    keys::{DataKeyError, KeyStore, Purpose, recording_context},
     random,
-    sealed::{self, Kek},
     sm4::Gcm,
 };
 use guitai_host::{Disk, DiskFile};
@@ -38,15 +38,12 @@ const TAG_BYTES: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Shelf {
     disk: Arc<dyn Disk>,
-    kek: Arc<Kek>,
+    keys: KeyStore,
 }
 
 impl Shelf {
-    pub(crate) fn new(disk: Arc<dyn Disk>, kek: Kek) -> Self {
-        Self {
-            disk,
-            kek: Arc::new(kek),
-        }
+    pub(crate) const fn new(disk: Arc<dyn Disk>, keys: KeyStore) -> Self {
+        Self { disk, keys }
     }
 
     /// Sessions with a directory; other names are left alone.
@@ -66,15 +63,16 @@ impl Shelf {
         let dir = PathBuf::from(session.as_str());
         self.disk.create_dir(&dir)?;
         let key_path = dir.join(KEY);
-        let context = [b"guitai recording 1\0", session.as_str().as_bytes()].concat();
+        let context = recording_context(session.as_str());
         if !self.disk.exists(&key_path)? {
             let key: [u8; 16] = random::array();
-            let wrapped = sealed::wrap_key(&self.kek, &context, &key);
+            let wrapped = self.keys.wrap(Purpose::Recording, &context, &key);
+            let wrapped = wrapped.map_err(|error| no_key(&error))?;
             self.disk.write_whole(&key_path, &wrapped)?;
         }
         let wrapped = self.disk.read(&key_path, 1024)?;
-        let key = sealed::unwrap_key(&self.kek, &context, &wrapped);
-        let key = key.map_err(|_| damaged("the recording's key does not open: another KEK"))?;
+        let key = self.keys.unwrap(Purpose::Recording, &context, &wrapped);
+        let key = key.map_err(|error| no_key(&error))?;
         let key =
             <[u8; 16]>::try_from(key.as_slice()).map_err(|_| damaged("the recording's key"))?;
         let mut vault = Vault {
@@ -274,18 +272,30 @@ fn record_place(index: u64) -> Vec<u8> {
     [&b"journal"[..], &index.to_be_bytes()].concat()
 }
 
+fn no_key(error: &DataKeyError) -> io::Error {
+    damaged(&format!("the recording's key: {error}"))
+}
+
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use guitai_host::SimDisk;
 
     use super::*;
 
+    fn keys() -> KeyStore {
+        KeyStore::in_memory("a1-1", &[Purpose::Recording]).unwrap()
+    }
+
     fn shelf(disk: &Arc<SimDisk>) -> Shelf {
-        Shelf::new(disk.clone(), Kek::new(&[7; 16]))
+        // Made once: its root is sealed with a passphrase, which is slow on purpose.
+        static KEYS: OnceLock<KeyStore> = OnceLock::new();
+        Shelf::new(disk.clone(), KEYS.get_or_init(keys).clone())
     }
 
     fn session() -> SessionId {
@@ -356,7 +366,7 @@ mod tests {
         vault.put_segment(1, 1, b"one").unwrap();
         disk.dangerous_flip_bit(&one, 100).unwrap();
         assert!(vault.segment(1, 1).is_err(), "changed");
-        let other = Shelf::new(disk.clone(), Kek::new(&[8; 16]));
+        let other = Shelf::new(disk.clone(), keys());
         assert!(other.open::<String>(&session()).is_err(), "another KEK");
     }
 

@@ -85,6 +85,8 @@ codes! {
     PortTaken = "GT-0602", 409, "地址或端口已被占用", "An address is already in use", "停止占用者或修改配置", "Stop whoever uses it or change the profile";
     /// A data directory of another cluster or another release.
     ForeignData = "GT-0603", 409, "数据目录属于另一个集群", "The data directory belongs to another cluster", "换一个 --data 目录", "Choose another --data directory";
+    /// A key store that does not open, or a key that does not fit.
+    KeysRefused = "GT-0604", 409, "密钥库无法使用", "The key store cannot be used", "核对口令文件与 keys 目录,见 docs/operating/keys.md", "Check the passphrase file and the keys directory, see docs/operating/keys.md";
     /// Evidence that does not verify.
     EvidenceBroken = "GT-0701", 422, "证据包校验不通过", "The evidence package does not verify", "以报告中列出的文件为准核查", "See the files named in the report";
     /// The cryptography computes wrong: nothing may be served with it.

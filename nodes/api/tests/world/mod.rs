@@ -10,8 +10,9 @@ use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
     CoreDeps, CoreDesk, DoorSource, EdgeDeps, InventorySource, core_router, edge_router,
-    follow_recorders, password, register_inventory,
+    follow_recorders, register_inventory,
 };
+use guitai_crypto::password;
 use guitai_crypto::{
     sm2::SecretKey,
     x509::{Authority, Identity, Subject, Usage},

@@ -14,7 +14,7 @@ use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
 use super::{doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
-use crate::{config::NodeConfig, identity};
+use crate::{config::NodeConfig, identity, keys};
 
 /// Assembles and runs an edge until it is asked to stop.
 pub(crate) async fn run(
@@ -22,6 +22,7 @@ pub(crate) async fn run(
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
+    let keys = keys::open(&config)?;
     let NodeConfig {
         member,
         files,
@@ -29,12 +30,12 @@ pub(crate) async fn run(
         ..
     } = config;
     let roots = identity::roots(&files)?;
-    let own = identity::own(&files)?;
+    let own = identity::own(&files, &keys)?;
     let verifier = identity::verifier(&files)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let renewal = Renewal::begin(&files, &own, &mesh);
+    let renewal = Renewal::begin(&files, &keys, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     let relay_config = Config {
@@ -63,6 +64,8 @@ pub(crate) async fn run(
             own,
             seal: None,
             door: door.media.clone(),
+            keys,
+            metadata_sealed: false,
             selftest,
         }),
     );

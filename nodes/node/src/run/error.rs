@@ -12,6 +12,8 @@ use crate::identity::IdentityError;
 pub(crate) enum AssembleError {
     #[error("identity")]
     Identity(#[from] IdentityError),
+    #[error("keys")]
+    Keys(#[from] guitai_crypto::keys::StoreError),
     #[error("data directory")]
     NodeDir(#[from] guitai_store::OpenNodeDirError),
     #[error("view")]
@@ -50,6 +52,7 @@ impl AssembleError {
             Self::Mesh(guitai_net::mesh::BindError::Socket { .. })
             | Self::Door(guitai_net::door::DoorError::Socket { .. })
             | Self::Listen { .. } => Code::PortTaken,
+            Self::Keys(_) | Self::Identity(IdentityError::Key(_)) => Code::KeysRefused,
             Self::Missing(_) => Code::BadProfile,
             _ => Code::Internal,
         }

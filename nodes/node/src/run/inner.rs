@@ -6,12 +6,12 @@ use guitai_api::{
     CoreDeps, CoreDesk, core_router, follow_recorders, orders, register_calls, register_inventory,
 };
 use guitai_crypto::selftest::Check;
-use guitai_host::{Clock, Entropy, SystemClock, SystemEntropy};
+use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
 use guitai_recorder::Recorder;
 use guitai_relay::{Limits, Relay, guard::Tunnels};
-use guitai_store::{NodeDir, SledView};
+use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{Member, NodeId, Role, Voice, command::Command, profile::Raft};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -22,7 +22,7 @@ use super::{
     renewal::{self, Renewal},
     stopped,
 };
-use crate::{config::NodeConfig, identity};
+use crate::{config::NodeConfig, identity, keys};
 
 /// Assembles and runs an inner node until it is asked to stop.
 pub(crate) async fn run(
@@ -30,6 +30,7 @@ pub(crate) async fn run(
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
+    let keys = keys::open(&config)?;
     let NodeConfig {
         member,
         files,
@@ -40,7 +41,7 @@ pub(crate) async fn run(
         ..
     } = config;
     let roots = identity::roots(&files)?;
-    let own = identity::own(&files)?;
+    let own = identity::own(&files, &keys)?;
     let verifier = identity::verifier(&files)?;
     let token = files
         .token_secret
@@ -59,24 +60,28 @@ pub(crate) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let dir = NodeDir::open(data, &cluster, &member.name)?;
+    let sealing = keys::sealing(&keys, member.name.as_str(), data)?;
+    if sealing.is_none() {
+        tracing::warn!("the release before began this metadata in plain; it stays plain");
+    }
     let view = SledView::open(&data.join("view"))?;
     if let Some(aside) = &view.quarantined {
         tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let renewal = Renewal::begin(&files, &own, &mesh);
+    let renewal = Renewal::begin(&files, &keys, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();
     calls.attach(&mesh);
     mesh.serve_lists();
-    let mut meta_config = guitai_meta::Config::new(
-        member.clone(),
-        peers.clone(),
-        dir.disk(),
-        Arc::new(view.view),
-    );
+    let kv: Arc<dyn Kv> = match &sealing {
+        Some(sealing) => Arc::new(SealedView::new(view.view, sealing.clone())),
+        None => Arc::new(view.view),
+    };
+    let mut meta_config = guitai_meta::Config::new(member.clone(), peers.clone(), dir.disk(), kv);
+    meta_config.sealing = sealing.clone();
     meta_config.timing = timing(&raft, &member);
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
     let meta = Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
@@ -93,25 +98,31 @@ pub(crate) async fn run(
     if let Some(relay) = &relay {
         relay.register(&mesh);
     }
-    let seal = files.seal.as_ref().map(identity::seal).transpose()?;
+    let seal = files
+        .seal
+        .as_ref()
+        .map(|files| identity::seal(files, &keys))
+        .transpose()?;
     let inventory = inventory::source(inventory::Subject {
         member: member.clone(),
         files: files.clone(),
         own: own.clone(),
         seal: seal.clone(),
+        keys: keys.clone(),
+        metadata_sealed: sealing.is_some(),
         door: door.media.clone(),
         selftest,
     });
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone());
     questions.attach_questions(&mesh);
-    let recorder = match (&files.kek, seal) {
-        (Some(kek), Some(seal)) if member.has(Role::Recorder) => {
+    let recorder = match seal {
+        Some(seal) if member.has(Role::Recorder) => {
             let config = guitai_recorder::Config {
                 name: member.name.clone(),
                 dir: data.join("recordings"),
-                kek: identity::kek(kek)?,
-                identity: identity::media(&files, own)?,
+                keys: keys.clone(),
+                identity: identity::media(&files, &keys, own)?,
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
             };
@@ -127,7 +138,7 @@ pub(crate) async fn run(
         _ => None,
     };
 
-    let signer = Arc::new(identity::signer(token)?);
+    let signer = Arc::new(identity::signer(token, &keys)?);
     let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
     let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
     let source = door.source(&member);
@@ -139,6 +150,7 @@ pub(crate) async fn run(
     }
     tasks.spawn(renewal.follow());
     tasks.spawn(renewal::spread(member.clone(), meta.clone(), mesh.clone()));
+    tasks.spawn(keys::follow(keys));
     tasks.spawn(links::keep(
         member.clone(),
         meta.clone(),

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use guitai_api::InventorySource;
 use guitai_crypto::{
+    keys::KeyStore,
     selftest::Check,
     sm3, sm4, tls,
     x509::{self, Identity},
@@ -23,6 +24,9 @@ pub(crate) struct Subject {
     pub(crate) files: Files,
     pub(crate) own: Identity,
     pub(crate) seal: Option<Identity>,
+    pub(crate) keys: KeyStore,
+    /// Log, snapshots and view are sealed.
+    pub(crate) metadata_sealed: bool,
     pub(crate) door: Door,
     pub(crate) selftest: Vec<Check>,
 }
@@ -132,7 +136,7 @@ impl Subject {
                 what: text("媒体帧端到端", "media frames, end to end"),
                 from: self.opener(),
                 to: zone,
-                at: text_of("客户、坐席、录制 / customer, agent, recorder"),
+                at: "客户、坐席、录制 / customer, agent, recorder".to_owned(),
                 protocol: "SFrame (RFC 9605)".to_owned(),
                 algorithms: ["SM4-GCM", "SM4-CTR+HMAC-SM3", "HKDF-HMAC-SM3", "SM2 PKE"]
                     .map(Into::into)
@@ -187,27 +191,24 @@ impl Subject {
     }
 
     fn stores(&self) -> Vec<Store> {
-        let mut stores = vec![self.key_file(
+        let mut stores = self.key_store();
+        stores.push(self.key_file(
             text("节点身份私钥", "the node's private key"),
             &self.files.identity_key,
-        )];
+        ));
         if let Some(token) = &self.files.token_secret {
             stores.push(self.key_file(text("票据签名私钥", "key that signs tickets"), token));
         }
         if let Some(seal) = &self.files.seal {
             stores.push(self.key_file(text("证据签章私钥", "key that seals evidence"), &seal.key));
         }
-        if let Some(kek) = &self.files.kek {
-            stores.push(self.key_file(
-                text("录制密钥加密密钥", "recordings' key-encryption key"),
-                kek,
-            ));
+        if self.files.seal.is_some() {
             stores.push(Store {
                 what: text("录音录像", "recordings"),
                 path: "data/recordings".to_owned(),
                 algorithms: vec!["SM4-GCM".into(), "SM3".into(), "SM2".into()],
                 key_bits: SM4_BITS,
-                wrapped_by: text_of("录制密钥加密密钥 / recordings' KEK"),
+                wrapped_by: "录制密钥加密密钥 / recordings' KEK".to_owned(),
                 grade: Grade::National,
                 clause: clause::STORED.to_owned(),
             });
@@ -218,7 +219,7 @@ impl Subject {
                 ("快照", "snapshots", "data/snapshots"),
                 ("元数据视图", "view of the metadata", "data/view"),
             ] {
-                stores.push(Store {
+                let plain = Store {
                     what: text(zh, en),
                     path: path.to_owned(),
                     algorithms: Vec::new(),
@@ -226,6 +227,17 @@ impl Subject {
                     wrapped_by: String::new(),
                     grade: Grade::Plain,
                     clause: clause::STORED.to_owned(),
+                };
+                stores.push(if self.metadata_sealed {
+                    Store {
+                        algorithms: vec!["SM4-GCM".to_owned()],
+                        key_bits: SM4_BITS,
+                        wrapped_by: "存储密钥加密密钥 / storage KEK".to_owned(),
+                        grade: Grade::National,
+                        ..plain
+                    }
+                } else {
+                    plain
                 });
             }
             stores.push(Store {
@@ -241,16 +253,50 @@ impl Subject {
         stores
     }
 
-    /// A private key in a file that only its owner may read.
+    /// The root, and the KEKs under it.
+    fn key_store(&self) -> Vec<Store> {
+        let root = self.keys.device();
+        let in_file = root.backend == "file";
+        let mut algorithms = vec![root.algorithm.to_owned()];
+        algorithms.extend(in_file.then(|| "Argon2id".to_owned()));
+        let grade = if root.national {
+            Grade::National
+        } else {
+            Grade::Foreign
+        };
+        let store = |what, path: String, wrapped_by: &str| Store {
+            what,
+            path,
+            algorithms: algorithms.clone(),
+            key_bits: if root.national { SM4_BITS } else { 256 },
+            wrapped_by: wrapped_by.to_owned(),
+            grade,
+            clause: clause::KEYS.to_owned(),
+        };
+        let (location, by) = if in_file {
+            (format!("keys/{}", root.location), "口令 / passphrase")
+        } else {
+            (root.location.clone(), "密码设备 / device")
+        };
+        let mut keks = store(
+            text("密钥加密密钥", "key-encryption keys"),
+            "keys/ring".to_owned(),
+            "根密钥 / root key",
+        );
+        keks.algorithms.truncate(1);
+        vec![store(text("根密钥", "root key"), location, by), keks]
+    }
+
+    /// A private key in a file of its own; a plain one was wrapped when the node read it.
     fn key_file(&self, what: Text, path: &std::path::Path) -> Store {
         let name = path.file_name().unwrap_or_default();
         Store {
             what,
             path: name.to_string_lossy().into_owned(),
-            algorithms: Vec::new(),
-            key_bits: 0,
-            wrapped_by: String::new(),
-            grade: Grade::Plain,
+            algorithms: vec!["SM4-GCM".to_owned()],
+            key_bits: SM4_BITS,
+            wrapped_by: "身份密钥加密密钥 / identity KEK".to_owned(),
+            grade: Grade::National,
             clause: clause::KEYS.to_owned(),
         }
     }
@@ -314,8 +360,4 @@ fn text(zh: &str, en: &str) -> Text {
         zh: zh.to_owned(),
         en: en.to_owned(),
     }
-}
-
-fn text_of(both: &str) -> String {
-    both.to_owned()
 }

@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use futures::future::join_all;
-use guitai_crypto::x509::{self, Identity};
+use guitai_crypto::{
+    keys::KeyStore,
+    x509::{self, Identity},
+};
 use guitai_meta::{Meta, State};
 use guitai_net::{Mesh, Target};
 use guitai_types::{Member, NodeName};
@@ -24,6 +27,7 @@ const COMPARE_EVERY: Duration = Duration::from_secs(4);
 /// What was read last.
 pub(crate) struct Renewal {
     files: Files,
+    keys: KeyStore,
     mesh: Mesh,
     chain: String,
     list: String,
@@ -33,9 +37,10 @@ pub(crate) struct Renewal {
 impl Renewal {
     /// Takes the revocation list that is there before anything is served; the certificate is the one
     /// `own`, which the mesh was opened with.
-    pub(crate) fn begin(files: &Files, own: &Identity, mesh: &Mesh) -> Self {
+    pub(crate) fn begin(files: &Files, keys: &KeyStore, own: &Identity, mesh: &Mesh) -> Self {
         let mut renewal = Self {
             files: files.clone(),
+            keys: keys.clone(),
             mesh: mesh.clone(),
             chain: x509::certificates_to_pem(&own.chain),
             list: String::new(),
@@ -87,7 +92,7 @@ impl Renewal {
     }
 
     fn renew(&self) -> Result<(), String> {
-        let own = identity::own(&self.files).map_err(|error| chain(&error))?;
+        let own = identity::renewed(&self.files, &self.keys).map_err(|error| chain(&error))?;
         self.mesh.renew(&own).map_err(|error| chain(&error))
     }
 

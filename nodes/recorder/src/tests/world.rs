@@ -8,7 +8,7 @@ use std::{
 
 use futures::{future::BoxFuture, stream::BoxStream};
 use guitai_crypto::{
-    sealed::Kek,
+    keys::{KeyStore, Purpose},
     sframe::{Sealer, Suite},
     sm2, x509,
 };
@@ -52,6 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) disk: Arc<SimDisk>,
+    keys: KeyStore,
     pub(super) root: Vec<u8>,
     identity: (Vec<Vec<u8>>, sm2::SecretKey),
     script: Arc<Script>,
@@ -90,6 +91,7 @@ impl World {
         Self {
             clock,
             disk: Arc::new(SimDisk::new()),
+            keys: KeyStore::in_memory("a1-2", &[Purpose::Recording]).unwrap(),
             root: authority.certificate_der().to_vec(),
             identity: (vec![leaf], key),
             script: Arc::new(Script {
@@ -146,7 +148,7 @@ impl World {
             seal,
             root: self.root.clone(),
         };
-        let shelf = Shelf::new(self.disk.clone(), Kek::new(&[3; 16]));
+        let shelf = Shelf::new(self.disk.clone(), self.keys.clone());
         let (cluster, rooms) = (self.script.clone(), self.script.clone());
         let started = Recorder::start_with(seat, shelf, cluster, rooms, self.clock.clone());
         self.recorder = Some(started.unwrap());
