@@ -369,7 +369,7 @@ async fn confirm(
     .await
 }
 
-/// A page that was loaded again during a call takes part with its new key pair; the media key changes.
+/// A page that was loaded again in a call takes part with its new key pair.
 #[utoipa::path(put, path = "/api/v1/tickets/{ticket}/key", tag = "customer",
     params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = PageKey,
     responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]
@@ -387,7 +387,7 @@ async fn rejoin(
     edge.do_for(&ticket, ask).await
 }
 
-/// A page goes away during a call and may come back: from now on its key pair opens nothing new.
+/// A page goes away in a call and may come back; its key pair opens nothing new.
 #[utoipa::path(post, path = "/api/v1/tickets/{ticket}/leave", tag = "customer",
     params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = PageKey,
     responses((status = 200, body = TicketView), (status = "default", body = ProblemBody)))]

@@ -25,8 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(desk))
         .routes(routes!(desk_events))
         .routes(routes!(set_presence))
-        .routes(routes!(rejoin))
-        .routes(routes!(leave))
+        .routes(routes!(rejoin_desk))
+        .routes(routes!(leave_desk))
         .routes(routes!(accept))
         .routes(routes!(reject))
         .routes(routes!(finish))
@@ -92,12 +92,11 @@ async fn set_presence(
     core.desk(&staff).await.map(Json)
 }
 
-/// A desk page that was loaded again during a call takes part with its new key pair; the media key
-/// changes.
+/// A desk page that was loaded again in a call takes part with its new key pair.
 #[utoipa::path(put, path = "/api/v1/me/key", tag = "desk", security(("staff" = [])),
     request_body = PageKey,
     responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
-async fn rejoin(
+async fn rejoin_desk(
     State(core): State<CoreState>,
     headers: HeaderMap,
     Json(PageKey { media_key }): Json<PageKey>,
@@ -111,11 +110,11 @@ async fn rejoin(
     core.rekey_call(&staff, &change).await
 }
 
-/// A desk page goes away during a call and may come back: from now on its key pair opens nothing new.
+/// A desk page goes away in a call and may come back; its key pair opens nothing new.
 #[utoipa::path(post, path = "/api/v1/me/leave", tag = "desk", security(("staff" = [])),
     request_body = PageKey,
     responses((status = 200, body = DeskView), (status = "default", body = ProblemBody)))]
-async fn leave(
+async fn leave_desk(
     State(core): State<CoreState>,
     headers: HeaderMap,
     Json(PageKey { media_key }): Json<PageKey>,

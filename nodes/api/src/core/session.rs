@@ -129,8 +129,7 @@ pub struct Transfer {
     pub to: StaffName,
 }
 
-/// Hands a call to another agent, who must be ready. The media key changes: who handed the call over
-/// can open nothing more of it.
+/// Hands a call to another agent, who must be ready; the former one can open nothing more of it.
 #[utoipa::path(post, path = "/api/v1/sessions/{session}/transfer", tag = "session",
     params(("session" = SessionId, Path)), security(("staff" = [])), request_body = Transfer,
     responses((status = 204), (status = "default", body = ProblemBody)))]

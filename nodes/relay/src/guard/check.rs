@@ -172,7 +172,7 @@ fn check_wrapped(wrapped: &Hex) -> Result<(), Refusal> {
     }
     match wrapped.0.split_at_checked(POINT_BYTES) {
         Some((c1, _)) if wrapped.0.len() == WRAPPED_BYTES => {
-            point("media.key", &Hex(c1.to_vec())).or(bad("media.key", "wrapped by SM2"))
+            point("media.key", &Hex(c1.to_vec())).or_else(|_| bad("media.key", "wrapped by SM2"))
         }
         _ => bad("media.key", "wrapped by SM2"),
     }
