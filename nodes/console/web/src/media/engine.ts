@@ -89,12 +89,11 @@ export class Engine {
   }
 
   #open(frame: Waiting, now: number): Answer[] {
-    const answers = this.#waiting.length > 0 ? this.#retry(now) : [];
     const answer = this.#try(frame, now);
-    if (answer) answers.push(answer);
-    else if (this.#waiting.length < WAITING_MAX) this.#waiting.push(frame);
-    else answers.push({ call: frame.call });
-    return answers;
+    if (answer) return [answer];
+    if (this.#waiting.length >= WAITING_MAX) return [{ call: frame.call }];
+    this.#waiting.push(frame);
+    return [];
   }
 
   /** Frames that waited, in the order they came. */
