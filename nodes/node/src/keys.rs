@@ -57,7 +57,7 @@ pub(crate) fn sealing(
     let path = data.join(STORAGE_KEY);
     let context = storage_context(node);
     if !path.exists() {
-        let begun = ["raft", "snapshots", "view"].map(|part| data.join(part));
+        let begun = ["raft-log", "raft-snapshots", "view"].map(|part| data.join(part));
         if begun.iter().any(|part| part.exists()) {
             return Ok(None);
         }

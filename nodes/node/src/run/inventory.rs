@@ -214,43 +214,50 @@ impl Subject {
             });
         }
         if self.files.data.is_some() {
-            for (zh, en, path) in [
-                ("共识日志", "consensus log", "data/raft"),
-                ("快照", "snapshots", "data/snapshots"),
-                ("元数据视图", "view of the metadata", "data/view"),
+            // Password hashes are part of the metadata, and as safe as it is.
+            for (zh, en, path, clause) in [
+                ("共识日志", "consensus log", "data/raft-log", clause::STORED),
+                ("快照", "snapshots", "data/raft-snapshots", clause::STORED),
+                (
+                    "元数据视图",
+                    "view of the metadata",
+                    "data/view",
+                    clause::STORED,
+                ),
+                (
+                    "登录口令(Argon2id 散列)",
+                    "login passwords (Argon2id hashes)",
+                    "data/raft-log, …",
+                    clause::USERS,
+                ),
             ] {
-                let plain = Store {
-                    what: text(zh, en),
-                    path: path.to_owned(),
-                    algorithms: Vec::new(),
-                    key_bits: 0,
-                    wrapped_by: String::new(),
-                    grade: Grade::Plain,
-                    clause: clause::STORED.to_owned(),
-                };
-                stores.push(if self.metadata_sealed {
-                    Store {
-                        algorithms: vec!["SM4-GCM".to_owned()],
-                        key_bits: SM4_BITS,
-                        wrapped_by: "存储密钥加密密钥 / storage KEK".to_owned(),
-                        grade: Grade::National,
-                        ..plain
-                    }
-                } else {
-                    plain
-                });
+                stores.push(self.metadata(text(zh, en), path, clause));
             }
-            stores.push(Store {
-                what: text("登录口令(散列)", "login passwords (hashes)"),
-                path: "data".to_owned(),
-                algorithms: vec!["Argon2id".to_owned()],
-                key_bits: 256,
-                wrapped_by: String::new(),
-                grade: Grade::Foreign,
-                clause: clause::USERS.to_owned(),
-            });
         }
         stores
+    }
+
+    /// A part of the metadata at rest.
+    fn metadata(&self, what: Text, path: &str, clause: &str) -> Store {
+        let plain = Store {
+            what,
+            path: path.to_owned(),
+            algorithms: Vec::new(),
+            key_bits: 0,
+            wrapped_by: String::new(),
+            grade: Grade::Plain,
+            clause: clause.to_owned(),
+        };
+        if !self.metadata_sealed {
+            return plain;
+        }
+        Store {
+            algorithms: vec!["SM4-GCM".to_owned()],
+            key_bits: SM4_BITS,
+            wrapped_by: "存储密钥加密密钥 / storage KEK".to_owned(),
+            grade: Grade::National,
+            ..plain
+        }
     }
 
     /// The root, and the KEKs under it.
