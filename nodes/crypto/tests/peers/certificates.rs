@@ -1,6 +1,11 @@
 //! SM2 certificates of ours read by OpenSSL, and its read by ours.
 
-use guitai_crypto::{sm2, x509};
+use std::collections::BTreeMap;
+
+use guitai_crypto::{
+    sm2,
+    x509::{self, Purpose, Reason, Request, Revoked, Subject, Usage},
+};
 
 use crate::{Cluster, NAME, now, openssl::OpenSsl};
 
@@ -127,4 +132,79 @@ fn signatures_go_both_ways() {
     let signature = openssl.file("ours.sig", key.sign("柜台".as_bytes()));
     let verify = ["-verify", "-sigfile", &signature];
     openssl.run(&[&with_key[..], &verify, &id].concat()).ok();
+}
+
+#[test]
+#[ignore = "needs GUITAI_OPENSSL"]
+fn requests_go_both_ways() {
+    let openssl = OpenSsl::new();
+    let key = sm2::SecretKey::generate();
+    let subject = Subject {
+        common_name: "a1-1".into(),
+        organization: "bank".into(),
+        dns_names: vec![NAME.into()],
+    };
+    let ours = Request::create(&subject, Purpose::Leaf(Usage::Tls), &key).unwrap();
+    let file = openssl.file("ours.csr", x509::request_to_pem(&ours));
+    let show = ["req", "-in", &file, "-noout", "-text", "-verify"];
+    let text = openssl.run(&show).ok();
+    for expected in [
+        "self-signature verify OK",
+        "Subject: O=bank, CN=a1-1",
+        "ASN1 OID: SM2",
+        &format!("DNS:{NAME}"),
+    ] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+    let mut altered = ours;
+    *altered.last_mut().unwrap() ^= 1;
+    openssl.file("ours.csr", x509::request_to_pem(&altered));
+    let refused = openssl.run(&show);
+    assert!(!refused.text.contains("verify OK"), "{}", refused.text);
+
+    let (key_file, theirs) = (openssl.path("their.key"), openssl.path("their.csr"));
+    let generate = ["genpkey", "-algorithm", "SM2", "-out", &key_file];
+    openssl.run(&generate).ok();
+    let name = format!("subjectAltName=DNS:{NAME}");
+    let new = ["req", "-new", "-sm3", "-key", &key_file, "-out", &theirs];
+    let what = ["-subj", "/O=bank/CN=a1-1", "-addext", &name];
+    openssl.run(&[&new[..], &what].concat()).ok();
+    let pem = std::fs::read_to_string(&theirs).unwrap();
+    let read = Request::from_der(&x509::request_from_pem(&pem).unwrap()).unwrap();
+    assert_eq!(read.subject, subject);
+    let pem = std::fs::read_to_string(&key_file).unwrap();
+    let key = sm2::SecretKey::from_pkcs8_pem(&pem).unwrap();
+    assert_eq!(read.public_key, key.public());
+}
+
+#[test]
+#[ignore = "needs GUITAI_OPENSSL"]
+fn it_obeys_our_revocation_lists() {
+    let (cluster, openssl) = (Cluster::new(), OpenSsl::new());
+    let (good, bad) = (cluster.identity(), cluster.identity());
+    let serial = x509::identify(&bad.chain[0]).unwrap().serial;
+    let revoked = Revoked {
+        at_unix: now() - 60,
+        reason: Reason::KeyCompromise,
+    };
+    let entries = BTreeMap::from([(serial, revoked)]);
+    let list = cluster.0.issue_crl(7, &entries, now() - 60, now() + 3_600);
+    let list = openssl.file("list.pem", x509::crl_to_pem(&list.unwrap()));
+    let root = openssl.file("root.pem", cluster.root_pem());
+    let show = ["crl", "-in", &list, "-CAfile", &root, "-noout", "-text"];
+    let text = openssl.run(&show).ok();
+    for expected in ["verify OK", "Key Compromise", "SM2-with-SM3"] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+    let check = ["verify", "-CAfile", &root, "-CRLfile", &list, "-crl_check"];
+    let [_, node, ..] = openssl.identity(&good);
+    openssl.run(&[&check[..], &[&node]].concat()).ok();
+    let [_, node, ..] = openssl.identity(&bad);
+    let refused = openssl.run(&[&check[..], &[&node]].concat());
+    assert!(!refused.success, "{}", refused.text);
+    assert!(
+        refused.text.contains("certificate revoked"),
+        "{}",
+        refused.text
+    );
 }

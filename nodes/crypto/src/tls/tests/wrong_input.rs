@@ -10,6 +10,8 @@ use super::*;
 const RECORD_HEADER_BYTES: usize = 5;
 /// Longest record body (RFC 8446, 5.2).
 const RECORD_BYTES_MAX: usize = (1 << 14) + 256;
+/// rustls takes no record body of so many bytes (TLS 1.2's limit) or more.
+const RECORD_READ_BYTES_MAX: usize = (1 << 14) + 2048;
 
 fn ends(cluster: &Cluster) -> (ClientConnection, ServerConnection) {
     let name = ServerName::try_from(NAME).unwrap();
@@ -125,15 +127,24 @@ fn records_altered_truncated_or_repeated_do_not_open() {
 }
 
 #[test]
-fn records_longer_than_any_are_refused_by_their_header() {
+fn records_longer_than_any_are_refused() {
     let cluster = Cluster::new();
-    for length in [RECORD_BYTES_MAX + 1, usize::from(u16::MAX)] {
-        let (mut server, _) = record(&cluster);
+    let long = |length: usize, body: usize| {
         let mut long = vec![0x17, 3, 3];
         long.extend_from_slice(&(length as u16).to_be_bytes());
-        let refused = hears(&mut server, &long).unwrap_err();
+        long.resize(RECORD_HEADER_BYTES + body, 0);
+        long
+    };
+    // By their header, before a byte of the body is waited for.
+    for length in [RECORD_READ_BYTES_MAX, usize::from(u16::MAX)] {
+        let (mut server, _) = record(&cluster);
+        let refused = hears(&mut server, &long(length, 0)).unwrap_err();
         assert!(matches!(refused, Error::InvalidMessage(_)), "{refused}");
     }
+    let (mut server, _) = record(&cluster);
+    let length = RECORD_BYTES_MAX + 1;
+    let refused = hears(&mut server, &long(length, length)).unwrap_err();
+    assert_eq!(refused, Error::DecryptError);
 }
 
 /// A key exchange that sends what it was told to.
