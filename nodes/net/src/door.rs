@@ -62,7 +62,8 @@ pub struct Door {
 
 struct Inner {
     endpoint: Endpoint,
-    /// None under the strict policy: the node's certificate is not the door's to replace.
+    alpns: Vec<String>,
+    /// None under the strict policy: the node's certificate is not the door's to make.
     pinned: Option<Pinned>,
     arrived: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
 }
@@ -70,7 +71,6 @@ struct Inner {
 /// The certificate that pages pin, and what making the next one takes.
 struct Pinned {
     hosts: Vec<String>,
-    alpns: Vec<String>,
     rotation: Mutex<Rotation>,
     clock: Arc<dyn Clock>,
 }
@@ -92,11 +92,10 @@ impl Door {
         let endpoint = transport::endpoint(&certificate.key_der);
         let pinned = Pinned {
             hosts: hosts.to_vec(),
-            alpns,
             rotation: Mutex::new(Rotation::new(certificate, now)),
             clock,
         };
-        let door = Self::open(addr, endpoint, config, Some(pinned))?;
+        let door = Self::open(addr, endpoint, config, alpns, Some(pinned))?;
         tokio::spawn(keep_rotating(Arc::downgrade(&door.inner)));
         Ok(door)
     }
@@ -108,16 +107,27 @@ impl Door {
         identity: &x509::Identity,
         alpns: &[&str],
     ) -> Result<Self, DoorError> {
-        let alpns: Vec<&[u8]> = alpns.iter().map(|alpn| alpn.as_bytes()).collect();
-        let tls = tls::national_door_config(identity, &alpns).map_err(DoorError::Tls)?;
+        let alpns: Vec<String> = alpns.iter().map(|&alpn| alpn.to_owned()).collect();
+        let config = national_config(identity, &alpns)?;
         let endpoint = transport::endpoint(&random::array::<32>());
-        Self::open(addr, endpoint, quic(tls)?, None)
+        Self::open(addr, endpoint, config, alpns, None)
+    }
+
+    /// A national door shows this certificate of the node from now on, to newcomers; the pinned one
+    /// of a browsers' door is another matter and stays.
+    pub fn renew(&self, identity: &x509::Identity) -> Result<(), DoorError> {
+        if self.is_national() {
+            let config = national_config(identity, &self.inner.alpns)?;
+            self.inner.endpoint.set_server_config(Some(config));
+        }
+        Ok(())
     }
 
     fn open(
         addr: SocketAddr,
         endpoint: quinn::EndpointConfig,
         config: quinn::ServerConfig,
+        alpns: Vec<String>,
         pinned: Option<Pinned>,
     ) -> Result<Self, DoorError> {
         let socket = std::net::UdpSocket::bind(addr);
@@ -130,6 +140,7 @@ impl Door {
         tokio::spawn(accept(endpoint.clone(), arrive));
         let inner = Arc::new(Inner {
             endpoint,
+            alpns,
             pinned,
             arrived: tokio::sync::Mutex::new(arrived),
         });
@@ -201,7 +212,7 @@ impl Inner {
                 }
                 Due::ServeNext => {
                     if let Some(next) = rotation.next() {
-                        let config = server_config(next, &pinned.alpns)?;
+                        let config = server_config(next, &self.alpns)?;
                         self.endpoint.set_server_config(Some(config));
                         rotation.advance();
                         tracing::info!("next door certificate served");
@@ -267,6 +278,14 @@ fn server_config(
     let alpns: Vec<&[u8]> = alpns.iter().map(String::as_bytes).collect();
     let tls = tls::browser_server_config(certificate, &alpns).map_err(DoorError::Tls)?;
     quic(tls)
+}
+
+fn national_config(
+    identity: &x509::Identity,
+    alpns: &[String],
+) -> Result<quinn::ServerConfig, DoorError> {
+    let alpns: Vec<&[u8]> = alpns.iter().map(String::as_bytes).collect();
+    quic(tls::national_door_config(identity, &alpns).map_err(DoorError::Tls)?)
 }
 
 fn quic(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, DoorError> {

@@ -184,9 +184,16 @@ async fn a_national_door_refuses_browsers_and_names_no_certificate_for_them() {
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(quic));
     let name = "edge-a1.dmz.guitai.internal";
-    let dialled = endpoint.connect_with(config, door.local_addr().unwrap(), name);
-    let conn = dialled.unwrap().await.unwrap();
-    let arrived = door.accept().await.unwrap();
-    assert_eq!(arrived.remote_address(), endpoint.local_addr().unwrap());
-    conn.close(0_u32.into(), b"");
+    let renewed = cluster.identity("edge-a1", "dmz");
+    for shown in [&identity, &renewed] {
+        door.renew(shown).unwrap();
+        let dialled = endpoint.connect_with(config.clone(), door.local_addr().unwrap(), name);
+        let conn = dialled.unwrap().await.unwrap();
+        let arrived = door.accept().await.unwrap();
+        assert_eq!(arrived.remote_address(), endpoint.local_addr().unwrap());
+        let chain = conn.peer_identity().unwrap();
+        let chain = chain.downcast::<Vec<CertificateDer<'static>>>().unwrap();
+        assert_eq!(chain[0].as_ref(), shown.chain[0]);
+        conn.close(0_u32.into(), b"");
+    }
 }

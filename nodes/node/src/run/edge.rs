@@ -35,8 +35,8 @@ pub(crate) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let renewal = Renewal::begin(&files, &keys, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
+    let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 
     let relay_config = Config {
         name: member.name.clone(),

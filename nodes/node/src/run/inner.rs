@@ -69,8 +69,8 @@ pub(crate) async fn run(
         tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    let renewal = Renewal::begin(&files, &keys, &own, &mesh);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
+    let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();

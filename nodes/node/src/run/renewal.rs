@@ -12,7 +12,7 @@ use guitai_crypto::{
     x509::{self, Identity},
 };
 use guitai_meta::{Meta, State};
-use guitai_net::{Mesh, Target};
+use guitai_net::{Door, Mesh, Target};
 use guitai_types::{Member, NodeName};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +29,7 @@ pub(crate) struct Renewal {
     files: Files,
     keys: KeyStore,
     mesh: Mesh,
+    door: Door,
     chain: String,
     list: String,
     said: bool,
@@ -36,12 +37,19 @@ pub(crate) struct Renewal {
 
 impl Renewal {
     /// Takes the revocation list that is there before anything is served; the certificate is the one
-    /// `own`, which the mesh was opened with.
-    pub(crate) fn begin(files: &Files, keys: &KeyStore, own: &Identity, mesh: &Mesh) -> Self {
+    /// `own`, which mesh and door were opened with.
+    pub(crate) fn begin(
+        files: &Files,
+        keys: &KeyStore,
+        own: &Identity,
+        mesh: &Mesh,
+        door: &Door,
+    ) -> Self {
         let mut renewal = Self {
             files: files.clone(),
             keys: keys.clone(),
             mesh: mesh.clone(),
+            door: door.clone(),
             chain: x509::certificates_to_pem(&own.chain),
             list: String::new(),
             said: false,
@@ -93,7 +101,8 @@ impl Renewal {
 
     fn renew(&self) -> Result<(), String> {
         let own = identity::renewed(&self.files, &self.keys).map_err(|error| chain(&error))?;
-        self.mesh.renew(&own).map_err(|error| chain(&error))
+        self.mesh.renew(&own).map_err(|error| chain(&error))?;
+        self.door.renew(&own).map_err(|error| chain(&error))
     }
 
     fn look_at_list(&mut self) {
