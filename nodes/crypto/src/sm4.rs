@@ -74,10 +74,7 @@ impl Gcm {
         aad: &[u8],
         data: &mut [u8],
     ) -> [u8; TAG_BYTES] {
-        assert!(
-            data.len() as u64 <= DATA_BYTES_MAX,
-            "data is longer than GCM's counter"
-        );
+        assert!(fits(data.len()), "data is longer than GCM's counter");
         self.kernel.seal(nonce, aad, data)
     }
 
@@ -89,7 +86,7 @@ impl Gcm {
         data: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), OpenError> {
-        let opened = data.len() as u64 <= DATA_BYTES_MAX && self.kernel.open(nonce, aad, data, tag);
+        let opened = fits(data.len()) && self.kernel.open(nonce, aad, data, tag);
         if opened { Ok(()) } else { Err(OpenError) }
     }
 }
@@ -149,6 +146,12 @@ impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("sm4::Block(..)")
     }
+}
+
+/// Whether GCM's counter reaches over `length` bytes. Nonce, key and tag have the right length by
+/// type; the limit of the AAD, 2^61 − 1 bytes, is more than any address space holds.
+const fn fits(length: usize) -> bool {
+    length as u64 <= DATA_BYTES_MAX
 }
 
 /// The name of the path that runs on this processor, for status pages and the inventory; a path that
@@ -264,6 +267,15 @@ mod tests {
                 assert_eq!(ours, plain, "{path}, length {length}");
             }
         }
+    }
+
+    #[test]
+    fn the_limit_leaves_the_counter_its_two_blocks() {
+        // Counters 2 … 2^32 − 1 encrypt data; the next would be 0.
+        assert_eq!(DATA_BYTES_MAX, 16 * ((1 << 32) - 2));
+        let most = usize::try_from(DATA_BYTES_MAX).unwrap();
+        assert!(fits(0) && fits(most));
+        assert!(!fits(most + 1) && !fits(usize::MAX));
     }
 
     #[test]

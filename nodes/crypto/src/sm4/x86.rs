@@ -73,7 +73,7 @@ trait Machine: vector::Base + Send + Sync + 'static {
     type NarrowSbox: Sbox<Self, Xmm<Self>>;
     /// The register of GHASH.
     type Hash: Multiply<Self>;
-    /// Groups of blocks that run interleaved: as many as the registers hold.
+    /// Groups of blocks that run interleaved, 4 or 5: as many as the registers hold.
     const GROUPS_MAX: usize;
 
     /// The machine, if this processor is one.
@@ -169,7 +169,7 @@ machine!(
         "ssse3", "sse4.1", "pclmulqdq", "avx2", "avx512f", "avx512bw", "avx512vl", "gfni",
         "vpclmulqdq"
     ], promises [Base, Avx2, Avx512, Gfni, WideMultiply],
-    Zmm, ByGfni, Zmm, 6
+    Zmm, ByGfni, Zmm, 5
 );
 
 machine!(
@@ -270,7 +270,8 @@ impl<M: Machine> AeadKernel for Gcm<M> {
     }
 }
 
-/// Every block by itself: whole groups interleaved, a single block by the shortest way.
+/// Every block by itself: groups interleaved where there are enough, a single block by the shortest
+/// way.
 #[inline(always)]
 fn encrypt_blocks<M: Machine>(machine: M, schedule: &Schedule, blocks: &mut [[u8; 16]]) {
     if let [block] = blocks {
@@ -278,19 +279,17 @@ fn encrypt_blocks<M: Machine>(machine: M, schedule: &Schedule, blocks: &mut [[u8
     }
     let group = 64 * M::Wide::LANES;
     for part in blocks.as_flattened_mut().chunks_mut(group * M::GROUPS_MAX) {
-        let (whole, rest) = part.split_at_mut(part.len() / group * group);
-        if !whole.is_empty() {
-            with_groups!(
-                whole.len() / group,
-                encrypt_groups::<M>(machine, schedule, whole)
-            );
+        if part.len() == group * M::GROUPS_MAX {
+            with_groups!(M::GROUPS_MAX, encrypt_groups::<M>(machine, schedule, part));
+            continue;
         }
-        if !rest.is_empty() {
+        for part in part.chunks_mut(group) {
             let mut padded = [0; 256];
+            // A group has at most 256 bytes, and `part` is no longer.
             let padded = &mut padded[..group];
-            padded[..rest.len()].copy_from_slice(rest);
+            padded[..part.len()].copy_from_slice(part);
             encrypt_groups::<M, 1>(machine, schedule, padded);
-            rest.copy_from_slice(&padded[..rest.len()]);
+            part.copy_from_slice(&padded[..part.len()]);
         }
     }
 }
@@ -305,4 +304,52 @@ fn encrypt_counter<M: Machine>(
 ) {
     let prefix = Prefix::new(machine, prefix);
     gcm::encrypt_counter(machine, schedule, prefix, counter, data);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of `value` before it is dropped and after, in the same memory.
+    #[expect(
+        unsafe_code,
+        reason = "looks at memory that was dropped and not yet freed"
+    )]
+    fn around_drop<T>(value: Box<T>) -> [Vec<u8>; 2] {
+        let at = Box::into_raw(value);
+        let bytes = || {
+            // SAFETY: the allocation lives until it is freed below, and a `T` here is arrays of
+            // integers without padding.
+            unsafe { std::slice::from_raw_parts(at.cast::<u8>(), size_of::<T>()) }.to_vec()
+        };
+        let before = bytes();
+        // SAFETY: `at` came from a box and is dropped once; what is freed has nothing left to drop.
+        let after = unsafe {
+            at.drop_in_place();
+            let after = bytes();
+            drop(Box::from_raw(at.cast::<std::mem::MaybeUninit<T>>()));
+            after
+        };
+        [before, after]
+    }
+
+    fn keys_are_wiped<M: Machine>() {
+        let key = &[7; 16];
+        let (Some(gcm), Some(block)) = (Gcm::<M>::new(key), Block::<M>::new(key)) else {
+            return; // another processor
+        };
+        assert_eq!(size_of_val(&*gcm), 32 * 4 + 16 * 16);
+        for [before, after] in [around_drop(gcm), around_drop(block)] {
+            assert!(before.as_chunks::<4>().0.iter().all(|word| *word != [0; 4]));
+            assert!(after.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn schedules_and_powers_are_wiped_on_drop() {
+        keys_are_wiped::<GfniAvx512>();
+        keys_are_wiped::<GfniAvx2>();
+        keys_are_wiped::<AesniAvx2>();
+        keys_are_wiped::<AesniSse>();
+    }
 }

@@ -90,23 +90,6 @@ fn rounds<M, V, S, const N: usize>(
         let k1 = V::splat_word(machine, *k1);
         let k2 = V::splat_word(machine, *k2);
         let k3 = V::splat_word(machine, *k3);
-        if N == 1 {
-            // Latency counts: the next round's input is summed up directly.
-            for [a, b, c, d] in groups.iter_mut() {
-                let x = d.xor(b.xor3(*c, k0));
-                let q = c.xor3(*d, k1);
-                let x = sbox.add_data_step(a.xor(q), x);
-                *a = x.xor(q);
-                let q = d.xor3(*a, k2);
-                let x = sbox.add_data_step(b.xor(q), x);
-                *b = x.xor(q);
-                let q = a.xor3(*b, k3);
-                let x = sbox.add_data_step(c.xor(q), x);
-                *c = x.xor(q);
-                *d = sbox.add_data_step(*d, x);
-            }
-            continue;
-        }
         for [a, b, c, d] in groups.iter_mut() {
             *a = sbox.add_data_step(*a, c.xor(*d).xor3(*b, k0));
         }

@@ -7,30 +7,35 @@ use super::cipher::{Prefix, Schedule, keystream};
 use super::ghash::{Powers, hash};
 use super::vector::Vector;
 
-/// Most bytes that the first batch of keystream has on any machine: 6 groups of 16 blocks.
-const FIRST_BYTES_MAX: usize = 6 * 256;
+/// Most bytes that the first batch of keystream has on any machine: 5 groups of 16 blocks.
+const FIRST_BYTES_MAX: usize = 5 * 256;
 
 /// Bytes of keystream in one group.
 const fn group_bytes<M: Machine>() -> usize {
     64 * M::Wide::LANES
 }
 
-/// How many groups to run next, of those that remain: as few batches as can be, of equal size, since
-/// a batch of one group costs nearly as much time as one of four.
+/// How many groups to run next, of those that remain. Five at a time are as many equal batches as can
+/// be, since a batch of one group costs nearly as much time as one of four.
 #[inline(always)]
 fn batch<M: Machine>(remaining: usize) -> usize {
-    remaining.div_ceil(remaining.div_ceil(M::GROUPS_MAX).max(1))
+    if M::GROUPS_MAX == 5 {
+        return remaining.div_ceil(remaining.div_ceil(5).max(1));
+    }
+    remaining.min(M::GROUPS_MAX)
 }
 
-/// Calls `$call::<M, N>` with `$groups`, at least 1 and at most `M::GROUPS_MAX`, as `N`.
+/// Calls `$call::<M, N>` with an `N` of at least `$groups`, which is 1 to `M::GROUPS_MAX`. Not every
+/// number has its own code: three groups of four take no less time than four.
 macro_rules! with_groups {
     ($groups:expr, $call:ident::<$machine:ident>($($argument:expr),*)) => {
         match $groups {
-            6.. if $machine::GROUPS_MAX >= 6 => $call::<$machine, 6>($($argument),*),
-            5 if $machine::GROUPS_MAX >= 5 => $call::<$machine, 5>($($argument),*),
-            4.. if $machine::GROUPS_MAX >= 4 => $call::<$machine, 4>($($argument),*),
-            3 if $machine::GROUPS_MAX >= 3 => $call::<$machine, 3>($($argument),*),
-            2.. if $machine::GROUPS_MAX >= 2 => $call::<$machine, 2>($($argument),*),
+            5.. if const { $machine::GROUPS_MAX == 5 } => {
+                $call::<$machine, 5>($($argument),*)
+            }
+            3 if const { $machine::GROUPS_MAX == 5 } => $call::<$machine, 3>($($argument),*),
+            3.. => $call::<$machine, 4>($($argument),*),
+            2 => $call::<$machine, 2>($($argument),*),
             _ => $call::<$machine, 1>($($argument),*),
         }
     };
