@@ -23,23 +23,25 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// The root over leaf hashes.
+///
+/// Level by level from the leaves, since the hashes of a level do not wait for each other: the last
+/// of an odd level goes up as it is, which is the tree that RFC 6962 describes from its root.
 #[must_use]
 pub fn root(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => sm3::hash(b""),
-        [only] => *only,
-        many => {
-            let (left, right) = many.split_at(split(many.len()));
-            node(&root(left), &root(right))
-        }
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        let (pairs, odd) = level.as_chunks::<2>();
+        let mut above = hash_all(0x01, pairs.iter().map(|pair| pair.as_flattened()));
+        above.extend_from_slice(odd);
+        level = above;
     }
+    level.pop().unwrap_or_else(|| sm3::hash(b""))
 }
 
 /// The root over lines of a checksum list, each line (without its end) being the data of one leaf.
 #[must_use]
 pub fn root_of_lines<'a>(lines: impl Iterator<Item = &'a str>) -> Hash {
-    let leaves: Vec<Hash> = lines.map(|line| leaf(line.as_bytes())).collect();
-    root(&leaves)
+    root(&hash_all(0x00, lines.map(str::as_bytes)))
 }
 
 /// The inclusion proof of leaf `index`, lowest sibling first; `None` if there is no such leaf.
@@ -101,6 +103,13 @@ fn prefixed(prefix: u8, parts: &[&[u8]]) -> Hash {
     hasher.finish()
 }
 
+/// `SM3(prefix ‖ data)` of each, several at once.
+fn hash_all<'a>(prefix: u8, data: impl Iterator<Item = &'a [u8]>) -> Vec<Hash> {
+    let messages: Vec<Vec<u8>> = data.map(|data| [&[prefix], data].concat()).collect();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    sm3::hash_many(&messages)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +154,26 @@ mod tests {
                 }
             }
             assert_eq!(prove(&all, size), None);
+        }
+    }
+
+    /// The definition of RFC 6962, 2.1, from the root down.
+    fn defined(leaves: &[Hash]) -> Hash {
+        match leaves {
+            [] => sm3::hash(b""),
+            [only] => *only,
+            many => {
+                let (left, right) = many.split_at(split(many.len()));
+                node(&defined(left), &defined(right))
+            }
+        }
+    }
+
+    #[test]
+    fn level_by_level_is_the_defined_tree() {
+        let all = leaves(300);
+        for size in 0..all.len() {
+            assert_eq!(root(&all[..size]), defined(&all[..size]), "{size}");
         }
     }
 
