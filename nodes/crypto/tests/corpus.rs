@@ -1,0 +1,58 @@
+//! Everything that fuzzing found worth keeping goes through the same functions again: `tests/fuzz` says what
+//! they check, `tests/fuzz/run` looks for more.
+
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of another crate, which uses all of it"
+)]
+#[path = "../../../tests/fuzz/src/targets.rs"]
+mod targets;
+
+use std::path::Path;
+
+#[test]
+fn the_kept_corpus_still_passes() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
+    let mut names = Vec::new();
+    for (name, target) in targets::ALL {
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(corpus.join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            let input = std::fs::read(&path).unwrap();
+            let done = std::panic::catch_unwind(|| target(&input));
+            assert!(done.is_ok(), "{} fails", path.display());
+            inputs += 1;
+        }
+        assert!(inputs > 2, "no corpus for {name}");
+        names.push(*name);
+    }
+    for entry in std::fs::read_dir(&corpus).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            names.contains(&name.as_str()),
+            "a corpus without a target: {name}"
+        );
+    }
+}
+
+/// The seeds are still what they say: honest bytes that are accepted, so that fuzzing starts from depth.
+#[test]
+fn seeds_are_accepted() {
+    use guitai_crypto::{cms, sframe, x509};
+    let read = |path: &str| {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
+        std::fs::read(corpus.join(path)).unwrap().split_off(1)
+    };
+    let roots = [targets::ROOT.to_vec()];
+    let leaf = read("certificate/seed-leaf-tls");
+    let verified = x509::verify_chain(&[leaf], &roots, targets::NOW).unwrap();
+    assert_eq!(verified.dns_names, [targets::NAME]);
+    x509::Request::from_der(&read("certificate/seed-request")).unwrap();
+    let list = x509::Crl::from_der(&read("certificate/seed-crl")).unwrap();
+    list.verify(targets::ROOT, targets::NOW).unwrap();
+    cms::verify_detached(&read("certificate/seed-cms"), b"content", &roots).unwrap();
+    guitai_crypto::keys::sdf::answer::public_key(&read("sdf/seed-public-key")).unwrap();
+    let opener = sframe::Opener::new(sframe::Suite::Sm4GcmSm3_128, &targets::KEY);
+    opener.open(b"video", &read("sframe/seed-frame")).unwrap();
+}

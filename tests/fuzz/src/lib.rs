@@ -1,0 +1,3 @@
+//! Fuzzing of what reads bytes from outside: see `targets`.
+
+pub mod targets;
