@@ -1,74 +1,9 @@
-//! Two implementations that share no code with ours must agree: the crate `sm-crypto`, and the
-//! `openssl` program where it is installed and knows SM2.
-//!
-//! `sm-crypto` panics on altered input, so it is given honest input only.
+//! Certificates and signatures of ours with the `openssl` program of the system, where it knows SM2.
 
 use std::process::Command;
 
 use guitai_crypto::x509::{Authority, Subject, Usage};
-use guitai_crypto::{random, sm2, sm3, sm4, x509};
-
-fn bytes(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    random::fill(&mut bytes);
-    bytes
-}
-
-#[test]
-fn sm3_agrees_with_sm_crypto() {
-    for length in (0..200).chain([1000, 5000]) {
-        let data = bytes(length);
-        let theirs = sm_crypto::sm3::sm3_hash(&data);
-        assert_eq!(hex::encode(sm3::hash(&data)), theirs, "{length} bytes");
-    }
-}
-
-#[test]
-fn sm4_blocks_agree_with_sm_crypto() {
-    for _ in 0..200 {
-        let (key, mut block): ([u8; 16], [u8; 16]) = (random::array(), random::array());
-        // It pads: its first block is the one asked for.
-        let theirs = sm_crypto::sm4::CryptSM4ECB::new(&key).encrypt_ecb(&block);
-        sm4::Block::new(&key).encrypt(&mut block);
-        assert_eq!(block[..], theirs[..16]);
-    }
-}
-
-#[test]
-fn sm_crypto_accepts_our_signatures_and_we_its() {
-    let key = sm2::SecretKey::generate();
-    let public = key.public();
-    let private_hex = private_hex(&key);
-    let public_hex = hex::encode(&public.to_point()[1..]);
-    let signer = sm_crypto::sm2::Sign::new(&private_hex);
-    let verifier = sm_crypto::sm2::Verify::new(&public_hex);
-    for length in 0..40 {
-        let message = bytes(length);
-        assert!(verifier.verify_der(&message, &key.sign(&message), true));
-        public
-            .verify(&message, &signer.sign_der(&message, true))
-            .unwrap();
-    }
-}
-
-#[test]
-fn sm_crypto_opens_what_we_encrypt_and_we_its() {
-    let key = sm2::SecretKey::generate();
-    let private_hex = private_hex(&key);
-    let public_hex = hex::encode(&key.public().to_point()[1..]);
-    let decryptor = sm_crypto::sm2::Decrypt::new(&private_hex);
-    let encryptor = sm_crypto::sm2::Encrypt::new(&public_hex);
-    for length in [1, 16, 31, 32, 33, 65, 1024] {
-        let mut message = bytes(length);
-        // It drops leading zero bytes of what it decrypts.
-        message[0] |= 1;
-        let ours = key.public().encrypt(&message).unwrap();
-        // It leaves out the point's leading 0x04.
-        assert_eq!(decryptor.decrypt(&ours[1..]), message);
-        let theirs = [&[0x04][..], &encryptor.encrypt(&message)].concat();
-        assert_eq!(*key.decrypt(&theirs).unwrap(), message);
-    }
-}
+use guitai_crypto::{sm2, x509};
 
 /// `openssl` is asked as a program: certificates must chain, and a signature of each side must
 /// satisfy the other.
@@ -153,12 +88,4 @@ fn openssl(arguments: &[&str]) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(output.status.success(), "openssl {arguments:?}: {text}");
     text
-}
-
-/// The private scalar, from its place in the PKCS#8 that we write.
-fn private_hex(key: &sm2::SecretKey) -> String {
-    let der = key.to_pkcs8_der();
-    let marker = [0x02, 0x01, 0x01, 0x04, 0x20];
-    let at = der.windows(5).position(|window| window == marker).unwrap() + 5;
-    hex::encode(&der[at..at + 32])
 }
