@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use guitai_crypto::keys::{
-    KeyStore, Purpose, RingFile, RootFile, Share, WrappedBy, WrappedFile, sdf::answer,
+    KeyStore, Purpose, RingFile, RootFile, SealedShare, WrappedBy, WrappedFile, sdf::answer,
 };
 use guitai_crypto::sframe::{Opener, Sealer, Suite};
 use guitai_crypto::x509::{self, Authority, Crl, Demands, Identity, Request, Subject, Usage};
@@ -343,7 +343,7 @@ pub fn key_file(data: &[u8]) {
             drop(RingFile::parse(data));
             drop(WrappedFile::parse(data));
         }
-        _ => drop(Share::from_text(&String::from_utf8_lossy(data))),
+        _ => drop(SealedShare::from_text(&String::from_utf8_lossy(data))),
     }
 }
 

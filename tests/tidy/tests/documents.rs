@@ -21,21 +21,19 @@ fn every_error_code_has_its_page() {
 }
 
 #[test]
-fn decisions_are_numbered_once_and_say_why() {
+fn decisions_are_numbered_without_gap_and_say_why() {
     let tracked = tracked();
-    let names: Vec<_> = tracked
+    let mut names: Vec<_> = tracked
         .iter()
         .filter_map(|path| path.strip_prefix("docs/decisions/"))
         .collect();
+    names.sort_unstable();
     assert!(!names.is_empty(), "there are decisions");
-    // A number is given out before its decision lands, so a neighbour may still be on its way.
-    let mut numbers = std::collections::BTreeSet::new();
-    for name in names {
-        let number = name.split_once('-').map(|(number, _)| number);
-        let number = number
-            .filter(|number| number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = number.unwrap_or_else(|| panic!("{name} has no number of four digits"));
-        assert!(numbers.insert(number), "{name}: its number is there twice");
+    for (index, name) in names.iter().enumerate() {
+        assert!(
+            name.starts_with(&format!("{:04}-", index + 1)),
+            "{name} is out of order"
+        );
         let text = read(&format!("docs/decisions/{name}"));
         for heading in ["## Context", "## Decision", "## Consequences"] {
             assert!(text.contains(heading), "{name} lacks {heading}");

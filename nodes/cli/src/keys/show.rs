@@ -250,6 +250,7 @@ fn generation(by: WrappedBy) -> u32 {
 fn private(key: &str) -> (&'static str, &'static str) {
     match key {
         "identity" => ("节点间 TLS 身份", "the node's TLS identity"),
+        "media" => ("打开会话媒体密钥", "opens the media keys of sessions"),
         "token" => ("媒体凭证签名", "signs media tokens"),
         _ => ("证据包封印", "seals evidence packages"),
     }

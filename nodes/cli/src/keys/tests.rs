@@ -55,6 +55,9 @@ impl World {
 
     fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
+        for seat in Self::seats() {
+            std::fs::create_dir(dir.path().join(&seat.name))?;
+        }
         for (seat, store) in Self::seats()
             .iter()
             .zip(found(dir.path(), &Self::seats(), NOW)?)
@@ -169,6 +172,36 @@ fn a_kek_rotates_its_recordings_are_rewrapped_and_the_old_one_is_destroyed_late(
     let store = world.open("a1-1")?;
     let opened = store.unwrap(Purpose::Recording, &context, &std::fs::read(key)?)?;
     assert_eq!(opened.as_slice(), b"data key");
+    Ok(())
+}
+
+/// A private key that the commands do not know would stay under a KEK that they destroy.
+#[test]
+fn every_private_key_file_outlives_the_destruction_of_its_old_kek() -> Outcome {
+    let world = World::new()?;
+    let files = [
+        ("identity.key.pem", "identity"),
+        ("media.key.pem", "media"),
+        ("token.key.pem", "token"),
+        ("seal.key.pem", "seal"),
+    ];
+    let node = world.node("a1-1");
+    for (file, name) in files {
+        let store = world.open("a1-1")?;
+        store.write_key_file(&node.join(file), name, name.as_bytes())?;
+    }
+    run(&["rotate", "identity", "--data", world.data()], NOW)?;
+    let words = ["rewrap", "--destroy-old", "--data", world.data()];
+    let done = in_json(&words, NOW + 60)?;
+    assert_eq!(done[0]["key_files"], 4);
+    assert_eq!(done[0]["destroyed"], 1);
+    for (file, name) in files {
+        let key = world.open("a1-1")?.read_key_file(&node.join(file), name)?;
+        assert!(
+            matches!(key, KeyFile::Wrapped(key) if key.as_slice() == name.as_bytes()),
+            "{file}"
+        );
+    }
     Ok(())
 }
 

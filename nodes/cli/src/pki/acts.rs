@@ -423,14 +423,12 @@ impl Directory {
         if self.index.current(name).next().is_some() {
             return Box::new(self.index.current(name));
         }
-        let of_name = self
+        let mut of_name = self
             .index
             .entries
             .iter()
             .filter(move |one| one.name == name);
-        let last = of_name
-            .filter(|one| one.kind != Kind::Encryption)
-            .next_back();
+        let last = of_name.rfind(|one| one.kind != Kind::Encryption);
         Box::new(last.into_iter())
     }
 

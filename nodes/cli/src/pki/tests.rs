@@ -202,7 +202,7 @@ fn whatever_the_moment_of_a_crash_nothing_acknowledged_is_lost() -> Outcome {
                 .index
                 .current("kept")
                 .next()
-                .or(directory.entries().first());
+                .or_else(|| directory.entries().first());
             let present = present.ok_or("kept")?;
             let installed = fs::read_to_string(node.join("identity.pem"))?;
             assert_eq!(installed, directory.certificate_pem(present)?);
@@ -387,7 +387,8 @@ fn show_says_of_a_certificate_what_openssl_says() -> Outcome {
     let said = String::from_utf8(asked.stdout)?;
     let line = |name: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(name));
-        line.map(str::to_owned).ok_or(format!("{name} in {said}"))
+        line.map(str::to_owned)
+            .ok_or_else(|| format!("{name} in {said}"))
     };
     let text = |field: &str| leaf[field].as_str().unwrap_or_default().to_owned();
     assert_eq!(line("serial=")?.to_lowercase(), text("serial"));

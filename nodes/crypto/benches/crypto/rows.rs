@@ -79,7 +79,7 @@ fn ours_sm2() -> Row {
             black_box(sm2::SecretKey::generate().public());
         })
         .with(Column::Ecdh, move || {
-            drop(black_box(key.agree(black_box(&peer))))
+            drop(black_box(key.agree(black_box(&peer))));
         })
 }
 

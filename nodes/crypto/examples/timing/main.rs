@@ -38,7 +38,8 @@ fn main() {
     let (mut unnoticed, mut leaks) = (0, 0);
     for mut subject in subjects::all() {
         // A twin must be found with few measurements too, so that the short run means something.
-        let (t, flagged) = judge(&mut subject, measurements / subject.cost);
+        let measurements = measurements / subject.cost;
+        let (t, flagged) = judge(&mut subject, measurements);
         let verdict = match (subject.leaks_on_purpose, flagged) {
             (true, true) => "leaks, as it should",
             (true, false) => "TWIN UNNOTICED",

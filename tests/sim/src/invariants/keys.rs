@@ -79,7 +79,7 @@ fn check_wraps(
             .find(|key| key.recipient == member.participant);
         let opens = mine.and_then(opens_by) == Some((&member.public_key.0, session.key_epoch));
         // A recorder whose certificate was renewed waits for the next key, and the leader knows.
-        if !opens && !(is_recorder && recorder_waits) {
+        if !(opens || is_recorder && recorder_waits) {
             return Err(format!(
                 "{:?} of session {id} lacks its key",
                 member.participant
