@@ -316,7 +316,10 @@ impl Watch {
             Change::Session { session } | Change::RecordingSealed { session } => {
                 self.session() == Some(session)
             }
-            Change::SessionStarted { .. } | Change::Desk { .. } | Change::Cluster => false,
+            Change::SessionStarted { .. }
+            | Change::Desk { .. }
+            | Change::Dr { .. }
+            | Change::Cluster => false,
         }
     }
 

@@ -174,6 +174,7 @@ fn found(members: Vec<Member>) -> Command {
         skills: Vec::new(),
         duties: vec![Duty::Agent],
         password_phc: String::new(),
+        approval_key: None,
     };
     Command::Found {
         cluster: id("test"),

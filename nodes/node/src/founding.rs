@@ -308,6 +308,7 @@ fn staff_account(seed: &StaffSeed) -> Result<(Account, Staff), FoundError> {
         skills: seed.skills.clone(),
         duties: seed.duties.clone(),
         password_phc,
+        approval_key: None,
     };
     Ok((login, account))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Centre, City, ClusterId, Epoch, Hex, InstitutionId, Member, NodeName, QueueId, RequestId,
     ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    dr::{Lane, Order},
     media::KeyChange,
     problem::Problem,
     record::{
@@ -182,6 +183,18 @@ pub enum Command {
         node: NodeName,
         /// What happened.
         report: RecordingReport,
+    },
+    /// A disaster recovery run: proposed, approved, carried on, aborted, measured.
+    Dr {
+        /// What.
+        order: Order,
+    },
+    /// A prober of a running run leaves its next serial.
+    Probe {
+        /// Which prober.
+        lane: Lane,
+        /// From 1, without gap; sent again it changes nothing.
+        serial: u64,
     },
     /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.

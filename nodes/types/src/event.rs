@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstitutionId, NodeName, SessionId, StaffRef, TicketId, UnixMillis};
+use crate::{InstitutionId, NodeName, RunId, SessionId, StaffRef, TicketId, UnixMillis};
 
 /// One event. Numbers rise by one, without gap or repeat, through any failover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,6 +23,11 @@ pub struct Event {
 pub enum Change {
     /// Members, staff, policy or epoch changed.
     Cluster,
+    /// A disaster recovery run went on.
+    Dr {
+        /// Which.
+        run: RunId,
+    },
     /// A ticket changed (opened, rings, served, ended) or its place in the queue moved.
     Ticket {
         /// Which.

@@ -85,6 +85,8 @@ text_id! {
     ReservationId,
     /// One served call; also the id of its recording and its evidence package. Random.
     SessionId,
+    /// One run of a disaster recovery plan. Random.
+    RunId,
     /// One request to change metadata, for exactly-once retries. Random.
     RequestId,
 }

@@ -7,6 +7,7 @@ pub mod bytes;
 pub mod claims;
 pub mod command;
 pub mod control;
+pub mod dr;
 pub mod event;
 pub mod id;
 pub mod inventory;

@@ -78,6 +78,8 @@ pub enum Duty {
     Operator,
     /// Reads everything, changes nothing.
     Auditor,
+    /// Approves disaster recovery, with a key of the officer's own.
+    Officer,
 }
 
 /// A staff account.
@@ -100,6 +102,9 @@ pub struct Staff {
     pub duties: Vec<Duty>,
     /// Password hash in PHC string format (Argon2id); never leaves the core.
     pub password_phc: String,
+    /// SM2 public key (65 bytes) by which an officer approves; the private half is the officer's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_key: Option<Hex>,
 }
 
 impl std::fmt::Debug for Staff {

@@ -197,6 +197,7 @@ fn staff(bank: u64, number: u64) -> Staff {
         skills: skills.iter().map(|skill| id(skill)).collect(),
         duties: vec![Duty::Agent],
         password_phc: String::new(),
+        approval_key: None,
     }
 }
 

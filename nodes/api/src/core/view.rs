@@ -103,7 +103,10 @@ impl Follow {
             | Change::RecordingSealed { session } => {
                 call.is_some_and(|call| call.session == *session)
             }
-            Change::SessionStarted { .. } | Change::Ticket { .. } | Change::Cluster => false,
+            Change::SessionStarted { .. }
+            | Change::Ticket { .. }
+            | Change::Dr { .. }
+            | Change::Cluster => false,
         }
     }
 }

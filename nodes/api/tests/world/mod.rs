@@ -479,6 +479,7 @@ fn found(members: Vec<Member>) -> Outcome<Command> {
             skills: Vec::new(),
             duties: vec![duty],
             password_phc: password::hash("right password")?,
+            approval_key: None,
         })
     };
     let step = Step {

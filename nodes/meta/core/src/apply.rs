@@ -52,10 +52,13 @@ impl State {
     }
 }
 
-/// Touches and ticks are harmless when repeated and by far the most frequent: remembering them
+/// Touches, ticks and probes are harmless when repeated and by far the most frequent: remembering them
 /// would only push out what must be remembered.
 fn is_remembered(command: &Command) -> bool {
-    !matches!(command, Command::TouchTicket { .. } | Command::Tick)
+    !matches!(
+        command,
+        Command::TouchTicket { .. } | Command::Probe { .. } | Command::Tick
+    )
 }
 
 /// The state while one proposal is applied, and what comes out of it. A rule checks everything
@@ -149,6 +152,8 @@ impl<'a> Turn<'a> {
                 node,
                 report,
             } => self.report_recording(session, node, report),
+            Command::Dr { order } => self.dr(order),
+            Command::Probe { lane, serial } => self.probe(lane, *serial),
             Command::Tick => Ok(self.tick()),
         }
     }

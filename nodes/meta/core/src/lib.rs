@@ -3,7 +3,7 @@
 //! the proposal and every table is ordered, so the same log gives the same bytes on every node.
 //!
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
-//! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`. `index` holds what can be
+//! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
 //! see.
 
@@ -11,6 +11,7 @@ mod apply;
 mod check;
 mod cluster;
 mod desks;
+mod dr;
 mod due;
 mod index;
 mod limits;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use guitai_types::{
     InstitutionId, NodeId, ReservationId, SessionId, StaffName, StaffRef, TicketId,
+    dr::{Lane, Service},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -35,6 +36,10 @@ pub enum RecordKey {
     Event(u64),
     /// The answer to a request, by order of answering.
     Request(u64),
+    /// A disaster recovery run, by order of proposal.
+    Dr(u64),
+    /// What a prober of the present run left.
+    Probe(Lane),
 }
 
 impl fmt::Display for RecordKey {
@@ -52,6 +57,8 @@ impl fmt::Display for RecordKey {
             Self::Session(id) => write!(f, "session/{id}"),
             Self::Event(number) => write!(f, "event/{number:020}"),
             Self::Request(number) => write!(f, "request/{number:020}"),
+            Self::Dr(number) => write!(f, "dr/{number:020}"),
+            Self::Probe(lane) => write!(f, "probe/{lane}"),
         }
     }
 }
@@ -76,9 +83,20 @@ impl RecordKey {
             "session" => Some(Self::Session(rest.parse().ok()?)),
             "event" => Some(Self::Event(rest.parse().ok()?)),
             "request" => Some(Self::Request(rest.parse().ok()?)),
+            "dr" => Some(Self::Dr(rest.parse().ok()?)),
+            "probe" => Some(Self::Probe(lane(rest)?)),
             _ => None,
         }
     }
+}
+
+fn lane(text: &str) -> Option<Lane> {
+    let (node, service) = text.split_once('/')?;
+    let service = Service::ALL.into_iter().find(|it| it.as_str() == service)?;
+    Some(Lane {
+        node: node.parse().ok()?,
+        service,
+    })
 }
 
 fn staff(text: &str) -> Option<StaffRef> {
@@ -129,6 +147,8 @@ impl State {
             RecordKey::Session(id) => json(self.sessions.get(id)?),
             RecordKey::Event(number) => json(self.events.get(number)?),
             RecordKey::Request(number) => json(self.requests.get(number)?),
+            RecordKey::Dr(number) => json(self.runs.get(number)?),
+            RecordKey::Probe(lane) => json(self.probes.get(lane)?),
         }
     }
 
@@ -158,6 +178,8 @@ impl State {
             .chain(self.sessions.keys().cloned().map(RecordKey::Session))
             .chain(self.events.keys().copied().map(RecordKey::Event))
             .chain(self.requests.keys().copied().map(RecordKey::Request))
+            .chain(self.runs.keys().copied().map(RecordKey::Dr))
+            .chain(self.probes.keys().cloned().map(RecordKey::Probe))
     }
 
     /// The state that has these records.
@@ -203,6 +225,8 @@ impl State {
             RecordKey::Session(id) => drop(self.sessions.insert(id, parse(value)?)),
             RecordKey::Event(number) => drop(self.events.insert(number, parse(value)?)),
             RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
+            RecordKey::Dr(number) => drop(self.runs.insert(number, parse(value)?)),
+            RecordKey::Probe(lane) => drop(self.probes.insert(lane, parse(value)?)),
         }
         Ok(())
     }
@@ -235,6 +259,8 @@ mod tests {
             "session/s1",
             "event/00000000000000000001",
             "request/18446744073709551615",
+            "dr/00000000000000000003",
+            "probe/a1-1/log",
         ];
         for text in keys {
             let key = RecordKey::parse(text).map(|key| key.to_string());

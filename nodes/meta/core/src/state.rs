@@ -6,6 +6,7 @@ use guitai_types::{
     Centre, CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, RequestId,
     ReservationId, Role, SessionId, StaffRef, TicketId, UnixMillis,
     command::Reply,
+    dr::{Lane, Run, Serials},
     event::Event,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
 };
@@ -27,6 +28,10 @@ pub struct State {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) events: BTreeMap<u64, Event>,
     pub(crate) requests: BTreeMap<u64, Remembered>,
+    /// Disaster recovery runs, by order of proposal.
+    pub(crate) runs: BTreeMap<u64, Run>,
+    /// What the probers of the present run left.
+    pub(crate) probes: BTreeMap<Lane, Serials>,
     /// Computed from the tables above; never written down.
     pub(crate) index: Index,
 }
@@ -51,6 +56,10 @@ pub(crate) struct Head {
     pub(crate) request: u64,
     /// Recordings sealed so far.
     pub(crate) sealed: u64,
+    /// Number of the last disaster recovery run.
+    pub(crate) runs: u64,
+    /// The centre that should lead, when a run has moved it.
+    pub(crate) preferred: Option<CentreId>,
 }
 
 /// Cities and centres: one record.
