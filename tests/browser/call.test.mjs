@@ -188,7 +188,7 @@ test("the console shows centres, nodes, calls and recordings in both languages",
       }
       await operator.by("map").waitFor(WAIT);
       await until(operator.page, "quorum", "health", "healthy");
-      for (const node of ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"]) {
+      for (const node of ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "b-2", "edge-a1", "edge-a2", "edge-b"]) {
         await until(operator.page, `node-${node}`, "up", "true");
       }
       await operator.shot(`console-2-overview-${lang}`);

@@ -15,15 +15,20 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Core nodes, each of which opens a tunnel to every edge.
+const CORES: u64 = 6;
+
 /// Every node's door, by the demo's addressing.
-const NODES: [(&str, &str); 7] = [
+const NODES: [(&str, &str); 9] = [
     ("a1-1", "127.1.2.1"),
     ("a1-2", "127.1.2.2"),
     ("a2-1", "127.2.2.1"),
     ("a2-2", "127.2.2.2"),
     ("b-1", "127.3.2.1"),
+    ("b-2", "127.3.2.2"),
     ("edge-a1", "127.1.1.1"),
     ("edge-a2", "127.2.1.1"),
+    ("edge-b", "127.3.1.1"),
 ];
 
 /// `guitai pki …` on the deployment's directory.
@@ -86,7 +91,8 @@ fn certificates_are_renewed_under_a_call_and_revoked_under_way() {
         "{listed:#}"
     );
     wait_for("all tunnels", PATIENCE, || {
-        (tunnels(&deployment, "edge-a1") == 5 && tunnels(&deployment, "edge-a2") == 5).then_some(())
+        (tunnels(&deployment, "edge-a1") == CORES && tunnels(&deployment, "edge-a2") == CORES)
+            .then_some(())
     });
 
     // Renewal under a call: both recorders and both edges.
@@ -122,16 +128,16 @@ fn certificates_are_renewed_under_a_call_and_revoked_under_way() {
     wait_for("its tunnels to end", PATIENCE, || {
         (tunnels(&deployment, "edge-a2") == 0).then_some(())
     });
-    assert_eq!(tunnels(&deployment, "edge-a1"), 5, "nobody else's end");
+    assert_eq!(tunnels(&deployment, "edge-a1"), CORES, "nobody else's end");
     let sum = |metric: &str| -> u64 {
         let inner = NODES.iter().filter(|(node, _)| !node.starts_with("edge"));
         inner
             .map(|(node, _)| number(&deployment, node, metric))
             .sum()
     };
-    assert!(sum("guitai_mesh_revoked_closed_total") >= 5);
+    assert!(sum("guitai_mesh_revoked_closed_total") >= CORES);
     wait_for("every inner node to refuse it", PATIENCE, || {
-        (sum("guitai_mesh_revoked_refused_total") >= 5).then_some(())
+        (sum("guitai_mesh_revoked_refused_total") >= CORES).then_some(())
     });
     assert_eq!(tunnels(&deployment, "edge-a2"), 0, "it does not come back");
     // The cluster goes on: a whole call by the other edge, whose media key the renewed recorders open.
@@ -143,7 +149,7 @@ fn certificates_are_renewed_under_a_call_and_revoked_under_way() {
     // A new certificate.
     pki(&deployment, &["rotate", "edge-a2"]);
     wait_for("it to be back", PATIENCE, || {
-        (tunnels(&deployment, "edge-a2") == 5).then_some(())
+        (tunnels(&deployment, "edge-a2") == CORES).then_some(())
     });
     assert_eq!(ticket(&deployment, "127.2.1.1"), 201);
     let journal = pki(&deployment, &["list", "--journal"]);

@@ -42,7 +42,7 @@ fn a_full_disk_stops_the_flow_and_keeps_what_was_closed() {
     let mut deployment = Deployment::start();
     assert_eq!(deployment.down(), Some(0));
     let mut disks = Vec::new();
-    for recorder in ["a1-2", "a2-2"] {
+    for recorder in ["a1-2", "a2-2", "b-2"] {
         let path = deployment.data().join(recorder).join("data/recordings");
         match Mounted::at(&path) {
             Ok(disk) => disks.push(disk),

@@ -19,6 +19,11 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Every node of the demo.
+const NODES: [&str; 9] = [
+    "a1-1", "a1-2", "a2-1", "a2-2", "b-1", "b-2", "edge-a1", "edge-a2", "edge-b",
+];
+
 #[test]
 fn a_killed_leader_loses_no_acknowledged_write_and_calls_go_on() {
     let mut deployment = Deployment::prepare();
@@ -212,7 +217,7 @@ fn an_edge_writes_no_file_and_knows_no_inner_address() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    for edge in ["edge-a1", "edge-a2"] {
+    for edge in ["edge-a1", "edge-a2", "edge-b"] {
         let config =
             fs::read_to_string(deployment.data().join(edge).join("node.toml")).expect("config");
         for inner in ["127.1.2.", "127.2.2.", "127.3.2."] {
@@ -249,7 +254,7 @@ fn no_secret_is_logged_or_counted() {
     secrets.extend(["eyJ".to_owned(), "PRIVATE KEY".to_owned()]);
 
     let mut texts = Vec::new();
-    for node in ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"] {
+    for node in NODES {
         let log = fs::read_to_string(deployment.data().join(node).join("node.log")).expect("log");
         assert!(
             log.lines().all(|line| line.starts_with('{')),
@@ -298,9 +303,8 @@ fn a_recorder_killed_in_a_call_goes_on_and_declares_the_gap() {
 fn no_node_outlives_a_killed_supervisor_and_the_data_is_resumed() {
     let mut deployment = Deployment::start();
     deployment.kill_supervisor();
-    let nodes = ["a1-1", "a1-2", "a2-1", "a2-2", "b-1", "edge-a1", "edge-a2"];
     wait_for("every node to end", PATIENCE, || {
-        nodes
+        NODES
             .iter()
             .all(|node| deployment.pid(node).is_none())
             .then_some(())
