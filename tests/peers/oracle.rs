@@ -19,6 +19,7 @@ pub(crate) enum Operation {
     Sm2Encrypt,
     Sm2Decrypt,
     Bench,
+    Sm2Agree,
 }
 
 /// A running oracle; it ends when it is dropped.

@@ -2,7 +2,7 @@
 //! processor has: RustCrypto, the crates `gmcrypto-core` and `sm-crypto`, and OpenSSL 4 where `GUITAI_OPENSSL`
 //! names a tree built by `tests/peers/openssl`.
 //!
-//! `GUITAI_CASES` sets the number of cases of each test (the default keeps a test within seconds), and
+//! `GUITAI_CASES` sets the number of cases of each comparison (the default keeps it within seconds), and
 //! `GUITAI_SEED` repeats a run: a failing test prints its seed.
 
 mod certificates;
@@ -29,6 +29,12 @@ impl Random {
         };
         eprintln!("GUITAI_SEED={seed}");
         Self(seed)
+    }
+
+    /// The generator of a test that runs one part of the cases.
+    fn of_part(part: usize) -> Self {
+        let Self(seed) = Self::new();
+        Self(seed ^ (part as u64) << 56)
     }
 
     fn next(&mut self) -> u64 {
@@ -81,6 +87,12 @@ impl Random {
 fn cases(default: usize) -> usize {
     let number = |cases: String| cases.parse().expect("GUITAI_CASES is a number");
     std::env::var("GUITAI_CASES").map_or(default, number)
+}
+
+/// How many of the cases fall to one of `parts` tests; together they run every case.
+fn part_of_cases(part: usize, parts: usize, default: usize) -> usize {
+    let cases = cases(default);
+    cases / parts + usize::from(part < cases % parts)
 }
 
 /// OpenSSL, or a loud word that it is missing.

@@ -9,6 +9,8 @@ use crate::{Random, cases, openssl};
 
 #[test]
 fn every_path_agrees_with_rustcrypto_and_gmcrypto() {
+    let names: Vec<&str> = Path::available().iter().map(|path| path.name()).collect();
+    eprintln!("SM3 paths: {}", names.join(" "));
     let mut random = Random::new();
     for _ in 0..cases(10_000) {
         let (buffer, from) = random.placed();
