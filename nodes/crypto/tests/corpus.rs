@@ -39,7 +39,7 @@ fn the_kept_corpus_still_passes() {
 /// The seeds are still what they say: honest bytes that are accepted, so that fuzzing starts from depth.
 #[test]
 fn seeds_are_accepted() {
-    use guitai_crypto::{cms, sframe, x509};
+    use guitai_crypto::{cms, keys, sframe, x509};
     let read = |path: &str| {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
         std::fs::read(corpus.join(path)).unwrap().split_off(1)
@@ -52,7 +52,22 @@ fn seeds_are_accepted() {
     let list = x509::Crl::from_der(&read("certificate/seed-crl")).unwrap();
     list.verify(targets::ROOT, targets::NOW).unwrap();
     cms::verify_detached(&read("certificate/seed-cms"), b"content", &roots).unwrap();
-    guitai_crypto::keys::sdf::answer::public_key(&read("sdf/seed-public-key")).unwrap();
-    let opener = sframe::Opener::new(sframe::Suite::Sm4GcmSm3_128, &targets::KEY);
-    opener.open(b"video", &read("sframe/seed-frame")).unwrap();
+    keys::sdf::answer::public_key(&read("sdf/seed-public-key")).unwrap();
+    for (suite, frame) in [
+        (sframe::Suite::Sm4GcmSm3_128, "sframe/seed-frame"),
+        (
+            sframe::Suite::Sm4CtrHmacSm3_80,
+            "sframe/seed-frame-short-tag",
+        ),
+    ] {
+        let opener = sframe::Opener::new(suite, &targets::KEY);
+        opener.open(b"video", &read(frame)).unwrap();
+    }
+    keys::RootFile::parse(&read("key_file/seed-root")).unwrap();
+    keys::RingFile::parse(&read("key_file/seed-ring")).unwrap();
+    keys::WrappedFile::parse(&read("key_file/seed-wrapped-file")).unwrap();
+    let printed = String::from_utf8(read("key_file/seed-share")).unwrap();
+    let share = keys::SealedShare::from_text(&printed).unwrap();
+    let inside = targets::share_text(&read("key_file/seed-share-inside"));
+    assert!(keys::SealedShare::from_text(&inside).unwrap() == share);
 }

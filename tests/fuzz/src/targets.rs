@@ -4,13 +4,15 @@
 //! The first byte chooses a reader among those of the target; the rest is its input.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use guitai_crypto::keys::{
-    KeyStore, Purpose, RingFile, RootFile, SealedShare, WrappedBy, WrappedFile, sdf::answer,
+    KeyStore, Passphrase, Purpose, RingFile, RootFile, SealedShare, WrappedBy, WrappedFile,
+    sdf::answer,
 };
-use guitai_crypto::sframe::{Opener, Sealer, Suite};
+use guitai_crypto::sframe::{self, OpenError, Opener, Party, Ring, Sealer, Suite};
 use guitai_crypto::x509::{self, Authority, Crl, Demands, Identity, Request, Subject, Usage};
-use guitai_crypto::{cms, sm2, tls};
+use guitai_crypto::{cms, sm2, sm3, tls};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, OutboundPlainMessage,
 };
@@ -166,7 +168,7 @@ fn peer(data: &[u8]) {
         .map(|part| CertificateDer::from(*part))
         .collect();
     if let Some((leaf, others)) = certificates.split_first() {
-        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW));
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
         let name = ServerName::try_from(NAME).expect("a DNS name");
         let server =
             rustls::client::WebPkiServerVerifier::builder_with_provider(roots(), provider.clone())
@@ -285,7 +287,7 @@ pub fn certificate(data: &[u8]) {
     }
 }
 
-/// Sealed media frames.
+/// Sealed media frames, and a session's keys over time.
 pub fn sframe(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
@@ -295,17 +297,70 @@ pub fn sframe(data: &[u8]) {
     } else {
         Suite::Sm4CtrHmacSm3_80
     };
-    if choice % 2 == 0 {
+    if choice & 4 != 0 {
+        ring(suite, data);
+    } else if choice % 2 == 0 {
         drop(Opener::new(suite, &KEY).open(b"video", data));
     } else if let Some((ids, frame)) = data.split_first_chunk::<16>() {
         // Any frame under any KID and counter opens again.
         let (kid, ctr) = ids.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
         // The counter never wraps: a sealer that is out of counters is the caller's error.
-        let ctr = number(ctr) >> 1;
-        let sealed = Sealer::new(suite, &KEY, number(kid), ctr).seal(b"video", frame);
+        let (kid, ctr) = (number(kid), number(ctr) >> 1);
+        let sealed = Sealer::new(suite, &KEY, kid, ctr).seal(b"video", frame);
+        assert_eq!(sframe::kid_of(&sealed), Ok(kid));
         let opened = Opener::new(suite, &KEY).open(b"video", &sealed);
         assert_eq!(opened.as_deref(), Ok(frame));
+    }
+}
+
+/// A key ring through steps of five bytes: what to do, and a number. Bytes to open follow their step.
+fn ring(audio: Suite, mut data: &[u8]) {
+    const STEPS_MAX: usize = 24;
+    let mut ring = Ring::new(audio, Duration::from_secs(2));
+    let (mut now, mut newest) = (Duration::ZERO, 0);
+    let key_of = |epoch: u32| sm3::hash(&epoch.to_be_bytes());
+    for _ in 0..STEPS_MAX {
+        let Some(([step, number @ ..], rest)) = data.split_first_chunk::<5>() else {
+            return;
+        };
+        data = rest;
+        let number = u32::from_be_bytes(*number);
+        match step % 4 {
+            0 => {
+                ring.add(number, &key_of(number), now);
+                newest = newest.max(number);
+                assert_eq!(ring.epoch(), newest, "epochs only rise");
+            }
+            1 => {
+                now += Duration::from_millis(u64::from(number % 4096));
+                ring.retire(now);
+                assert_eq!(ring.epoch(), newest, "the newest key never retires");
+            }
+            2 => {
+                // An honest frame of some epoch; the newest opens, one to come waits, an old one may go.
+                let epoch = if number == 0 { newest } else { number }.max(1);
+                let is_sound = step & 4 != 0;
+                let suite = if is_sound {
+                    audio
+                } else {
+                    Suite::Sm4GcmSm3_128
+                };
+                let kid = sframe::kid(epoch, Party::Agent, is_sound);
+                let sealed = Sealer::new(suite, &key_of(epoch), kid, 1 << 32).seal(b"", b"frame");
+                match ring.open(b"", &sealed, now) {
+                    Ok(plain) => assert!(epoch <= newest && plain == b"frame"),
+                    Err(OpenError::Ahead) => assert!(epoch > newest),
+                    Err(OpenError::Retired) => assert!(epoch < newest),
+                    Err(other) => panic!("epoch {epoch} of {newest}: {other}"),
+                }
+            }
+            _ => {
+                let (frame, rest) = data.split_at(data.len().min(number as usize % 256));
+                data = rest;
+                drop(ring.open(b"", frame, now));
+            }
+        }
     }
 }
 
@@ -314,7 +369,7 @@ pub fn key_file(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
     };
-    match choice % 6 {
+    match choice % 9 {
         0 => {
             if let Ok(key) = sm2::SecretKey::from_pkcs8_der(data) {
                 let again = sm2::SecretKey::from_pkcs8_der(&key.to_pkcs8_der());
@@ -325,12 +380,12 @@ pub fn key_file(data: &[u8]) {
             data,
         ))),
         2 => {
-            static KEYS: OnceLock<KeyStore> = OnceLock::new();
-            let keys = KEYS.get_or_init(|| {
-                KeyStore::in_memory("a1-1", &[Purpose::Recording]).expect("a store is made")
-            });
             // Its keys are new in every process: nothing kept can open.
-            assert!(keys.unwrap(Purpose::Recording, b"context", data).is_err());
+            assert!(
+                key_store()
+                    .unwrap(Purpose::Recording, b"context", data)
+                    .is_err()
+            );
             drop(WrappedBy::of(data));
         }
         3 => {
@@ -338,13 +393,94 @@ pub fn key_file(data: &[u8]) {
             drop(identity().key.decrypt(data));
             let _ = identity().key.public().verify(b"message", data);
         }
-        4 => {
-            drop(RootFile::parse(data));
-            drop(RingFile::parse(data));
-            drop(WrappedFile::parse(data));
+        4 => read_key_file(data),
+        5 => {
+            let text = String::from_utf8_lossy(data);
+            drop(SealedShare::from_text(&text));
+            drop(Passphrase::new(&text));
         }
-        _ => drop(SealedShare::from_text(&String::from_utf8_lossy(data))),
+        6 => {
+            // What is inside the armour, which bytes changed at random would seldom get through.
+            let Some((label, contents)) = data.split_first() else {
+                return;
+            };
+            let label = KEY_FILE_LABELS[usize::from(*label) % KEY_FILE_LABELS.len()];
+            let text = der::pem::encode_string(label, der::pem::LineEnding::LF, contents)
+                .expect("the label is one of ours");
+            read_key_file(text.as_bytes());
+        }
+        7 => {
+            if let Ok(share) = SealedShare::from_text(&share_text(data)) {
+                let again = SealedShare::from_text(&share.to_text());
+                assert!(again == Ok(share), "what is printed is what was typed");
+            }
+        }
+        _ => wrap_and_unwrap(data),
     }
+}
+
+fn key_store() -> &'static KeyStore {
+    static KEYS: OnceLock<KeyStore> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        KeyStore::in_memory("a1-1", &[Purpose::Recording, Purpose::Backup])
+            .expect("a store is made")
+    })
+}
+
+/// The PEM labels of a key store's files.
+pub const KEY_FILE_LABELS: [&str; 3] = ["GUITAI ROOT KEY", "GUITAI KEY RING", "GUITAI WRAPPED KEY"];
+
+/// At most one reader takes a file.
+fn read_key_file(text: &[u8]) {
+    let readers = [
+        RootFile::parse(text).map(drop),
+        RingFile::parse(text).map(drop),
+        WrappedFile::parse(text).map(drop),
+    ];
+    let taken = readers.iter().filter(|read| read.is_ok()).count();
+    assert!(taken <= 1, "taken by {taken} readers");
+    assert!(readers[2].is_err() || WrappedFile::is_one(text));
+}
+
+/// A share's text around any contents: its groups and sums are right, so that the contents are looked at.
+pub fn share_text(contents: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let sum = sm3::hash(contents);
+    let bytes = [contents, &sum[..4]].concat();
+    let bit = |at: usize| bytes[at / 8] >> (7 - at % 8) & 1;
+    let digits: Vec<u8> = (0..bytes.len() * 8 / 5)
+        .map(|digit| (0..5).fold(0, |value, offset| value << 1 | bit(digit * 5 + offset)))
+        .collect();
+    let mut text = String::new();
+    for (place, group) in digits.chunks(4).enumerate() {
+        // The weights are powers of x in GF(2)[x] / (x^5 + x^2 + 1).
+        let twice = |digit: u8| ((digit << 1) ^ ((digit >> 4) * 0b10_0101)) & 31;
+        let sum = group.iter().fold(0, |sum, digit| twice(sum ^ digit));
+        let check = sum ^ (place % 32) as u8;
+        let letters = group.iter().chain([&check]);
+        text.extend(letters.map(|digit| char::from(ALPHABET[usize::from(*digit)])));
+        text.push(' ');
+    }
+    text
+}
+
+/// Any key comes back from its wrapping under the same purpose and context, and under no other.
+fn wrap_and_unwrap(data: &[u8]) {
+    let Some(([context, at], key)) = data.split_first_chunk::<2>() else {
+        return;
+    };
+    let (keys, context) = (key_store(), [*context]);
+    let Ok(mut wrapped) = keys.wrap(Purpose::Recording, &context, key) else {
+        return;
+    };
+    let opened = keys.unwrap(Purpose::Recording, &context, &wrapped);
+    assert_eq!(opened.ok().as_deref().map(Vec::as_slice), Some(key));
+    let other = [context[0] ^ 1];
+    assert!(keys.unwrap(Purpose::Recording, &other, &wrapped).is_err());
+    assert!(keys.unwrap(Purpose::Backup, &context, &wrapped).is_err());
+    let at = usize::from(*at) % wrapped.len();
+    wrapped[at] ^= 0x10;
+    assert!(keys.unwrap(Purpose::Recording, &context, &wrapped).is_err());
 }
 
 /// What a key device answers through SDF (GM/T 0018).
