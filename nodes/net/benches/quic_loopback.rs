@@ -14,28 +14,26 @@
     reason = "a bench asks the machine's clock"
 )]
 
+mod world;
+
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use guitai_crypto::{
-    sm2, tls,
-    x509::{Authority, Identity, Subject, Usage},
-};
+use guitai_crypto::tls;
 use quinn::{
     Connection, Endpoint,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ServerConfig,
     crypto::{CryptoProvider, ring::cipher_suite::TLS13_AES_128_GCM_SHA256},
     version::TLS13,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use world::{NAME, World};
 
-const NAME: &str = "a1-1.inner.guitai.internal";
 /// Bytes of one stream.
 const STREAM_BYTES: usize = 128 << 20;
 /// Bytes of one write to it.
@@ -50,8 +48,8 @@ fn main() {
     let rounds: usize = rounds.map_or(3, |rounds| rounds.parse().expect("a number of rounds"));
     let world = World::new();
     let suites = [
-        ("SM4-GCM", world.configs(tls::provider())),
-        ("AES-128-GCM", world.configs(aes())),
+        ("SM4-GCM", configs(&world, tls::provider())),
+        ("AES-128-GCM", configs(&world, aes())),
     ];
     println!("SM4 path: {}", guitai_crypto::sm4::backend());
     println!("| suite | stream CPU s/GB | stream MB/s | CPU µs per datagram | datagrams/s |");
@@ -90,65 +88,23 @@ fn aes() -> Arc<CryptoProvider> {
     })
 }
 
-struct World {
-    root: Vec<u8>,
-    identity: Identity,
-}
-
-impl World {
-    fn new() -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        let authority = Authority::create("bench root", "bench", 30, now).unwrap();
-        let key = sm2::SecretKey::generate();
-        let subject = Subject {
-            common_name: "a1-1".into(),
-            organization: "bench".into(),
-            dns_names: vec![NAME.into()],
-        };
-        let leaf = authority
-            .issue(&subject, &key.public(), Usage::Tls, 30, now)
-            .unwrap();
-        let identity = Identity {
-            chain: vec![leaf],
-            key,
-        };
-        Self {
-            root: authority.certificate_der().to_vec(),
-            identity,
-        }
-    }
-
-    fn configs(&self, provider: Arc<CryptoProvider>) -> (quinn::ClientConfig, quinn::ServerConfig) {
-        let key = PrivatePkcs8KeyDer::from(self.identity.key.to_pkcs8_der().to_vec());
-        let chain = self
-            .identity
-            .chain
-            .iter()
-            .cloned()
-            .map(CertificateDer::from);
-        let server = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain.collect(), PrivateKeyDer::Pkcs8(key))
-            .unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(self.root.clone())).unwrap();
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = QuicClientConfig::with_initial(Arc::new(client), tls::initial_suite());
-        let server = QuicServerConfig::with_initial(Arc::new(server), tls::initial_suite());
-        (
-            quinn::ClientConfig::new(Arc::new(client.unwrap())),
-            quinn::ServerConfig::with_crypto(Arc::new(server.unwrap())),
-        )
-    }
+fn configs(
+    world: &World,
+    provider: Arc<CryptoProvider>,
+) -> (quinn::ClientConfig, quinn::ServerConfig) {
+    let server = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(world.chain(), world.key())
+        .unwrap();
+    let client = world.client(provider).with_no_client_auth();
+    let client = QuicClientConfig::with_initial(Arc::new(client), tls::initial_suite());
+    let server = QuicServerConfig::with_initial(Arc::new(server), tls::initial_suite());
+    (
+        quinn::ClientConfig::new(Arc::new(client.unwrap())),
+        quinn::ServerConfig::with_crypto(Arc::new(server.unwrap())),
+    )
 }
 
 struct Round {

@@ -2,7 +2,7 @@
 //! hybrid group and with curveSM2 alone, in full and resumed, in one run.
 //!
 //! ```sh
-//! cargo bench -p guitai-crypto --bench tls_handshake
+//! cargo bench -p guitai-net --bench tls_handshake
 //! ```
 
 #![expect(
@@ -10,45 +10,24 @@
     reason = "a bench asks the machine's clock"
 )]
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+mod world;
 
-use guitai_crypto::{
-    sm2, tls,
-    x509::{Authority, Identity, Subject, Usage},
-};
+use std::{sync::Arc, time::Duration};
+
+use guitai_crypto::tls;
 use rustls::{
-    ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, RootCertStore,
-    ServerConnection, SideData,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
-    version::TLS13,
+    ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection, SideData,
+    crypto::CryptoProvider, pki_types::ServerName,
 };
+use world::{NAME, World};
 
-const NAME: &str = "a1-1.inner.guitai.internal";
 /// Handshakes of one measurement.
 const HANDSHAKES: u32 = 300;
 
 fn main() {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let authority = Authority::create("bench root", "bench", 30, now).unwrap();
-    let key = sm2::SecretKey::generate();
-    let subject = Subject {
-        common_name: "a1-1".into(),
-        organization: "bench".into(),
-        dns_names: vec![NAME.into()],
-    };
-    let leaf = authority
-        .issue(&subject, &key.public(), Usage::Tls, 30, now)
-        .unwrap();
-    let chain = vec![leaf];
-    let identity = Identity { chain, key };
-    let roots = [authority.certificate_der().to_vec()];
+    let world = World::new();
+    let roots = [world.root.clone()];
+    println!("load average before: {}", load());
 
     println!(
         "| group | handshake | CPU ms, both ends | bytes of the client | bytes of the server |"
@@ -61,8 +40,8 @@ fn main() {
             ("curveSM2MLKEM768", hybrid_only.clone()),
             ("curveSM2", classical_only.clone()),
         ] {
-            let client = Arc::new(client(&identity, &roots, groups));
-            let server = tls::server_config(&identity, &roots, &[]).unwrap();
+            let client = Arc::new(client(&world, groups));
+            let server = tls::server_config(&world.identity, &roots, &[]).unwrap();
             let server = Arc::new(server);
             let mut fresh = (*client).clone();
             fresh.resumption = rustls::client::Resumption::disabled();
@@ -91,25 +70,16 @@ fn main() {
 
 /// As [`tls::client_config`], with other groups.
 fn client(
-    identity: &Identity,
-    roots: &[Vec<u8>],
+    world: &World,
     kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
 ) -> ClientConfig {
     let provider = CryptoProvider {
         kx_groups,
         ..(*tls::provider()).clone()
     };
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store.add(CertificateDer::from(root.clone())).unwrap();
-    }
-    let key = PrivatePkcs8KeyDer::from(identity.key.to_pkcs8_der().to_vec());
-    let chain = identity.chain.iter().cloned().map(CertificateDer::from);
-    ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_root_certificates(store)
-        .with_client_auth_cert(chain.collect(), PrivateKeyDer::Pkcs8(key))
+    world
+        .client(Arc::new(provider))
+        .with_client_auth_cert(world.chain(), world.key())
         .unwrap()
 }
 
@@ -152,4 +122,10 @@ fn carry<A: SideData, B: SideData>(
 fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// The machine's load average over 1, 5 and 15 minutes.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
