@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// 与 --demo 同用:将证据包保留于此目录 / With --demo: keep the evidence package here
     #[arg(long, requires = "demo")]
     keep_package: Option<PathBuf>,
+    /// 只建立部署(证书、密钥、节点配置),不启动 / Found the deployment (certificates, keys, node configurations), start nothing
+    #[arg(long, conflicts_with = "demo")]
+    prepare: bool,
     /// 就绪信息以 JSON 输出 / Print what is ready as JSON
     #[arg(long)]
     json: bool,
@@ -45,9 +48,19 @@ pub(crate) struct Arguments {
 pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
     let now_unix = SystemClock::new().wall().0 / 1000;
     let profile = arguments.profile.as_deref();
-    let deployment = Deployment::open(&arguments.data, profile, now_unix, ports::all_free)?;
+    // Nodes that are started elsewhere bind their addresses there.
+    let probe = if arguments.prepare {
+        |_: &_| Ok(())
+    } else {
+        ports::all_free
+    };
+    let deployment = Deployment::open(&arguments.data, profile, now_unix, probe)?;
     renewals::renew(&deployment.data, now_unix)
         .map_err(|error| Failure::from_error(Code::Internal, &error))?;
+    if arguments.prepare {
+        announce(&arguments, &deployment);
+        return Ok(ExitCode::SUCCESS);
+    }
     let program =
         std::env::current_exe().map_err(|error| Failure::from_error(Code::Internal, &error))?;
     let nodes: Vec<_> = deployment
@@ -130,14 +143,14 @@ fn progress(json: bool, ready: usize, total: usize) {
 
 fn announce(arguments: &Arguments, deployment: &Deployment) {
     let out = if arguments.json {
-        in_json(deployment)
+        in_json(deployment, arguments.prepare)
     } else {
-        in_words(deployment)
+        in_words(deployment, arguments.prepare)
     };
     println!("{out}");
 }
 
-fn in_json(deployment: &Deployment) -> String {
+fn in_json(deployment: &Deployment, prepared: bool) -> String {
     let nodes: Vec<_> = deployment
         .profile
         .nodes
@@ -145,7 +158,7 @@ fn in_json(deployment: &Deployment) -> String {
         .map(|node| json!(node))
         .collect();
     json!({
-        "ready": true,
+        "ready": !prepared,
         "resumed": deployment.resumed,
         "data": deployment.data,
         "nodes": nodes,
@@ -156,7 +169,7 @@ fn in_json(deployment: &Deployment) -> String {
     .to_string()
 }
 
-fn in_words(deployment: &Deployment) -> String {
+fn in_words(deployment: &Deployment, prepared: bool) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         text.push_str(&words);
@@ -220,7 +233,11 @@ fn in_words(deployment: &Deployment) -> String {
         "  密钥 keys       口令随数据存放,仅供演示 / the passphrase lies beside the keys: for demonstration only"
             .to_owned(),
     );
-    line("  停止 stop       Ctrl-C".to_owned());
+    line(if prepared {
+        "  启动 start      guitai run --config <data>/<node>/node.toml".to_owned()
+    } else {
+        "  停止 stop       Ctrl-C".to_owned()
+    });
     text
 }
 
