@@ -48,13 +48,14 @@ pub(crate) struct Arguments {
 pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
     let now_unix = SystemClock::new().wall().0 / 1000;
     let profile = arguments.profile.as_deref();
-    // Nodes that are started elsewhere bind their addresses there.
-    let probe = if arguments.prepare {
-        |_: &_| Ok(())
-    } else {
-        ports::all_free
-    };
-    let deployment = Deployment::open(&arguments.data, profile, now_unix, probe)?;
+    let deployment = Deployment::open(&arguments.data, profile, now_unix, |profile| {
+        // Nodes that are started elsewhere bind their addresses there.
+        if arguments.prepare {
+            Ok(())
+        } else {
+            ports::all_free(profile)
+        }
+    })?;
     renewals::renew(&deployment.data, now_unix)
         .map_err(|error| Failure::from_error(Code::Internal, &error))?;
     if arguments.prepare {
