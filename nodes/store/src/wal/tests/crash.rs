@@ -2,7 +2,8 @@
 //! acknowledged; what is found after a cut must be the state after some record between the last
 //! acknowledged and the last asked for.
 //!
-//! `GUITAI_SEEDS` sets how many seeds run; a failure names its seed.
+//! `GUITAI_SEEDS` sets how many seeds run, `GUITAI_CUTS` runs seeds until so many power cuts have
+//! happened; a failure names its seed.
 
 use std::{
     fmt::Write as _,
@@ -23,6 +24,11 @@ fn seeds() -> u64 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2_000)
+}
+
+/// Power cuts wanted, where somebody asks for a number of them.
+fn cuts_wanted() -> Option<u64> {
+    std::env::var("GUITAI_CUTS").ok()?.parse().ok()
 }
 
 /// A log as the manual describes it.
@@ -135,12 +141,13 @@ fn bytes(seeded: &SeededEntropy, len_max: u64) -> Vec<u8> {
     out
 }
 
-/// One node's several lives on one disk.
-fn run(seed: u64, before_each_life: impl Fn(&SimDisk)) -> Result<(), String> {
+/// One node's several lives on one disk; says how many power cuts there were.
+fn run(seed: u64, before_each_life: impl Fn(&SimDisk)) -> Result<u64, String> {
     let seeded = SeededEntropy::new(seed);
     let disk = SimDisk::new();
     let mut expected = Expected::default();
     let mut committed: Vec<Option<Vec<u8>>> = vec![None];
+    let mut cuts = 0;
     for _ in 0..LIVES {
         arm(&disk, &seeded);
         before_each_life(&disk);
@@ -167,10 +174,12 @@ fn run(seed: u64, before_each_life: impl Fn(&SimDisk)) -> Result<(), String> {
             disk.restart();
         } else {
             disk.crash(seeded.next());
+            cuts += 1;
         }
     }
     let (wal, _) = open(&disk).map_err(|error| error.to_string())?;
-    expected.check(&Model::of(&wal)?)
+    expected.check(&Model::of(&wal)?)?;
+    Ok(cuts)
 }
 
 /// Asks for this and that until the log stops or enough is done, then closes it.
@@ -264,11 +273,17 @@ fn ask(
 
 #[test]
 fn nothing_acknowledged_is_lost_by_any_cut() {
-    for seed in 0..seeds() {
-        if let Err(what) = run(seed, |_| ()) {
-            panic!("seed {seed}: {what}");
+    let wanted = cuts_wanted();
+    let (mut cuts, mut seed) = (0, 0);
+    while wanted.map_or(seed < seeds(), |wanted| cuts < wanted) {
+        match run(seed, |_| ()) {
+            Ok(more) => cuts += more,
+            Err(what) => panic!("seed {seed}: {what}"),
         }
+        seed += 1;
     }
+    println!("{cuts} power cuts in {seed} seeds: nothing acknowledged was lost");
+    assert!(cuts > 0, "a run without a cut shows nothing");
 }
 
 #[test]
