@@ -9,6 +9,19 @@ import readline from "node:readline";
 const repository = path.resolve(import.meta.dirname, "../..");
 export const binary = process.env.GUITAI_BIN ?? path.join(repository, "target/debug/guitai");
 
+// The process that runs a node, by its configuration; a zombie has no command line.
+function pidOf(file) {
+  const ids = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const found = ids.find((id) => {
+    try {
+      return fs.readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0").includes(file);
+    } catch {
+      return false;
+    }
+  });
+  return found === undefined ? undefined : Number(found);
+}
+
 /** `suite` is what the policy says sound is sealed with. */
 export async function start(suite = "sm4-gcm-sm3-128") {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "guitai-browser-"));
@@ -29,6 +42,21 @@ export async function start(suite = "sm4-gcm-sm3-128") {
     data,
     edge: ready.edges[0],
     core: ready.cores[0],
+    /** Kills a node the hard way and keeps it down: whoever is started in its place is frozen at once. Answers how to bring it back. */
+    async kill(node) {
+      const file = path.join(data, node, "node.toml");
+      const before = pidOf(file);
+      process.kill(before, "SIGKILL");
+      let after;
+      for (let tries = 0; tries < 400 && after === undefined; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        const now = pidOf(file);
+        if (now !== undefined && now !== before) after = now;
+      }
+      if (after === undefined) throw new Error(`${node} was not started again`);
+      process.kill(after, "SIGSTOP");
+      return () => process.kill(after, "SIGCONT");
+    },
     login: (duty) => logins.find((account) => account.duties.includes(duty)),
     // The answer of a command with --json.
     ask: (...words) => JSON.parse(execFileSync(binary, [...words, "--data", data, "--json"], { encoding: "utf8" })),

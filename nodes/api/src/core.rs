@@ -27,7 +27,7 @@ use guitai_types::{
     command::{Command, Reply},
     inventory::CryptoPolicy,
     limits::TOKEN_LIFE_MS,
-    view::DoorView,
+    view::{DoorView, DoorsView},
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -41,6 +41,7 @@ pub use self::{
 use crate::{
     between,
     door::{self, DoorSource, Doorway},
+    doors::{DoorList, Doors},
     gate::{Gate, StaffBearer},
     inventory::InventorySource,
     layers,
@@ -73,6 +74,8 @@ pub struct CoreDeps {
     pub entropy: Arc<dyn Entropy>,
     /// This node's own door.
     pub door: DoorSource,
+    /// The doors of the cluster, kept by [`Doors::keep`].
+    pub doors: Doors,
     /// The tunnels to the edges.
     pub tunnels: Tunnels,
     /// What this node says of its own cryptography.
@@ -97,6 +100,7 @@ pub(crate) struct Core {
     gate: Gate,
     logins: Logins,
     streams: Streams,
+    doors: DoorList,
 }
 
 pub(crate) type CoreState = Arc<Core>;
@@ -114,6 +118,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         clock,
         entropy,
         door,
+        doors,
         tunnels,
         inventory,
         policy,
@@ -127,6 +132,10 @@ pub fn core_router(deps: CoreDeps) -> Router {
     };
     let logins = Logins::new(clock.clone());
     let streams = Streams::default();
+    let doors = DoorList {
+        node: member.name.clone(),
+        doors: doors.inner(),
+    };
     let core = Arc::new(Core {
         member,
         meta,
@@ -143,6 +152,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         gate,
         logins,
         streams,
+        doors: doors.clone(),
     });
     let (staff, _) = routes().split_for_parts();
     let (common, _) = door::routes().split_for_parts();
@@ -151,7 +161,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         .merge(common.with_state(core))
         .merge(openapi::route())
         .merge(pages::staff());
-    layers::wrap(router, clock)
+    layers::wrap(router, clock, Arc::new(doors))
 }
 
 /// The documented routes.
@@ -248,6 +258,10 @@ impl Doorway for Core {
             Err(Refusal::new(Code::NoLeader, "no relay inside answers"))
         }
         .boxed()
+    }
+
+    fn doors(&self) -> DoorsView {
+        self.doors.view()
     }
 
     fn relay(&self) -> Option<&Relay> {

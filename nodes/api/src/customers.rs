@@ -12,7 +12,7 @@ use guitai_relay::{
     token::Signer,
 };
 use guitai_types::{
-    Code, Epoch, Problem, SessionId, TicketId,
+    Code, Epoch, NodeName, Problem, SessionId, TicketId,
     claims::Grant,
     command::{Command, Reply},
     control::{Answer, Ask, OpenTicket},
@@ -208,14 +208,15 @@ impl guard::Core for CoreDesk {
 
     /// The ticket now, and whenever it changed, until it is over. It is kept alive as long as somebody
     /// takes from the stream.
-    fn watch(&self, ticket: TicketId, _edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
+    fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
         async move {
             // A node that is behind may not know the ticket yet: this look is after its opening.
             let known = self.read(|state| state.ticket(&ticket).is_some()).await?;
             if !known {
                 return Err(gone());
             }
-            Ok(Watch::new(self.clone(), ticket).into_stream().boxed())
+            let watch = Watch::new(self.clone(), ticket, edge.name);
+            Ok(watch.into_stream().boxed())
         }
         .boxed()
     }
@@ -237,10 +238,14 @@ struct Watch {
     touch: Interval,
     /// What was shown last, without number and tokens.
     shown: Option<TicketView>,
+    /// The edge the page comes through.
+    edge: NodeName,
+    /// The cluster has been told so. Once only: a page that is open twice must not move to and fro.
+    settled: bool,
 }
 
 impl Watch {
-    fn new(desk: CoreDesk, ticket: TicketId) -> Self {
+    fn new(desk: CoreDesk, ticket: TicketId, edge: NodeName) -> Self {
         let from = desk.meta.peek(State::event_number) + 1;
         let news = Box::pin(desk.meta.events(from));
         let mut touch = tokio::time::interval(Duration::from_millis(TOUCH_MS));
@@ -251,6 +256,8 @@ impl Watch {
             news,
             touch,
             shown: None,
+            edge,
+            settled: false,
         }
     }
 
@@ -330,10 +337,14 @@ impl Watch {
         }
     }
 
-    /// The page is there. Without a leader the next touch says so again; a ticket that is over needs none.
+    /// The page is there, and maybe through another edge than it was. Without a leader the next touch
+    /// says so again; a ticket that is over needs none.
     async fn keep_alive(&mut self) -> Option<()> {
-        let touch = Command::TouchTicket {
-            ticket: self.ticket.clone(),
+        let (ticket, edge) = (self.ticket.clone(), self.edge.clone());
+        let touch = if self.settled {
+            Command::TouchTicket { ticket }
+        } else {
+            Command::MoveTicket { ticket, edge }
         };
         match self.desk.write(touch).await {
             Err(problem) if problem.code == Code::NotFound => None,
@@ -341,7 +352,10 @@ impl Watch {
                 tracing::debug!(%problem, "a ticket was not touched");
                 Some(())
             }
-            Ok(_) => Some(()),
+            Ok(_) => {
+                self.settled = true;
+                Some(())
+            }
         }
     }
 }

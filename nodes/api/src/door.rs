@@ -13,7 +13,10 @@ use axum::{
 };
 use futures::{SinkExt as _, StreamExt as _, future::BoxFuture};
 use guitai_relay::{Refused, Relay, websocket};
-use guitai_types::{Code, InstitutionId, NodeName, SessionId, view::DoorView};
+use guitai_types::{
+    Code, InstitutionId, NodeName, SessionId,
+    view::{DoorView, DoorsView},
+};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -37,6 +40,8 @@ pub(crate) trait Doorway: Send + Sync {
     fn fit(&self) -> Result<(), Refusal>;
     /// Where media connects.
     fn media_door(&self) -> BoxFuture<'_, Result<DoorView, Refusal>>;
+    /// The doors a page may use.
+    fn doors(&self) -> DoorsView;
     /// The media relay of this node, if it has one.
     fn relay(&self) -> Option<&Relay>;
     /// The numbers of this node.
@@ -61,6 +66,7 @@ pub(crate) fn routes() -> OpenApiRouter<DoorState> {
         .routes(routes!(health))
         .routes(routes!(metrics))
         .routes(routes!(door))
+        .routes(routes!(doors))
         .route("/{institution}/{session}", axum::routing::get(media))
 }
 
@@ -87,6 +93,13 @@ async fn metrics(State(door): State<DoorState>) -> Response {
     responses((status = 200, body = DoorView), (status = "default", body = ProblemBody)))]
 async fn door(State(door): State<DoorState>) -> Result<Json<DoorView>, Refusal> {
     door.media_door().await.map(Json)
+}
+
+/// The doors a page may use when this one is gone: an edge names edges, an inner node inner nodes.
+#[utoipa::path(get, path = "/api/v1/doors", tag = "door",
+    responses((status = 200, body = DoorsView), (status = "default", body = ProblemBody)))]
+async fn doors(State(door): State<DoorState>) -> Json<DoorsView> {
+    Json(door.doors())
 }
 
 /// Media over WebSocket, for networks without UDP: `/<institution>/<session>?jwt=<media token>`.

@@ -14,13 +14,14 @@ use guitai_relay::{Relay, guard::Guard, token::Verifier};
 use guitai_types::{
     Code, Hex, NodeName, TicketId,
     control::{Answer, Ask, Catalogue, OpenTicket},
-    view::{DoorView, TicketView},
+    view::{DoorView, DoorsView, TicketView},
 };
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     door::{self, DoorSource, Doorway},
+    doors::DoorList,
     extract::{Json, Path},
     gate::Gate,
     layers,
@@ -56,6 +57,7 @@ pub(crate) struct Edge {
     certificates: CertificateSource,
     gate: Gate,
     streams: Streams,
+    doors: DoorList,
 }
 
 pub(crate) type EdgeState = Arc<Edge>;
@@ -78,6 +80,10 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         clock: clock.clone(),
         epoch,
     };
+    let doors = DoorList {
+        node: node.clone(),
+        doors: guard.doors(),
+    };
     let edge = Arc::new(Edge {
         node,
         guard,
@@ -86,6 +92,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         certificates,
         gate,
         streams: Streams::default(),
+        doors: doors.clone(),
     });
     let (api, _) = routes().split_for_parts();
     let (common, _) = door::routes().split_for_parts();
@@ -94,7 +101,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         .merge(common.with_state(edge))
         .merge(openapi::route())
         .merge(pages::customer());
-    layers::wrap(router, clock)
+    layers::wrap(router, clock, Arc::new(doors))
 }
 
 /// The documented routes.
@@ -207,6 +214,10 @@ impl Doorway for Edge {
         std::future::ready(Ok((self.door)())).boxed()
     }
 
+    fn doors(&self) -> DoorsView {
+        self.doors.view()
+    }
+
     fn relay(&self) -> Option<&Relay> {
         Some(&self.relay)
     }
@@ -288,7 +299,8 @@ async fn ticket(
     .await
 }
 
-/// Says whenever the ticket changes, and keeps it alive: events `ticket`, numbered, content TicketView.
+/// Says whenever the ticket changes, and keeps it alive: events `ticket`, numbered, content TicketView;
+/// and `doors`, not numbered, content DoorsView, whenever the list of doors changes.
 #[utoipa::path(get, path = "/api/v1/tickets/{ticket}/events", tag = "customer",
     params(("ticket" = TicketId, Path)), security(("ticket" = [])),
     responses((status = 200, body = TicketView, content_type = "text/event-stream"),
@@ -305,7 +317,7 @@ async fn ticket_events(
         .map(|view| (view.number, view));
     let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
     edge.streams
-        .answer(format!("ticket/{ticket}"), "ticket", views)
+        .answer(format!("ticket/{ticket}"), "ticket", views, &edge.doors)
 }
 
 /// Leaves the queue, or hangs up.

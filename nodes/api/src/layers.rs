@@ -14,21 +14,22 @@ use guitai_types::{Code, limits::BODY_BYTES_MAX};
 use http::{HeaderName, HeaderValue, header};
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
 
-use crate::problem::Refusal;
+use crate::{
+    origins::{self, Origins},
+    problem::Refusal,
+};
 
 /// Longest time a handler may take to answer, in milliseconds; a write waits for a leader less long.
 /// The body of an event stream or a package is not meant.
 pub const REQUEST_MS_MAX: u64 = 15_000;
 
-/// Only our own files run and are shown; `connect-src` lets the page reach the media of another door.
+/// Only our own files run and are shown; `connect-src`, added to it, lets the page reach the other doors.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; \
      style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; \
-     font-src 'self'; connect-src 'self' https: ws: wss:; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'";
+     font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Cross-origin isolation gives the player its shared audio buffer; the rest keeps pages to themselves.
-const HEADERS: [(HeaderName, &str); 6] = [
-    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+const HEADERS: [(HeaderName, &str); 5] = [
     (
         HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
@@ -46,7 +47,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Puts the layers around all routes of `router`.
-pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>) -> Router {
+pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>, origins: Origins) -> Router {
     router
         .fallback(async || Refusal::new(Code::NotFound, "no such route"))
         .method_not_allowed_fallback(async || {
@@ -56,7 +57,11 @@ pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(middleware::map_response(add_headers))
+        .layer(middleware::from_fn_with_state(
+            origins.clone(),
+            origins::allow,
+        ))
+        .layer(middleware::map_response_with_state(origins, add_headers))
         .layer(middleware::from_fn_with_state(clock, log))
 }
 
@@ -84,7 +89,12 @@ fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::new(Code::Internal, "the request could not be served").into_response()
 }
 
-async fn add_headers(mut response: Response) -> Response {
+async fn add_headers(State(origins): State<Origins>, mut response: Response) -> Response {
+    let policy = format!("{CONTENT_SECURITY_POLICY}; {}", origins.connect_sources());
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        let name = header::CONTENT_SECURITY_POLICY;
+        response.headers_mut().insert(name, policy);
+    }
     for (name, value) in HEADERS {
         response
             .headers_mut()

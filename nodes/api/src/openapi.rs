@@ -97,6 +97,7 @@ mod tests {
             "/healthz",
             "/metrics",
             "/api/v1/door",
+            "/api/v1/doors",
             "/api/v1/catalogue",
             "/api/v1/login",
         ];

@@ -13,19 +13,22 @@ use axum::response::{
     IntoResponse as _, Response,
     sse::{Event, KeepAlive, Sse},
 };
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use guitai_types::Code;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
-use crate::problem::Refusal;
+use crate::{doors::DoorList, problem::Refusal};
 
 /// Event streams of one node at once; a waiting customer and a logged-in agent hold one each.
 pub const STREAMS_MAX: usize = 20_000;
 /// Event streams of one ticket or one member of staff at once: some tabs, some reconnects.
 pub const STREAMS_PER_BEARER_MAX: usize = 4;
-/// A comment is sent after this much silence, in milliseconds, so that proxies keep the stream.
-const KEEP_ALIVE_MS: u64 = 10_000;
+/// A comment is sent after this much silence, in milliseconds, so that proxies keep the stream, and so
+/// that a page whose door hangs without a word knows it (`SILENT_MS_MAX` in `shared/sse.ts`).
+const KEEP_ALIVE_MS: u64 = 2_000;
+/// Name of the events that tell which doors there are.
+const DOORS: &str = "doors";
 
 /// Header by which a reader says what it has seen.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -72,19 +75,31 @@ impl Streams {
         self.counts().all
     }
 
-    /// Answers with `items` (number and content), each as an event named `name`.
+    /// Answers with `items` (number and content), each as an event named `name`, and among them with the
+    /// list of `doors` whenever it changes, until the items end.
     pub(crate) fn answer<T: Serialize + 'static>(
         &self,
         bearer: String,
         name: &'static str,
         items: impl Stream<Item = (u64, T)> + Send + 'static,
+        doors: &DoorList,
     ) -> Result<Response, Refusal> {
         let place = self.take(bearer)?;
-        let events = items.map(move |(number, item)| -> Result<Event, Infallible> {
+        // What we serialise are our own types: it can only fail for a map with odd keys.
+        let items = items.map(move |(number, item)| {
             let event = Event::default().id(number.to_string()).event(name);
-            // What we serialise are our own types: it can only fail for a map with odd keys.
-            Ok(event.json_data(item).unwrap_or_default())
+            Some(event.json_data(item).unwrap_or_default())
         });
+        let items = items.chain(stream::once(std::future::ready(None)));
+        // Without a number, so that what a page has seen of the items is not touched.
+        let doors = doors.follow().map(|doors| {
+            let event = Event::default().event(DOORS);
+            Some(event.json_data(doors).unwrap_or_default())
+        });
+        let events = stream::select(items, doors)
+            .take_while(|event| std::future::ready(event.is_some()))
+            .filter_map(std::future::ready)
+            .map(Ok::<Event, Infallible>);
         let keep_alive = KeepAlive::new().interval(Duration::from_millis(KEEP_ALIVE_MS));
         let events = Held {
             events: Box::pin(events),
@@ -168,13 +183,21 @@ mod tests {
     #[tokio::test]
     async fn events_have_their_number_and_name() -> Result<(), Box<dyn std::error::Error>> {
         let items = futures::stream::iter([(7_u64, "seven"), (9, "nine")]);
+        let (_keep, doors) = tokio::sync::watch::channel(Vec::new());
+        let doors = DoorList {
+            node: "a1-1".parse()?,
+            doors,
+        };
         let response = Streams::default()
-            .answer("a".to_owned(), "event", items)
+            .answer("a".to_owned(), "event", items, &doors)
             .map_err(|Refusal(problem)| problem)?;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await?;
+        let text = String::from_utf8(body.to_vec())?;
+        let list = "event: doors\ndata: {\"node\":\"a1-1\",\"doors\":[]}\n\n";
+        assert!(text.contains(list), "{text}");
         assert_eq!(
-            String::from_utf8(body.to_vec())?,
+            text.replace(list, ""),
             "id: 7\nevent: event\ndata: \"seven\"\n\nid: 9\nevent: event\ndata: \"nine\"\n\n"
         );
         Ok(())

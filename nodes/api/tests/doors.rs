@@ -541,3 +541,114 @@ async fn the_media_key_changes_with_who_takes_part_and_never_crosses_the_guard()
     );
     Ok(())
 }
+
+/// The list of an edge once it says that both edges are alive.
+async fn living_doors(world: &World) -> Outcome<Value> {
+    for _ in 0..600 {
+        let list = world.edge("GET", "/api/v1/doors", None, None).await?;
+        let doors = list.body["doors"].as_array().ok_or("no list")?;
+        if doors.len() == 2 && doors.iter().all(|door| door["alive"] == true) {
+            return Ok(list.body);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err("the edge is not told of living doors".into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_door_names_those_of_its_own_kind_and_lets_their_pages_ask() -> Outcome {
+    let world = World::new().await?;
+    let list = living_doors(&world).await?;
+    assert_eq!(list["node"], "edge-1");
+    let nodes: Vec<_> = list["doors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|door| door["node"].as_str())
+        .collect();
+    assert_eq!(nodes, [Some("edge-1"), Some("edge-2")]);
+    let inner = world.core("GET", "/api/v1/doors", None, None).await?;
+    assert_eq!(inner.body["doors"].as_array().map(Vec::len), Some(1));
+    assert_eq!(inner.body["doors"][0]["node"], "core-1");
+
+    // The page of another edge may ask, and is told before it does.
+    let origin = list["doors"][1]["http"].as_str().ok_or("no origin")?;
+    let path = "/api/v1/tickets/t/key";
+    let asked = world.edge_from(origin, "OPTIONS", path).await?;
+    assert_eq!(asked.status, 204);
+    assert_eq!(asked.header("access-control-allow-origin"), origin);
+    assert_eq!(asked.header("access-control-allow-methods"), "GET, POST, PUT");
+    let fields = "authorization, content-type, last-event-id";
+    assert_eq!(asked.header("access-control-allow-headers"), fields);
+    assert_eq!(asked.header("vary"), "origin");
+    let got = world.edge_from(origin, "GET", "/api/v1/catalogue").await?;
+    assert_eq!((got.status, got.header("access-control-allow-origin")), (200, origin));
+    let policy = got.header("content-security-policy");
+    assert!(policy.contains("connect-src 'self' https: ws: wss: http://"), "{policy}");
+
+    // Nobody else's page may: neither a stranger's, nor one of an inner door, nor a lookalike.
+    let core = inner.body["doors"][0]["http"].as_str().ok_or("no origin")?;
+    for stranger in ["https://evil.example", core, &format!("{origin}.evil"), "null"] {
+        for method in ["OPTIONS", "GET"] {
+            let answer = world.edge_from(stranger, method, "/api/v1/catalogue").await?;
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{stranger}");
+        }
+        assert_ne!(world.edge_from(stranger, "OPTIONS", path).await?.status, 204);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_through_another_edge() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    let ticket = held.ticket.rsplit('/').next().ok_or("no ticket")?.to_owned();
+    let path = format!("{}/events", held.ticket);
+    let mut events = world.edge_events(&path, &held.token).await?;
+    let before = events.next().await?;
+    let seen = |event: &str| -> Outcome<u64> {
+        let id = event.strip_prefix("id: ").and_then(|rest| rest.lines().next());
+        Ok(id.ok_or("no number")?.parse()?)
+    };
+    let last = seen(&before)?;
+    let doors = events.doors().await?;
+    assert_eq!(doors["node"], "edge-1");
+    drop(events);
+    assert_eq!(world.edge_of(&ticket)?, "edge-1");
+
+    // The same ticket, the same token, another edge: what was seen does not come again, what comes
+    // next says that the page has moved.
+    let mut events = world.other_edge_events(&path, &held.token, last).await?;
+    let after = events.next().await?;
+    assert!(seen(&after)? > last, "{after}");
+    assert!(after.contains("\"phase\":\"in-session\""), "{after}");
+    assert_eq!(world.edge_of(&ticket)?, "edge-2");
+    let session = format!("/api/v1/sessions/{}", held.session);
+    let view = world.core("GET", &session, Some(&held.staff), None).await?;
+    assert_eq!(view.body["edge"], "edge-2");
+    let moved: Vec<&Value> = view.body["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|event| event["kind"] == "moved")
+        .collect();
+    assert_eq!(moved.len(), 1);
+    assert_eq!(moved[0]["details"], json!({ "from": "edge-1", "to": "edge-2" }));
+    // Nobody was given another media key.
+    assert_eq!(view.body["key"]["epoch"], 1);
+    let same = world.other_edge("GET", &held.ticket, Some(&held.token), None).await?;
+    let media = &same.body["phase"]["call"]["media"];
+    assert_eq!(
+        opens(&customer, &media["key"])?,
+        world.recorder_key(&held.session, &Participant::Recorder { node: "core-1".parse()? })?
+    );
+    // Another ticket's token opens nothing there either.
+    let other = world
+        .other_edge("POST", "/api/v1/tickets", None, Some(open_body(&customer)))
+        .await?;
+    let token = other.text("token")?;
+    let refused = world.other_edge("GET", &held.ticket, Some(&token), None).await?;
+    assert_problem(&refused, 403, "GT-0403");
+    Ok(())
+}

@@ -32,9 +32,6 @@ const HAND_OVER_BEHIND_MAX: u64 = 64;
 /// ...and was heard of within this, in milliseconds.
 const HAND_OVER_HEARD_MS: u64 = 1_000;
 
-/// A recorder that was not heard of for this long, in milliseconds, is gone: both pages show within two
-/// seconds that nothing is recorded.
-const RECORDER_SILENT_MS: u64 = 1_500;
 /// How long a new leader waits for every node to be heard of, in milliseconds.
 const ROLL_CALL_MS: u64 = 3_000;
 /// Recordings declared lost in one look; the rest waits for the next.
@@ -140,12 +137,7 @@ fn recordings_of_the_gone(
             .member(node)
             .map(|member| member.id)
             .filter(|id| *id != me);
-        id.is_some_and(|id| {
-            status
-                .heard_ms
-                .get(&id)
-                .is_none_or(|heard_ms| *heard_ms > RECORDER_SILENT_MS)
-        })
+        id.is_some_and(|id| status.is_silent(id))
     };
     let recorded = state.sessions_running().filter(|session| {
         matches!(

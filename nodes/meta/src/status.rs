@@ -26,7 +26,17 @@ pub struct RaftStatus {
     pub voters: Vec<NodeId>,
 }
 
+/// A core node that was not heard of for this long, in milliseconds, is gone. A recorder among them: both
+/// pages show within two seconds that nothing is recorded.
+const SILENT_MS: u64 = 1_500;
+
 impl RaftStatus {
+    /// Whether a core node is gone, as far as whose status this is can tell.
+    pub fn is_silent(&self, node: NodeId) -> bool {
+        let heard_ms = self.heard_ms.get(&node);
+        heard_ms.is_none_or(|heard_ms| *heard_ms > SILENT_MS)
+    }
+
     pub(crate) fn of(meta: &Meta) -> Self {
         let metrics = meta.raft().metrics();
         let metrics = metrics.borrow_watched();

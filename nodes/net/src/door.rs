@@ -291,5 +291,5 @@ fn national_config(
 fn quic(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, DoorError> {
     let quic = QuicServerConfig::with_initial(Arc::new(tls), tls::initial_suite())
         .map_err(|_| DoorError::Initial)?;
-    Ok(transport::server(Arc::new(FencedServer(Arc::new(quic)))))
+    Ok(transport::door(Arc::new(FencedServer(Arc::new(quic)))))
 }

@@ -36,7 +36,10 @@ pub use quinn::{
     WriteError,
 };
 pub use revocation::CertificateStats;
-pub use transport::{IDLE_MS_MAX, KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX, TUNNEL_KEEP_ALIVE_MS};
+pub use transport::{
+    DOOR_IDLE_MS_MAX, DOOR_KEEP_ALIVE_MS, IDLE_MS_MAX, KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX,
+    TUNNEL_KEEP_ALIVE_MS,
+};
 
 /// A future in a box; the same type as `futures::future::BoxFuture`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -17,20 +17,29 @@ pub const KEEP_ALIVE_MS: u64 = 4_000;
 /// A connection that hears nothing for so long is lost, in milliseconds. More than two signs of
 /// life, so that one lost packet ends nothing.
 pub const IDLE_MS_MAX: u32 = 10_000;
-/// The same for tunnels, set by the inner node that dials: an edge must know soon that a core node
-/// is gone, because customers' questions wait for it.
-pub const TUNNEL_KEEP_ALIVE_MS: u64 = 1_000;
-/// Idle time of a tunnel, in milliseconds.
-pub const TUNNEL_IDLE_MS_MAX: u32 = 4_000;
+/// The same for tunnels and media, set by the inner node that dials: an edge must know soon that a core
+/// node is gone, because customers' questions wait for it; a relay that another relay is gone, because
+/// until then it offers broadcasts nobody can reach.
+pub const TUNNEL_KEEP_ALIVE_MS: u64 = 500;
+/// Idle time of a tunnel and of a media link, in milliseconds.
+pub const TUNNEL_IDLE_MS_MAX: u32 = 2_000;
+/// A door's connection that says nothing sends a sign of life this often, in milliseconds.
+pub const DOOR_KEEP_ALIVE_MS: u64 = 1_000;
+/// Idle time of a page's media connection, in milliseconds: a page whose door is dead, and a door whose
+/// page is gone, both know by then. Longer than a tunnel's: radio networks pause for seconds.
+pub const DOOR_IDLE_MS_MAX: u32 = 4_000;
+/// ALPNs of ours begin so; every other one on the mesh is media.
+const OWN_ALPN_PREFIX: &str = "guitai-";
 /// Length of our connection ids in bytes; long enough that a stateless reset cannot be mistaken.
 const CONNECTION_ID_BYTES: usize = 8;
 
 const _: () = assert!(IDLE_MS_MAX as u64 > 2 * KEEP_ALIVE_MS);
 const _: () = assert!(TUNNEL_IDLE_MS_MAX as u64 > 2 * TUNNEL_KEEP_ALIVE_MS);
+const _: () = assert!(DOOR_IDLE_MS_MAX as u64 > 2 * DOOR_KEEP_ALIVE_MS);
 
 /// Settings of a connection this end dials for `alpn`.
 pub(crate) fn dialling(alpn: &str) -> Arc<TransportConfig> {
-    if alpn == TUNNEL_ALPN {
+    if alpn == TUNNEL_ALPN || !alpn.starts_with(OWN_ALPN_PREFIX) {
         config(TUNNEL_KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX)
     } else {
         accepting()
@@ -59,6 +68,13 @@ pub(crate) fn server(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::Ser
     // would save nothing: defaults otherwise.
     let mut config = quinn::ServerConfig::with_crypto(crypto);
     config.transport_config(accepting());
+    config
+}
+
+/// The same for a door.
+pub(crate) fn door(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::ServerConfig {
+    let mut config = quinn::ServerConfig::with_crypto(crypto);
+    config.transport_config(self::config(DOOR_KEEP_ALIVE_MS, DOOR_IDLE_MS_MAX));
     config
 }
 

@@ -17,7 +17,7 @@ mod refusal;
 mod tunnel;
 mod watch;
 
-pub use check::{check, check_answer};
+pub use check::{check, check_answer, check_order};
 pub use count::{Count, Counts, Direction};
 pub use edge::{AskError, Guard, OrderSink};
 pub use inside::{Core, Tunnels, ViewStream};

@@ -95,6 +95,13 @@ pub enum Command {
         /// The ticket.
         ticket: TicketId,
     },
+    /// The customer's page goes on through another edge; a sign of life too.
+    MoveTicket {
+        /// The ticket.
+        ticket: TicketId,
+        /// The edge it now comes through.
+        edge: NodeName,
+    },
     /// The customer leaves: out of the queue, or out of the call.
     CloseTicket {
         /// The ticket.
@@ -121,6 +128,10 @@ pub enum Command {
         session: SessionId,
         /// Media key wrapped to customer, agent and every recorder of the cluster.
         keys: Vec<WrappedKey>,
+        /// Nodes the leader did not hear of when this was proposed: none of them becomes a recorder
+        /// while there is another.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        silent: Vec<NodeName>,
     },
     /// Who takes part in a session changes, and with that its media key. Refused unless the keys are
     /// of the epoch after the present one and wrapped to exactly those who then take part.

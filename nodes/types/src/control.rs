@@ -11,8 +11,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, Hex, InstitutionId, QueueId, SessionId, TicketId, place::Text, problem::Problem,
-    record::Consent, view::TicketView,
+    Epoch, Hex, InstitutionId, QueueId, SessionId, TicketId,
+    place::Text,
+    problem::Problem,
+    record::Consent,
+    view::{DoorEntry, TicketView},
 };
 
 /// Edge to core: what a customer may ask.
@@ -185,5 +188,10 @@ pub enum Order {
     RevokeTicket {
         /// Which.
         ticket: TicketId,
+    },
+    /// The edges of the cluster, for customers' pages: where to go when this one is gone.
+    Doors {
+        /// All of them, this edge too, at most [`crate::limits::DOORS_MAX`].
+        doors: Vec<DoorEntry>,
     },
 }

@@ -33,6 +33,8 @@ pub const EVENTS_KEPT: usize = 20_000;
 pub const REQUESTS_REMEMBERED: usize = 50_000;
 /// Nodes of one cluster.
 pub const MEMBERS_MAX: usize = 64;
+/// Doors a page is told of; more would not fit into one control message.
+pub const DOORS_MAX: usize = 24;
 /// Staff accounts of one institution.
 pub const STAFF_MAX: usize = 50_000;
 /// How long a reservation rings before it times out, in milliseconds.

@@ -125,6 +125,38 @@ pub struct DoorView {
     pub version: String,
 }
 
+/// The doors a page may use, so that it can move by itself when its own is gone; `GET /api/v1/doors`
+/// and the event `doors` of a stream. Edges tell of edges only, inner nodes of inner nodes only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DoorsView {
+    /// The node that answers.
+    pub node: NodeName,
+    /// At most [`crate::limits::DOORS_MAX`], by name.
+    pub doors: Vec<DoorEntry>,
+}
+
+/// One door of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DoorEntry {
+    /// Its node.
+    pub node: NodeName,
+    /// The centre it stands in.
+    pub centre: CentreId,
+    /// Origin of pages and API, `http://host:port` or `https://…`.
+    pub http: String,
+    /// `https://host:port` for WebTransport; empty where no media is relayed.
+    pub webtransport: String,
+    /// `ws://host:port` or `wss://…` for MoQ over WebSocket; empty where no media is relayed.
+    pub websocket: String,
+    /// SHA-256 of the browser certificates in use now and next, lower-case hex; empty as long as the
+    /// door has not said them.
+    pub certificate_hashes: Vec<String>,
+    /// Answered a core node within the last two seconds, and could serve a page.
+    pub alive: bool,
+}
+
 /// An agent's desk as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

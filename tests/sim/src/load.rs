@@ -189,6 +189,7 @@ impl Run {
             staff: reservation.staff,
             session: session.clone(),
             keys: keys.collect(),
+            silent: Vec::new(),
         };
         self.apply(command);
         self.plan(800, Next::Record(session.clone()));

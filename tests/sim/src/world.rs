@@ -165,6 +165,14 @@ impl World {
                 comment: String::new(),
             },
             93 => self.change_cluster(),
+            94..96 => Command::MoveTicket {
+                ticket: self.ticket(),
+                edge: bank::id(
+                    self.dice
+                        .pick(["edge-a1", "edge-a2", "b-1"])
+                        .unwrap_or("b-1"),
+                ),
+            },
             _ => Command::Tick,
         }
     }
@@ -288,7 +296,16 @@ impl World {
                 .skip(skipped)
                 .map(|holder| bank::wrapped(holder, KEY_EPOCH_FIRST))
                 .collect(),
+            silent: self.silent(),
         }
+    }
+
+    /// Now and then a recorder was not heard of, and sometimes none was.
+    fn silent(&mut self) -> Vec<NodeName> {
+        let recorders: Vec<NodeName> = self.state.recorders().map(|it| it.name.clone()).collect();
+        let mut silent = recorders;
+        silent.retain(|_| self.dice.percent(10));
+        silent
     }
 
     fn report(&mut self) -> Command {

@@ -94,7 +94,7 @@ async fn queues(
 }
 
 /// Everything that happens in one's own institution and the cluster: events `event`, numbered, replayable
-/// by `from` or `Last-Event-ID`.
+/// by `from` or `Last-Event-ID`; and `doors`, not numbered, content DoorsView.
 #[utoipa::path(get, path = "/api/v1/events", tag = "cluster", security(("staff" = [])),
     params(From),
     responses((status = 200, body = Event, content_type = "text/event-stream"),
@@ -125,8 +125,12 @@ async fn events(
         bearer.expires_in_ms,
         events.map(|event| (event.number, event)),
     );
-    core.streams
-        .answer(format!("events/{}", bearer.staff), "event", events)
+    core.streams.answer(
+        format!("events/{}", bearer.staff),
+        "event",
+        events,
+        &core.doors,
+    )
 }
 
 impl Core {

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use guitai_types::{
-    Code, Hex, ReservationId, SessionId, StaffRef,
+    Code, Hex, Member, NodeName, ReservationId, SessionId, StaffRef,
     command::Command,
     media::KeyChange,
     record::{Duty, Participant, Presence},
@@ -54,7 +54,8 @@ async fn desk(
     core.desk(&agent).await.map(Json)
 }
 
-/// Says whenever the desk changes: events `desk`, numbered, content DeskView.
+/// Says whenever the desk changes: events `desk`, numbered, content DeskView; and `doors`, not numbered,
+/// content DoorsView, whenever the list of doors changes.
 #[utoipa::path(get, path = "/api/v1/desk/events", tag = "desk", security(("staff" = [])),
     responses((status = 200, body = DeskView, content_type = "text/event-stream"),
         (status = "default", body = ProblemBody)))]
@@ -67,7 +68,7 @@ async fn desk_events(
     let views = view::follow_desk(core.clone(), bearer.staff.clone());
     let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
     core.streams
-        .answer(format!("desk/{}", bearer.staff), "desk", views)
+        .answer(format!("desk/{}", bearer.staff), "desk", views, &core.doors)
 }
 
 /// Goes on or off duty.
@@ -151,6 +152,7 @@ async fn accept(
         staff: staff.clone(),
         session,
         keys,
+        silent: core.silent().await,
     })
     .await?;
     core.desk(&staff).await.map(Json)
@@ -218,6 +220,16 @@ impl Core {
     ) -> Result<(), Refusal> {
         let done = media_key::rekey(&self.meta, &self.entropy, session, change);
         done.await.map_err(Refusal)
+    }
+
+    /// Recorders the leader does not hear of: no new call is given to them.
+    async fn silent(&self) -> Vec<NodeName> {
+        let status = self.meta.leader_status().await;
+        let is_silent = |member: &&Member| status.is_silent(member.id);
+        self.meta.peek(|state| {
+            let recorders = state.recorders().filter(is_silent);
+            recorders.map(|member| member.name.clone()).collect()
+        })
     }
 
     /// Everybody who gets the media key, each with a public key. All recorders of the cluster do: which

@@ -9,8 +9,8 @@ use std::{
 use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
-    CoreDeps, CoreDesk, DoorSource, EdgeDeps, InventorySource, core_router, edge_router,
-    follow_recorders, register_inventory,
+    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, InventorySource, core_router,
+    edge_router, follow_recorders, register_door, register_inventory,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -46,6 +46,7 @@ pub(crate) struct World {
     meta: Meta,
     core: Router,
     edge: Router,
+    other_edge: Router,
     recorder: SecretKey,
     crossed: Crossed,
     _tunnels: Tunnels,
@@ -137,8 +138,10 @@ impl World {
         let roots = [authority.certificate_der().to_vec()];
         let (core_mesh, recorder) = mesh(&authority, &roots, "core-1", "inner", &clock)?;
         let (edge_mesh, _) = mesh(&authority, &roots, "edge-1", "dmz", &clock)?;
+        let (other_mesh, _) = mesh(&authority, &roots, "edge-2", "dmz", &clock)?;
         let core_member = member(1, "core-1", &core_mesh, &recorder, Zone::Inner)?;
         let edge_member = member(2, "edge-1", &edge_mesh, &recorder, Zone::Dmz)?;
+        let other_member = member(3, "edge-2", &other_mesh, &recorder, Zone::Dmz)?;
 
         let signer = Arc::new(Signer::new(SecretKey::generate()));
         let verifier = signer.verifier();
@@ -148,7 +151,11 @@ impl World {
         let calls = Calls::new();
         let meta = Meta::start(config, &core_mesh, &calls, clock.clone(), entropy.clone()).await?;
         calls.attach(&core_mesh);
-        let members = vec![core_member.clone(), edge_member.clone()];
+        let members = vec![
+            core_member.clone(),
+            edge_member.clone(),
+            other_member.clone(),
+        ];
         meta.found(found(members)?).await?;
 
         let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
@@ -158,25 +165,11 @@ impl World {
             crossed: crossed.clone(),
         };
         let tunnels = Tunnels::new(core_mesh.clone(), Arc::new(tap));
-        let guard = Guard::new(Arc::new(NoOrders), clock.clone());
-        let serving = guard.clone();
-        let serve = move |link| -> guitai_net::BoxFuture<'static, ()> {
-            let guard = serving.clone();
-            Box::pin(async move { guard.serve_tunnel(link).await })
-        };
-        edge_mesh.serve(TUNNEL_ALPN, Arc::new(serve));
-        let questions = Calls::new();
-        register_inventory(&questions, inventory(&edge_member));
-        questions.attach_questions(&edge_mesh);
-        let Member {
-            mesh: addr,
-            name,
-            zone,
-            ..
-        } = edge_member.clone();
-        tunnels.keep(&[Target { addr, name, zone }]);
+        let guard = guard_of(&edge_mesh, &edge_member, &clock);
+        let other_guard = guard_of(&other_mesh, &other_member, &clock);
+        tunnels.keep(&[target(&edge_member), target(&other_member)]);
         let wait = async {
-            while guard.tunnels().is_empty() {
+            while guard.tunnels().is_empty() || other_guard.tunnels().is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -190,15 +183,28 @@ impl World {
             };
             Relay::new(config, verifier.clone(), clock.clone())
         };
-        let edge = edge_router(EdgeDeps {
-            node: edge_member.name.clone(),
-            guard,
-            relay: relay(&edge_member),
-            verifier: verifier.clone(),
+        let edge_of = |member: &Member, guard: Guard| {
+            edge_router(EdgeDeps {
+                node: member.name.clone(),
+                guard,
+                relay: relay(member),
+                verifier: verifier.clone(),
+                clock: clock.clone(),
+                door: door(member),
+                certificates: Arc::new(guitai_net::CertificateStats::default),
+            })
+        };
+        let edge = edge_of(&edge_member, guard);
+        let other_edge = edge_of(&other_member, other_guard);
+        let doors = Doors::default();
+        tokio::spawn(doors.clone().keep(DoorsDeps {
+            me: core_member.clone(),
+            meta: meta.clone(),
+            mesh: core_mesh.clone(),
+            door: door(&core_member),
+            tunnels: tunnels.clone(),
             clock: clock.clone(),
-            door: door(&edge_member),
-            certificates: Arc::new(guitai_net::CertificateStats::default),
-        });
+        }));
         let following = follow_recorders(meta.clone(), core_member.id, entropy.clone());
         tokio::spawn(following);
         let core = core_router(CoreDeps {
@@ -212,19 +218,21 @@ impl World {
             clock,
             entropy,
             door: door(&core_member),
+            doors,
             tunnels: tunnels.clone(),
             inventory: inventory(&core_member),
             policy: CryptoPolicy::Mixed,
         });
         // The edge's mesh lives as long as its tunnel's handler, which the endpoint keeps.
         tokio::spawn(async move {
-            let _mesh = edge_mesh;
+            let _meshes = (edge_mesh, other_mesh);
             std::future::pending::<()>().await;
         });
         Ok(Self {
             meta,
             core,
             edge,
+            other_edge,
             recorder,
             crossed,
             _tunnels: tunnels,
@@ -261,6 +269,27 @@ impl World {
         ask(&self.edge, method, path, token, body).await
     }
 
+    pub(crate) async fn other_edge(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Outcome<Answer> {
+        ask(&self.other_edge, method, path, token, body).await
+    }
+
+    /// What a browser with a page of `origin` is told, before it asks (`OPTIONS`) or when it does.
+    pub(crate) async fn edge_from(&self, origin: &str, method: &str, path: &str) -> Outcome<Answer> {
+        let mut request = request(method, path, None, None)?;
+        let headers = request.headers_mut();
+        headers.insert("origin", origin.parse()?);
+        if method == "OPTIONS" {
+            headers.insert("access-control-request-method", "PUT".parse()?);
+        }
+        answer(&self.edge, request).await
+    }
+
     pub(crate) async fn core(
         &self,
         method: &str,
@@ -280,12 +309,24 @@ impl World {
     }
 
     pub(crate) async fn edge_events(&self, path: &str, token: &str) -> Outcome<Events> {
-        let request = request("GET", path, Some(token), None)?;
-        let response = self.edge.clone().oneshot(request).await?;
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Ok(Events {
-            pieces: response.into_body().into_data_stream(),
-        })
+        events(&self.edge, path, token, 0).await
+    }
+
+    /// The same at the other edge, by a page that has seen something already.
+    pub(crate) async fn other_edge_events(
+        &self,
+        path: &str,
+        token: &str,
+        seen: u64,
+    ) -> Outcome<Events> {
+        events(&self.other_edge, path, token, seen).await
+    }
+
+    /// A ticket's edge, as the cluster knows it.
+    pub(crate) fn edge_of(&self, ticket: &str) -> Outcome<String> {
+        let ticket: TicketId = id(ticket)?;
+        let edge = self.meta.peek(|state| Some(state.ticket(&ticket)?.edge.to_string()));
+        edge.ok_or_else(|| "no such ticket".into())
     }
 
     /// The media key as the recorder opens it.
@@ -360,7 +401,28 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// The next event but for those that tell of doors.
     pub(crate) async fn next(&mut self) -> Outcome<String> {
+        loop {
+            let event = self.any().await?;
+            if !event.contains("event: doors\n") {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next list of doors.
+    pub(crate) async fn doors(&mut self) -> Outcome<Value> {
+        loop {
+            let event = self.any().await?;
+            if let Some((_, data)) = event.split_once("event: doors\ndata: ") {
+                assert!(!event.contains("id: "), "doors have no number: {event}");
+                return Ok(serde_json::from_str(data.trim())?);
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Outcome<String> {
         let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await?;
         Ok(String::from_utf8(
             piece.ok_or("the stream has ended")??.to_vec(),
@@ -381,6 +443,43 @@ fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value>) -
     })
 }
 
+async fn events(router: &Router, path: &str, token: &str, seen: u64) -> Outcome<Events> {
+    let mut request = request("GET", path, Some(token), None)?;
+    if seen > 0 {
+        let seen = seen.to_string().parse()?;
+        request.headers_mut().insert("last-event-id", seen);
+    }
+    let response = router.clone().oneshot(request).await?;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    Ok(Events {
+        pieces: response.into_body().into_data_stream(),
+    })
+}
+
+/// The guard of an edge, whose mesh answers what any edge answers.
+fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
+    let guard = Guard::new(Arc::new(NoOrders), clock.clone());
+    let serving = guard.clone();
+    let serve = move |link| -> guitai_net::BoxFuture<'static, ()> {
+        let guard = serving.clone();
+        Box::pin(async move { guard.serve_tunnel(link).await })
+    };
+    mesh.serve(TUNNEL_ALPN, Arc::new(serve));
+    let questions = Calls::new();
+    register_inventory(&questions, inventory(member));
+    register_door(&questions, door(member), Arc::new(|| true));
+    questions.attach_questions(mesh);
+    guard
+}
+
+fn target(member: &Member) -> Target {
+    Target {
+        addr: member.mesh,
+        name: member.name.clone(),
+        zone: member.zone,
+    }
+}
+
 async fn ask(
     router: &Router,
     method: &str,
@@ -388,10 +487,11 @@ async fn ask(
     token: Option<&str>,
     body: Option<Value>,
 ) -> Outcome<Answer> {
-    let response = router
-        .clone()
-        .oneshot(request(method, path, token, body)?)
-        .await?;
+    answer(router, request(method, path, token, body)?).await
+}
+
+async fn answer(router: &Router, request: Request) -> Outcome<Answer> {
+    let response = router.clone().oneshot(request).await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await?;
     let text = String::from_utf8(bytes.to_vec())?;

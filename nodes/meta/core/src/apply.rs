@@ -111,6 +111,7 @@ impl<'a> Turn<'a> {
             Command::RaiseEpoch { epoch } => self.raise_epoch(*epoch),
             Command::OpenTicket { .. } => self.open_ticket(command),
             Command::TouchTicket { ticket } => self.touch_ticket(ticket),
+            Command::MoveTicket { ticket, edge } => self.move_ticket(ticket, edge),
             Command::CloseTicket { ticket, reason } => self.close_ticket(ticket, *reason),
             Command::SetPresence {
                 staff,
@@ -122,7 +123,8 @@ impl<'a> Turn<'a> {
                 staff,
                 session,
                 keys,
-            } => self.accept(reservation, staff, session, keys),
+                silent,
+            } => self.accept(reservation, staff, session, keys, silent),
             Command::Rekey {
                 session,
                 epoch,

@@ -118,6 +118,7 @@ impl Turn<'_> {
         staff: &StaffRef,
         session: &SessionId,
         keys: &[WrappedKey],
+        silent: &[guitai_types::NodeName],
     ) -> Result<Reply, Problem> {
         let reservation = self.reserved(reservation, staff)?;
         if self.state.sessions.contains_key(session) {
@@ -133,7 +134,7 @@ impl Turn<'_> {
         }
         let ticket = self.state.tickets.get(&reservation.ticket).cloned();
         let ticket = ticket.ok_or_else(|| check::missing("ticket"))?;
-        let recorders = self.choose_recorders(&ticket.edge);
+        let recorders = self.choose_recorders(&ticket.edge, silent);
         if recorders.is_empty() {
             let detail = "no node of the cluster has the role recorder";
             return Err(Problem::new(Code::NotRecording, detail));

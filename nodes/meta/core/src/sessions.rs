@@ -22,12 +22,16 @@ use crate::{
 };
 
 impl Turn<'_> {
-    /// The recorder in the edge's centre, else the one with the lowest id. One in this release; the list
-    /// is where a second one joins.
-    pub(crate) fn choose_recorders(&self, edge: &NodeName) -> Vec<NodeName> {
+    /// Of the recorders that were heard of the one in the edge's centre, else the one with the lowest id;
+    /// should all be silent, one of them all the same. One in this release; the list is where a second
+    /// one joins. Who was heard of is the proposer's word: here is no clock.
+    pub(crate) fn choose_recorders(&self, edge: &NodeName, silent: &[NodeName]) -> Vec<NodeName> {
         let centre = self.state.member(edge).map(|member| &member.centre);
         let mut recorders: Vec<_> = self.state.recorders().collect();
-        recorders.sort_by_key(|member| (Some(&member.centre) != centre, member.id));
+        recorders.sort_by_key(|member| {
+            let is_silent = silent.contains(&member.name);
+            (is_silent, Some(&member.centre) != centre, member.id)
+        });
         recorders
             .into_iter()
             .take(1)

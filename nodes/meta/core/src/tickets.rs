@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use guitai_types::{
-    Problem, TicketId,
+    NodeName, Problem, Role, TicketId,
     command::{Command, Reply},
     event::Change,
-    limits::QUEUE_TICKETS_MAX,
+    limits::{QUEUE_TICKETS_MAX, SESSION_EVENTS_MAX},
     problem::Code,
     record::{EndReason, Presence, Ticket, TicketState},
 };
@@ -14,7 +14,7 @@ use guitai_types::{
 use crate::{
     apply::Turn,
     check,
-    limits::{TICKETS_ENDED_KEPT, TOUCH_MS_MIN},
+    limits::{SYSTEM_EVENTS_RESERVED, TICKETS_ENDED_KEPT, TOUCH_MS_MIN},
 };
 
 impl Turn<'_> {
@@ -79,6 +79,43 @@ impl Turn<'_> {
             ticket.seen_at = self.now;
             self.keep_ticket(ticket);
         }
+        Ok(Reply::Done)
+    }
+
+    /// The customer's page goes on through another edge, because its own is gone. Where it is by now is
+    /// told to those who show it, and in a call it is an event.
+    pub(crate) fn move_ticket(&mut self, id: &TicketId, edge: &NodeName) -> Result<Reply, Problem> {
+        let mut ticket = self.ticket(id)?;
+        let is_edge = |member: &guitai_types::Member| member.has(Role::Edge);
+        if !self.state.member(edge).is_some_and(is_edge) {
+            return Err(check::missing("edge"));
+        }
+        let over = matches!(ticket.state, TicketState::Ended { .. });
+        if over || ticket.edge == *edge {
+            return self.touch_ticket(id);
+        }
+        let details = BTreeMap::from([
+            ("from".to_owned(), ticket.edge.to_string()),
+            ("to".to_owned(), edge.to_string()),
+        ]);
+        ticket.edge = edge.clone();
+        ticket.seen_at = self.now;
+        let session = match &ticket.state {
+            TicketState::InSession { session } => self.state.sessions.get(session).cloned(),
+            _ => None,
+        };
+        let institution = ticket.institution.clone();
+        self.keep_ticket(ticket);
+        let Some(mut session) = session else {
+            self.emit(Some(&institution), Change::Ticket { ticket: id.clone() });
+            return Ok(Reply::Done);
+        };
+        session.edge = edge.clone();
+        // A page that moves for ever must not make a session without bound; that it moved still counts.
+        if session.events.len() < SESSION_EVENTS_MAX - SYSTEM_EVENTS_RESERVED {
+            self.note(&mut session, "system", "moved", details);
+        }
+        self.put_session(session);
         Ok(Reply::Done)
     }
 

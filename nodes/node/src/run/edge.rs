@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guitai_api::{CertificateSource, EdgeDeps, edge_router, register_inventory};
+use guitai_api::{CertificateSource, EdgeDeps, edge_router, register_door, register_inventory};
 use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
@@ -69,9 +69,12 @@ pub(crate) async fn run(
             selftest,
         }),
     );
+    let source = door.source(&member);
+    let tunnelled = guard.clone();
+    let fit = Arc::new(move || !tunnelled.tunnels().is_empty());
+    register_door(&questions, source.clone(), fit);
     questions.attach_questions(&mesh);
     let media = doorway::serve_media(door.media.clone(), relay.clone());
-    let source = door.source(&member);
     let router = edge_router(EdgeDeps {
         node: member.name.clone(),
         guard,

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use guitai_api::{
-    CoreDeps, CoreDesk, core_router, follow_recorders, orders, register_calls, register_inventory,
+    CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, follow_recorders, orders, register_calls,
+    register_door, register_inventory,
 };
 use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
@@ -115,6 +116,10 @@ pub(crate) async fn run(
     });
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone());
+    let source = door.source(&member);
+    let led = meta.clone();
+    let fit = Arc::new(move || led.status().leader.is_some());
+    register_door(&questions, source.clone(), fit);
     questions.attach_questions(&mesh);
     let recorder = match seal {
         Some(seal) if member.has(Role::Recorder) => {
@@ -141,10 +146,18 @@ pub(crate) async fn run(
     let signer = Arc::new(identity::signer(token, &keys)?);
     let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
     let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
-    let source = door.source(&member);
     register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
 
+    let doors = Doors::default();
     let mut tasks = JoinSet::new();
+    tasks.spawn(doors.clone().keep(DoorsDeps {
+        me: member.clone(),
+        meta: meta.clone(),
+        mesh: mesh.clone(),
+        door: source.clone(),
+        tunnels: tunnels.clone(),
+        clock: clock.clone(),
+    }));
     if let Some(command) = foundation {
         tasks.spawn(found(meta.clone(), command));
     }
@@ -175,6 +188,7 @@ pub(crate) async fn run(
         clock,
         entropy,
         door: source,
+        doors,
         tunnels: tunnels.clone(),
         inventory,
         policy: crypto.policy,

@@ -5,11 +5,11 @@ use std::str::FromStr as _;
 use guitai_crypto::sm2::PublicKey;
 use guitai_types::{
     Hex, QueueId, TicketId,
-    control::{Answer, Ask, Catalogue, OpenTicket},
-    limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX},
+    control::{Answer, Ask, Catalogue, OpenTicket, Order},
+    limits::{DOORS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX},
     place::Text,
     record::{Participant, RecordingState},
-    view::{CallView, TicketPhase, TicketView},
+    view::{CallView, DoorEntry, TicketPhase, TicketView},
 };
 
 use super::Refusal;
@@ -25,6 +25,12 @@ const STEPS_MAX: usize = 64;
 const POINT_BYTES: usize = 65;
 /// A wrapped media key in bytes: a point, a digest and 32 bytes (GB/T 32918.4, C1‖C3‖C2).
 const WRAPPED_BYTES: usize = POINT_BYTES + 32 + 32;
+/// Certificates of a door a page may meet: the one in use and the next.
+const HASHES_MAX: usize = 2;
+/// A SHA-256 in hex.
+const HASH_CHARS: usize = 64;
+/// Longest origin of a door: scheme, an IPv6 address or a DNS name, a port.
+const ORIGIN_BYTES_MAX: usize = 300;
 /// Uncompressed point, the only form taken.
 const POINT_PREFIX: u8 = 0x04;
 
@@ -95,6 +101,52 @@ pub fn check_answer(ask: &Ask, answer: &Answer) -> Result<(), Refusal> {
             Answer::Done,
         ) => Ok(()),
         _ => Err(Refusal::WrongDirection),
+    }
+}
+
+/// Checks what an order brings out. The core does it before the tunnel, the edge after.
+pub fn check_order(order: &Order) -> Result<(), Refusal> {
+    match order {
+        Order::Hello { .. } | Order::EndSession { .. } | Order::RevokeTicket { .. } => Ok(()),
+        Order::Doors { doors } => {
+            count("doors", doors.len(), DOORS_MAX)?;
+            doors.iter().try_for_each(check_door)
+        }
+    }
+}
+
+/// Pages connect to what stands here, so it is an origin and nothing more: no path, no query, no user.
+fn check_door(door: &DoorEntry) -> Result<(), Refusal> {
+    origin("door.http", &door.http, &["http://", "https://"])?;
+    if !(door.webtransport.is_empty() && door.websocket.is_empty()) {
+        origin("door.webtransport", &door.webtransport, &["https://"])?;
+        origin("door.websocket", &door.websocket, &["ws://", "wss://"])?;
+    }
+    count(
+        "door.certificate_hashes",
+        door.certificate_hashes.len(),
+        HASHES_MAX,
+    )?;
+    let is_hash = |hash: &String| {
+        let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        hash.len() == HASH_CHARS && hash.bytes().all(hex)
+    };
+    if !door.certificate_hashes.iter().all(is_hash) {
+        return bad("door.certificate_hashes", "64 characters of 0-9 and a-f");
+    }
+    Ok(())
+}
+
+fn origin(field: &'static str, value: &str, schemes: &[&str]) -> Result<(), Refusal> {
+    let host = schemes.iter().find_map(|scheme| value.strip_prefix(scheme));
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'[' | b']');
+    match host {
+        Some(host)
+            if !host.is_empty() && value.len() <= ORIGIN_BYTES_MAX && host.bytes().all(plain) =>
+        {
+            Ok(())
+        }
+        _ => bad(field, "an origin: scheme, host and port"),
     }
 }
 
@@ -445,6 +497,78 @@ mod tests {
                 (passes, passes)
             );
         }
+    }
+
+    #[test]
+    fn a_door_is_an_origin_and_the_hashes_of_its_certificates() {
+        let door = DoorEntry {
+            node: "edge-a2".parse().unwrap(),
+            centre: "a2".parse().unwrap(),
+            http: "http://127.2.1.1:4443".to_owned(),
+            webtransport: "https://[2001:db8::1]:4443".to_owned(),
+            websocket: "wss://counter.bank.example:4443".to_owned(),
+            certificate_hashes: vec!["0f".repeat(32)],
+            alive: true,
+        };
+        let told = |change: &dyn Fn(&mut DoorEntry)| {
+            let mut door = door.clone();
+            change(&mut door);
+            check_order(&Order::Doors { doors: vec![door] })
+        };
+        assert_eq!(told(&|_| ()), Ok(()));
+        let no_media = |door: &mut DoorEntry| {
+            door.webtransport.clear();
+            door.websocket.clear();
+        };
+        assert_eq!(told(&no_media), Ok(()));
+        for http in [
+            "",
+            "http://",
+            "javascript:alert(1)",
+            "http://a/b",
+            "http://u@a",
+            "http://a b",
+            "http://a?q",
+            "http://a#f",
+        ] {
+            assert!(
+                told(&|door| door.http = http.to_owned()).is_err(),
+                "{http:?}"
+            );
+        }
+        assert!(
+            told(&|door| door.http = format!("http://{}", "a".repeat(ORIGIN_BYTES_MAX))).is_err()
+        );
+        assert!(told(&|door| door.webtransport = "http://a:1".to_owned()).is_err());
+        assert!(told(&|door| door.websocket = "https://a:1".to_owned()).is_err());
+        assert!(told(&|door| door.websocket.clear()).is_err());
+        assert!(told(&|door| door.certificate_hashes = vec!["0F".repeat(32)]).is_err());
+        assert!(told(&|door| door.certificate_hashes = vec!["0f".repeat(32); 3]).is_err());
+        let many = Order::Doors {
+            doors: vec![door.clone(); DOORS_MAX + 1],
+        };
+        assert!(check_order(&many).is_err());
+    }
+
+    /// As many doors as may be told, each as long as it may be in a real deployment, are one message.
+    #[test]
+    fn all_doors_fit_into_a_message() {
+        let (node, centre) = ("n".repeat(63), "c".repeat(63));
+        let host = "[2001:0db8:1111:2222:3333:4444:5555:6666]:65535";
+        let door = DoorEntry {
+            node: node.parse().unwrap(),
+            centre: centre.parse().unwrap(),
+            http: format!("https://{host}"),
+            webtransport: format!("https://{host}"),
+            websocket: format!("wss://{host}"),
+            certificate_hashes: vec!["0f".repeat(32); HASHES_MAX],
+            alive: false,
+        };
+        let order = Order::Doors {
+            doors: vec![door; DOORS_MAX],
+        };
+        let bytes = serde_json::to_vec(&order).unwrap().len();
+        assert!(bytes <= guitai_types::limits::CONTROL_BYTES_MAX, "{bytes}");
     }
 
     #[test]

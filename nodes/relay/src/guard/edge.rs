@@ -2,6 +2,7 @@
 //! that come out of them.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -15,15 +16,19 @@ use guitai_net::{
     frame::{FrameError, read_frame},
 };
 use guitai_types::{
-    Code, Epoch, Problem, SessionId, TicketId, Zone,
+    Code, Epoch, NodeName, Problem, SessionId, TicketId, Zone,
     control::{Answer, Ask, Order},
-    limits::{CONTROL_BYTES_MAX, MEMBERS_MAX, REFUSALS_MAX},
+    limits::{CONTROL_BYTES_MAX, DOORS_MAX, MEMBERS_MAX, REFUSALS_MAX},
+    view::DoorEntry,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use super::{
     ASKS_MAX, CODE_OLD_EPOCH, CODE_REFUSED, CODE_REPLACED, Count, Counts, Direction, Refusal,
-    WATCHES_MAX, check, check_answer,
+    WATCHES_MAX, check, check_answer, check_order,
     message::{UNKNOWN, decode, kind_of, remake},
     tunnel::{Load, Tunnel},
 };
@@ -103,6 +108,8 @@ pub(super) struct Inner {
     clock: Arc<dyn Clock>,
     asks: Semaphore,
     pub(super) watches: Arc<Semaphore>,
+    /// What the core nodes told of the cluster's edges, put together.
+    doors: watch::Sender<Vec<DoorEntry>>,
 }
 
 impl Guard {
@@ -117,6 +124,7 @@ impl Guard {
             clock,
             asks: Semaphore::new(ASKS_MAX),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            doors: watch::Sender::new(Vec::new()),
         };
         Self {
             inner: Arc::new(inner),
@@ -184,6 +192,11 @@ impl Guard {
         let tunnels = self.tunnel_list();
         let ready = tunnels.iter().filter(|tunnel| tunnel.is_ready());
         ready.map(|tunnel| tunnel.link.peer.clone()).collect()
+    }
+
+    /// The doors customers may use, as the core nodes tell; changes are seen by the receiver.
+    pub fn doors(&self) -> watch::Receiver<Vec<DoorEntry>> {
+        self.inner.doors.subscribe()
     }
 
     /// The highest epoch any core node has told.
@@ -300,7 +313,11 @@ impl Guard {
             // A stream that broke with its tunnel is nobody's fault.
             Ok(Err(FrameError::Cut | FrameError::Stream(_))) | Err(_) => return,
         };
-        match decoded {
+        let checked = decoded.and_then(|(order, kind)| {
+            let checked = check_order(&order).map(|()| (order, kind));
+            checked.map_err(|refusal| (kind, refusal))
+        });
+        match checked {
             Ok((order, kind)) => self.obey(tunnel, order, kind),
             Err((kind, refusal)) => self.refuse(tunnel, kind, &refusal),
         }
@@ -321,10 +338,15 @@ impl Guard {
                 }
                 sink.set_epoch(epoch);
                 tunnel.greeted.store(true, Ordering::Release);
+                self.gather_doors();
             }
             // These only ever take rights away: obeyed even before hello.
             Order::EndSession { session } => sink.end_session(session),
             Order::RevokeTicket { ticket } => sink.revoke_ticket(ticket),
+            Order::Doors { doors } => {
+                *tunnel.doors.lock().unwrap_or_else(PoisonError::into_inner) = doors;
+                self.gather_doors();
+            }
         }
         self.inner.counts.passed(Direction::Outward, kind);
     }
@@ -348,6 +370,30 @@ impl Guard {
 
     fn remove(&self, tunnel: &Tunnel) {
         self.tunnel_list().retain(|other| other.id() != tunnel.id());
+        self.gather_doors();
+    }
+
+    /// Puts together what the ready tunnels told. Without any the last list stays: better an old one
+    /// than none for a page that has to move.
+    fn gather_doors(&self) {
+        let told: Vec<Vec<DoorEntry>> = {
+            let tunnels = self.tunnel_list();
+            let ready = tunnels.iter().filter(|tunnel| tunnel.is_ready());
+            let doors = ready.map(|tunnel| {
+                let doors = tunnel.doors.lock();
+                doors.unwrap_or_else(PoisonError::into_inner).clone()
+            });
+            doors.filter(|doors| !doors.is_empty()).collect()
+        };
+        if told.is_empty() {
+            return;
+        }
+        let doors = together(told);
+        self.inner.doors.send_if_modified(|present| {
+            let changed = *present != doors;
+            *present = doors;
+            changed
+        });
     }
 
     fn tunnel_list(&self) -> MutexGuard<'_, Vec<Arc<Tunnel>>> {
@@ -364,6 +410,19 @@ impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Guard({} tunnels)", self.tunnels().len())
     }
+}
+
+/// One list of several core nodes': a door that one of them reaches is alive, and what that one says of
+/// it counts.
+fn together(told: Vec<Vec<DoorEntry>>) -> Vec<DoorEntry> {
+    let mut doors = BTreeMap::<NodeName, DoorEntry>::new();
+    for door in told.into_iter().flatten() {
+        let known = doors.get(&door.node);
+        if known.is_none_or(|known| door.alive && !known.alive) {
+            doors.insert(door.node.clone(), door);
+        }
+    }
+    doors.into_values().take(DOORS_MAX).collect()
 }
 
 /// Whether asking twice does no more than asking once.

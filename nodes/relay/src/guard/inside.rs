@@ -18,7 +18,7 @@ use guitai_types::{
     Code, Epoch, NodeName, Problem, TicketId,
     control::{Answer, Ask, Order},
     limits::{CONTROL_BYTES_MAX, MEMBERS_MAX, REFUSALS_MAX},
-    view::TicketView,
+    view::{DoorEntry, TicketView},
 };
 use tokio::{
     sync::watch,
@@ -28,6 +28,7 @@ use tokio::{
 
 use super::{
     CODE_REFUSED, Count, Counts, Direction, Refusal, TUNNEL_STREAMS_MAX, check, check_answer,
+    check_order,
     message::{UNKNOWN, decode, kind_of, remake},
 };
 
@@ -81,6 +82,8 @@ struct Inner {
 struct Orders {
     kept: VecDeque<(u64, Order)>,
     number: u64,
+    /// The newest list of doors; empty before the first.
+    doors: Arc<Vec<DoorEntry>>,
 }
 
 struct Edge {
@@ -139,6 +142,12 @@ impl Tunnels {
             orders.kept.pop_front();
         }
         self.inner.newest.send_replace(number);
+    }
+
+    /// Tells every edge, now and when it is dialled again, which doors customers may use.
+    pub fn tell_doors(&self, doors: Vec<DoorEntry>) {
+        lock(&self.inner.orders).doors = Arc::new(doors);
+        self.inner.newest.send_modify(|_| {});
     }
 
     /// The edges reached now.
@@ -230,6 +239,7 @@ impl Tunnel {
     async fn send_orders(&self) {
         let mut newest = self.inner.newest.subscribe();
         let mut told: Option<Epoch> = None;
+        let mut doors_told = Arc::<Vec<DoorEntry>>::default();
         let mut sent = 0;
         loop {
             newest.borrow_and_update();
@@ -239,7 +249,12 @@ impl Tunnel {
                 let orders = lock(&self.inner.orders);
                 let due = orders.kept.iter().filter(|(number, _)| *number > sent);
                 let due = due.map(|(_, order)| order.clone());
-                let due = hello.into_iter().chain(due).collect();
+                // Only the newest list counts, so there is nothing to keep of the ones before.
+                let doors = (doors_told != orders.doors).then(|| Order::Doors {
+                    doors: orders.doors.to_vec(),
+                });
+                let due = hello.into_iter().chain(due).chain(doors).collect();
+                doors_told = orders.doors.clone();
                 sent = orders.number;
                 due
             };
@@ -260,8 +275,9 @@ impl Tunnel {
             Order::Hello { .. } => "hello",
             Order::EndSession { .. } => "end-session",
             Order::RevokeTicket { .. } => "revoke-ticket",
+            Order::Doors { .. } => "doors",
         };
-        let message = match remake(order) {
+        let message = match check_order(order).and_then(|()| remake(order)) {
             Ok(message) => message,
             Err(refusal) => {
                 let counts = &self.inner.counts;

@@ -39,7 +39,7 @@ impl Message for Answer {
 
 impl Message for Order {
     const TAG: &'static str = "order";
-    const KINDS: &'static [&'static str] = &["hello", "end-session", "revoke-ticket"];
+    const KINDS: &'static [&'static str] = &["hello", "end-session", "revoke-ticket", "doors"];
 }
 
 /// Kind of a message that has none of the known ones.
@@ -274,6 +274,7 @@ mod tests {
                 session: "s".parse().unwrap(),
             },
             Order::RevokeTicket { ticket },
+            Order::Doors { doors: Vec::new() },
         ] {
             let (back, _) = decode::<Order>(&remake(&order).unwrap()).unwrap();
             assert_eq!(back, order);

@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use guitai_net::{Link, RecvStream, VarInt, frame::write_frame};
+use guitai_types::view::DoorEntry;
 use tokio::time::timeout;
 
 use super::edge::{ASK_MS_MAX, AskError};
@@ -21,6 +22,8 @@ pub(super) struct Tunnel {
     pub(super) refusals: AtomicU32,
     /// Until when it comes last, by the monotonic clock, in milliseconds.
     pub(super) leaderless_until: AtomicU64,
+    /// The doors its node told last.
+    pub(super) doors: Mutex<Vec<DoorEntry>>,
 }
 
 impl Tunnel {
@@ -31,6 +34,7 @@ impl Tunnel {
             asks: AtomicUsize::new(0),
             refusals: AtomicU32::new(0),
             leaderless_until: AtomicU64::new(0),
+            doors: Mutex::default(),
         }
     }
 

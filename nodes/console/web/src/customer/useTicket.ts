@@ -132,8 +132,12 @@ export function useTicket() {
     }
   }
 
-  const act = (action: string, body: unknown, keepalive = false) =>
-    request<TicketView>("POST", `/api/v1/tickets/${view.value?.ticket}/${action}`, { token, body, keepalive });
+  const act = (action: string, body: unknown, keepalive = false) => {
+    // Only a second rating is refused; all else is as if it had been asked once.
+    const repeatable = action !== "rating";
+    const path = `/api/v1/tickets/${view.value?.ticket}/${action}`;
+    return request<TicketView>("POST", path, { token, body, keepalive, repeatable });
+  };
 
   /** Does something to the ticket and takes over how it then stands; says whether it was done. */
   const change = (action: string, body: unknown) =>

@@ -1,14 +1,15 @@
 // The media of one call, whole: keys, connection, what is sent and what is received.
 
-import type { DoorView, MediaAccess, MediaSuite } from "@/shared/types";
+import type { MediaAccess, MediaSuite } from "@/shared/types";
 import type { Devices } from "./devices";
 import type { PageKey } from "./keys";
-import { Link, type LinkState, transportChoice } from "./link";
+import { Link, type LinkState, type LinkTarget, transportChoice } from "./link";
 import { Picture, Speaker } from "./output";
 import { Player } from "./player";
 import { Publisher } from "./publisher";
 import { CTR_HMAC, GCM, type Suite } from "./crypto/suites";
 import { Sealing } from "./sealing";
+import { Vigil } from "./vigil";
 
 export interface CallStatus {
   link: LinkState;
@@ -16,6 +17,8 @@ export interface CallStatus {
   transport: string;
   /** Wire version, for example `moq-lite-05`. */
   version: string;
+  /** Node whose door carries the media, once connected. */
+  node: string;
   /** What comes from the other party. */
   peer: "absent" | "starting" | "playing" | "stalled";
   /** The media cannot be opened: wrong key, or sealed where it should not be. */
@@ -33,16 +36,27 @@ export interface CallOptions {
   key: PageKey;
   /** Newest access data: the token is renewed while the call runs. */
   access: () => MediaAccess;
-  door: () => Promise<DoorView>;
+  doors: Doors;
   onStatus: (status: CallStatus) => void;
 }
 
-const WATCH_MS = 1_000;
-/** No picture for this long although one should come: shown to the user. */
-const STALL_MS = 3_000;
-/** … and the connection is made anew, each time after twice the wait: the fault may be on the other side. */
-const RENEW_FIRST_MS = 5_000;
-const RENEW_MAX_MS = 120_000;
+/** Where media may go. */
+export interface Doors {
+  /** The best door now. */
+  choose: () => Promise<Omit<LinkTarget, "room" | "token">>;
+  /** It carries the media. */
+  serve: (node: string) => void;
+  /** It failed; answers whether there is another that did not. */
+  fail: (node: string) => boolean;
+  /** Asks it whether it lives; one that does not is left. */
+  probe: (node: string) => Promise<boolean>;
+  /** Calls back when a door failed at something else; answers how to stop. */
+  onFail: (listener: (node: string) => void) => () => void;
+}
+
+const WATCH_MS = 250;
+/** Bits are counted over a second. */
+const COUNT_MS = 1_000;
 
 export class Call {
   readonly picture = new Picture();
@@ -51,6 +65,7 @@ export class Call {
     link: "connecting",
     transport: "",
     version: "",
+    node: "",
     peer: "absent",
     fault: undefined,
     frames: 0,
@@ -62,14 +77,18 @@ export class Call {
   #link: Link | undefined;
   #publisher: Publisher | undefined;
   #sealing: Sealing | undefined;
-  #bytesBefore = 0;
-  #renewAfter = RENEW_FIRST_MS;
-  #waitingSince = performance.now();
+  readonly #vigil = new Vigil(performance.now());
+  readonly #stopHearing: () => void;
+  #counted = { at: 0, bytes: 0, bitrate: 0 };
 
   constructor(options: CallOptions) {
     this.#options = options;
     this.#speaker = new Speaker(options.devices.context);
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);
+    // A door whose events broke may carry media still, or be gone: asked at once instead of waited for.
+    this.#stopHearing = options.doors.onFail((node) => {
+      if (node === this.#link?.node && this.#status.link === "connected") void this.#probe();
+    });
     this.picture.onFirst = () => this.#report({ peer: "playing" });
     const { sealed, audio_suite } = options.access();
     if (sealed) {
@@ -95,6 +114,7 @@ export class Call {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#stopHearing();
     this.#publisher?.close();
     this.#link?.close();
     this.#sealing?.close();
@@ -103,23 +123,25 @@ export class Call {
   }
 
   #start(): void {
-    const { party, devices, access, door } = this.#options;
+    const { party, devices, access, doors } = this.#options;
     const sealing = this.#sealing;
     const audio = suiteOf(access().audio_suite);
     const publisher = new Publisher(devices, sealing && { party, audio, sealing });
     this.#publisher = publisher;
     const target = async () => {
-      const view = await door();
+      const door = await doors.choose();
       const { room, token } = access();
-      const { webtransport, websocket, certificate_hashes: certificateHashes } = view;
-      return { webtransport, websocket, certificateHashes, room, token };
+      return { ...door, room, token };
     };
     this.#link = new Link(target, transportChoice(location.search), {
       onState: (link, connection) => {
         const { version = "" } = connection ?? {};
-        this.#report({ link, version, transport: connection ? String(connection.transport) : "" });
+        const node = connection ? (this.#link?.node ?? "") : "";
+        this.#report({ link, version, node, transport: connection ? String(connection.transport) : "" });
       },
+      onLost: ({ node }) => doors.fail(node),
       onUp: (connection) => {
+        doors.serve(this.#link?.node ?? "");
         publisher.attach(connection, access().publish);
         const player = new Player(connection, access().watch, {
           picture: this.picture,
@@ -127,7 +149,7 @@ export class Call {
           sealing,
           onFault: (fault) => this.#report({ fault }),
           onPresent: (present) => {
-            this.#waitingSince = performance.now();
+            this.#vigil.begin(performance.now());
             this.#report({ peer: present ? "starting" : "absent", fault: undefined });
           },
         });
@@ -141,24 +163,28 @@ export class Call {
   }
 
   #watch(): void {
+    const now = performance.now();
     const { bytes, drawn, receivedAt } = this.picture;
-    const bitrate = Math.max(0, bytes - this.#bytesBefore) * 8;
-    this.#bytesBefore = bytes;
-    let { peer } = this.#status;
-    const silent = performance.now() - Math.max(receivedAt, this.#waitingSince);
-    if (peer !== "absent") {
-      if (receivedAt > this.#waitingSince) peer = silent > STALL_MS ? "stalled" : "playing";
-      if (peer === "playing") this.#renewAfter = RENEW_FIRST_MS;
-      if (silent > this.#renewAfter && this.#status.link === "connected") this.#renew();
+    if (now - this.#counted.at >= COUNT_MS) {
+      const seconds = Math.max(1, (now - this.#counted.at) / COUNT_MS);
+      this.#counted = { at: now, bytes, bitrate: Math.round((Math.max(0, bytes - this.#counted.bytes) * 8) / seconds) };
     }
+    const present = this.#status.peer !== "absent";
+    const connected = this.#status.link === "connected";
+    const { peer, probe, renew } = this.#vigil.look(now, { present, connected, receivedAt });
+    if (renew) this.#link?.renew();
+    else if (probe) void this.#probe();
     const heard = Math.floor(this.#speaker.seconds);
+    const { bitrate } = this.#counted;
     this.#report({ peer, frames: drawn, bitrate, heard, ...(peer === "playing" && { fault: undefined }) });
   }
 
-  #renew(): void {
-    this.#renewAfter = Math.min(this.#renewAfter * 2, RENEW_MAX_MS);
-    this.#waitingSince = performance.now();
-    this.#link?.renew();
+  /** A door that does not answer is left at once; the connection would notice much later. */
+  async #probe(): Promise<void> {
+    const link = this.#link;
+    const node = link?.node ?? "";
+    if (await this.#options.doors.probe(node)) return;
+    if (link?.node === node) link.renew();
   }
 
   #report(change: Partial<CallStatus>): void {

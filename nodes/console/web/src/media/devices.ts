@@ -1,6 +1,7 @@
 // Camera and microphone, and the audio context that both the encoder and the speaker hang on.
 
 import { AUDIO_RATE } from "./catalog";
+import { prepareSealing } from "./sealing";
 import workletUrl from "./worklet?worker&url";
 
 /** Why the page cannot be heard or seen; the pages have a sentence for each. */
@@ -41,6 +42,7 @@ export class Devices {
     const context = new AudioContext({ sampleRate: AUDIO_RATE, latencyHint: "interactive" });
     try {
       await context.audioWorklet.addModule(workletUrl);
+      prepareSealing();
       await context.resume();
       return new Devices(stream, context);
     } catch (cause) {

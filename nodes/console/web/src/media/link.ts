@@ -1,9 +1,11 @@
 // The media connection of a call, kept up: WebTransport first, WebSocket 500 ms behind it, and a new attempt
-// whenever it drops, until the call ends.
+// whenever it drops, through another door where there is one, until the call ends.
 
 import { Connection } from "@moq/net";
 
 export interface LinkTarget {
+  /** Node whose door this is. */
+  node: string;
   /** `https://host:port` */
   webtransport: string;
   /** `ws://host:port` or `wss://…` */
@@ -22,10 +24,17 @@ export interface LinkEvents {
   /** Called for each connection made; answers what to undo when it is gone. */
   onUp: (connection: Connection.Established) => () => void;
   onState: (state: LinkState, connection?: Connection.Established) => void;
+  /** The door did not take the connection, or dropped it; answers whether there is another to try at once. */
+  onLost: (target: LinkTarget) => boolean;
 }
 
 const FALLBACK_DELAY_MS = 500;
+/** A door that does not take the connection within this is left for another… */
+const CONNECT_FIRST_MS = 2_000;
+/** … until all were tried: then it is the network that is slow. */
 const CONNECT_TIMEOUT_MS = 5_000;
+/** Pause before another door is tried, at most: a lost door's calls do not all come in one moment. */
+const SWITCH_MS = 100;
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 2_000;
 
@@ -35,12 +44,18 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #closing = new AbortController();
   #connection: Connection.Established | undefined;
+  #tried: LinkTarget | undefined;
 
   constructor(target: () => Promise<LinkTarget>, choice: TransportChoice, events: LinkEvents) {
     this.#target = target;
     this.#choice = choice;
     this.#events = events;
     void this.#run();
+  }
+
+  /** Node whose door serves now, or is being tried. */
+  get node(): string {
+    return this.#tried?.node ?? "";
   }
 
   /** Drops the present connection, if any; a new one is made at once. */
@@ -56,9 +71,11 @@ export class Link {
 
   async #run(): Promise<void> {
     let delay = RETRY_FIRST_MS;
+    let another = true;
     this.#events.onState("connecting");
     while (!this.#closing.signal.aborted) {
-      const connection = await this.#connect().catch(() => undefined);
+      const patience = another ? CONNECT_FIRST_MS : CONNECT_TIMEOUT_MS;
+      const connection = await this.#connect(patience).catch(() => undefined);
       if (connection && !this.#closing.signal.aborted) {
         const since = performance.now();
         await this.#serve(connection);
@@ -68,15 +85,18 @@ export class Link {
       connection?.close();
       if (this.#closing.signal.aborted) return;
       this.#events.onState("reconnecting");
-      await sleep(delay * (0.75 + Math.random() / 2), this.#closing.signal);
-      delay = Math.min(delay * 2, RETRY_MAX_MS);
+      another = this.#tried !== undefined && this.#events.onLost(this.#tried);
+      const pause = another ? SWITCH_MS * Math.random() : delay * (0.75 + Math.random() / 2);
+      await sleep(pause, this.#closing.signal);
+      if (!another) delay = Math.min(delay * 2, RETRY_MAX_MS);
     }
   }
 
-  async #connect(): Promise<Connection.Established> {
+  async #connect(patience: number): Promise<Connection.Established> {
     const target = await this.#target();
+    this.#tried = target;
     const url = (base: string) => new URL(`${base}${target.room}?jwt=${encodeURIComponent(target.token)}`);
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]);
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
     // The library decides by the presence of the class; a forced WebSocket hides it.
     if (this.#choice === "ws") Object.assign(globalThis, { WebTransport: undefined });
     return await Connection.connect(url(target.webtransport), {

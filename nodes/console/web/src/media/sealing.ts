@@ -6,6 +6,18 @@ import type { Answer, Order } from "./engine";
 import type { Setup } from "./sealing.worker";
 import type { Party, TrackKind } from "./sframe";
 
+/** Waits for the next call: its script must not be fetched from a door that may be gone by then. */
+let spare: Worker | undefined;
+
+function make(): Worker {
+  return new Worker(new URL("./sealing.worker.ts", import.meta.url), { type: "module" });
+}
+
+/** Makes ready what the next call needs of this page's door. */
+export function prepareSealing(): void {
+  spare ??= make();
+}
+
 export class Sealing {
   readonly #worker: Worker;
   readonly #calls = new Map<number, (data: Bytes | undefined) => void>();
@@ -13,7 +25,8 @@ export class Sealing {
   #epoch = 0;
 
   constructor(party: Party, audio: Suite) {
-    this.#worker = new Worker(new URL("./sealing.worker.ts", import.meta.url), { type: "module" });
+    this.#worker = spare ?? make();
+    spare = undefined;
     this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.#answered(data));
     this.#worker.postMessage({ party, audio } satisfies Setup);
   }
@@ -46,6 +59,7 @@ export class Sealing {
   }
 
   close(): void {
+    prepareSealing();
     this.#worker.terminate();
     for (const done of this.#calls.values()) done(undefined);
     this.#calls.clear();

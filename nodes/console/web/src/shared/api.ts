@@ -1,6 +1,8 @@
-// HTTP as the doors speak it: JSON both ways, a bearer token, problem+json for what is refused.
+// HTTP as the doors speak it: JSON both ways, a bearer token, problem+json for what is refused. When a door does
+// not answer, what may be asked twice is asked at the next.
 
 import type { Problem } from "./types";
+import { type Door, way } from "./way";
 
 /** A refusal the user can read; `problem.cause` and `problem.next` are in both languages. */
 export class ApiError extends Error {
@@ -19,10 +21,20 @@ const UNREACHABLE: Problem = {
 };
 
 const REQUEST_TIMEOUT_MS = 15_000;
+/** … and of a door that can be replaced, less. A leader that is being elected takes less long. */
+const ATTEMPT_TIMEOUT_MS = 5_000;
+/** Doors tried for one request. */
+const ATTEMPTS_MAX = 3;
+/** The edge has no way inward: as good as gone. */
+const NO_TUNNEL = "GT-0504";
 
 export interface RequestOptions {
   token?: string | undefined;
   body?: unknown;
+  /** Asking twice does no more than asking once. Of itself only `POST` is not so. */
+  repeatable?: boolean;
+  /** At this door and no other. */
+  door?: Door;
   /** Let the request outlive the page. */
   keepalive?: boolean;
   signal?: AbortSignal;
@@ -38,11 +50,31 @@ export async function request<T>(method: string, path: string, options: RequestO
 
 /** The raw response of a request that was not refused. */
 export async function send(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
+  if (options.door) return await sendTo(options.door, method, path, options);
+  const repeatable = options.repeatable ?? method !== "POST";
+  for (let attempt = 1; ; attempt++) {
+    const door = way.pages();
+    try {
+      const timeout = repeatable && attempt < ATTEMPTS_MAX ? ATTEMPT_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+      return await sendTo(door, method, path, { signal: AbortSignal.timeout(timeout), ...options });
+    } catch (error) {
+      const another = isGone(error) && way.fail(door, "pages");
+      if (!another || !repeatable || attempt >= ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+/** Whether it is the door that failed, and not what was asked. */
+export function isGone(error: unknown): boolean {
+  return error instanceof ApiError && (error.problem.status === 0 || error.problem.code === NO_TUNNEL);
+}
+
+async function sendTo(door: Door, method: string, path: string, options: RequestOptions): Promise<Response> {
   const { token, body, lastEventId, keepalive = false } = options;
   const signal = options.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(door.http + path, {
       method,
       headers: {
         ...(token && { authorization: `Bearer ${token}` }),

@@ -1,8 +1,9 @@
 // Server-sent events over fetch, because EventSource cannot carry an Authorization header. The newest id seen is
-// sent again after a break, so nothing is missed.
+// sent again after a break, to the same door or another, so nothing is missed and nothing comes twice.
 
-import { ApiError, problemOf, send } from "./api";
-import type { Problem } from "./types";
+import { ApiError, isGone, problemOf, send } from "./api";
+import type { DoorsView, Problem } from "./types";
+import { type Door, way } from "./way";
 
 export interface SseMessage {
   event: string;
@@ -59,6 +60,12 @@ export interface EventsOptions {
 
 const RETRY_FIRST_MS = 300;
 const RETRY_MAX_MS = 5_000;
+/** Pause before another door is tried, at most: a lost door's pages do not all come in one moment. */
+const SWITCH_MS = 100;
+/** A door sends at least a comment every 2 s; one that is silent for longer hangs. */
+const SILENT_MS_MAX = 5_000;
+/** The deployment tells its list of doors by this event of any stream. */
+const DOORS = "doors";
 
 /** Follows a stream until told to stop. */
 export function follow(options: EventsOptions): () => void {
@@ -72,11 +79,14 @@ async function run(options: EventsOptions, signal: AbortSignal): Promise<void> {
   let lastId = "";
   while (!signal.aborted) {
     const since = performance.now();
+    const door = way.pages();
+    let another = false;
     try {
-      await readOnce(options, lastId, signal, (message) => {
+      await readOnce(options, door, lastId, signal, (message) => {
         delay = RETRY_FIRST_MS;
         if (message.id) lastId = message.id;
-        options.onMessage(message);
+        if (message.event === DOORS) way.take(JSON.parse(message.data) as DoorsView);
+        else options.onMessage(message);
       });
     } catch (error) {
       if (signal.aborted) return;
@@ -84,31 +94,51 @@ async function run(options: EventsOptions, signal: AbortSignal): Promise<void> {
         options.onRefused?.(problemOf(error));
         return;
       }
+      // What the door answered is about what was asked; all else is about the door.
+      another = (!(error instanceof ApiError) || isGone(error)) && way.fail(door, "pages");
     }
     if (signal.aborted) return;
     // A stream that lived shows that the way is open.
     if (performance.now() - since > RETRY_MAX_MS) delay = RETRY_FIRST_MS;
     options.onOnline?.(false);
-    await new Promise((resolve) => setTimeout(resolve, delay * (0.75 + Math.random() / 2)));
-    delay = Math.min(delay * 2, RETRY_MAX_MS);
+    const pause = another ? SWITCH_MS * Math.random() : delay * (0.75 + Math.random() / 2);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (!another) delay = Math.min(delay * 2, RETRY_MAX_MS);
   }
 }
 
 async function readOnce(
   { path, token, onOnline }: EventsOptions,
+  door: Door,
   lastId: string,
-  signal: AbortSignal,
+  stopping: AbortSignal,
   onMessage: (message: SseMessage) => void,
 ): Promise<void> {
   const address = typeof path === "string" ? path : path(lastId);
-  const response = await send("GET", address, { token, signal, lastEventId: lastId });
-  if (!response.body) return;
-  onOnline?.(true);
-  const parser = new SseParser();
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    for (const message of parser.push(value)) onMessage(message);
+  const leaving = new AbortController();
+  const leave = () => leaving.abort(new DOMException("the door is gone", "TimeoutError"));
+  let silence = setTimeout(leave, SILENT_MS_MAX);
+  const stop = way.onFail((node, use) => {
+    if (node === door.node && use === "pages") leave();
+  });
+  try {
+    const signal = AbortSignal.any([stopping, leaving.signal]);
+    const response = await send("GET", address, { token, signal, lastEventId: lastId, door });
+    if (!response.body) return;
+    way.serve(door, "pages");
+    onOnline?.(true);
+    const parser = new SseParser();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      clearTimeout(silence);
+      silence = setTimeout(leave, SILENT_MS_MAX);
+      for (const message of parser.push(value)) onMessage(message);
+    }
+  } finally {
+    clearTimeout(silence);
+    stop();
+    leaving.abort();
   }
 }

@@ -24,6 +24,22 @@ export interface DoorView {
   version: string;
 }
 
+/** One door of the deployment; without media addresses where no media is relayed. */
+export interface DoorEntry {
+  node: string;
+  centre: string;
+  http: string;
+  webtransport: string;
+  websocket: string;
+  certificate_hashes: string[];
+  alive: boolean;
+}
+
+export interface DoorsView {
+  node: string;
+  doors: DoorEntry[];
+}
+
 export interface Catalogue {
   institutions: { id: string; name: Text; queues: { id: string; name: Text }[] }[];
 }

@@ -1,11 +1,12 @@
 // A call's media for a component: started when there is access and devices, closed with the call.
 
 import { onScopeDispose, type Ref, ref, shallowRef, watch } from "vue";
-import { Call, type CallStatus } from "@/media/call";
+import { Call, type CallStatus, type Doors } from "@/media/call";
 import type { Devices } from "@/media/devices";
 import type { PageKey } from "@/media/keys";
 import { request } from "./api";
-import type { CallView, DoorView } from "./types";
+import type { CallView, DoorEntry, DoorView } from "./types";
+import { way } from "./way";
 
 export interface CallMedia {
   status: Ref<CallStatus | undefined>;
@@ -42,7 +43,7 @@ export function useCall(
           if (!latest) throw new Error("the call has no media access");
           return latest;
         },
-        door: () => request<DoorView>("GET", "/api/v1/door"),
+        doors: mediaDoors(),
         onStatus: (value) => {
           status.value = value;
         },
@@ -59,4 +60,22 @@ export function useCall(
   watch(canvas, (element) => call?.picture.attach(element));
   onScopeDispose(stop);
   return { status, canvas };
+}
+
+/** Media takes the best door of the list; without a list the one that this page's node names. */
+function mediaDoors(): Doors {
+  let tried: DoorEntry | undefined;
+  const doorOf = (node: string) => (tried?.node === node ? tried : { node, http: "" });
+  return {
+    choose: async () => {
+      tried = way.media();
+      const { node, webtransport, websocket, certificate_hashes: certificateHashes } =
+        tried ?? (await request<DoorView>("GET", "/api/v1/door"));
+      return { node, webtransport, websocket, certificateHashes };
+    },
+    serve: (node) => way.serve(doorOf(node), "media"),
+    fail: (node) => way.fail(doorOf(node), "media"),
+    probe: (node) => way.probe(doorOf(node)),
+    onFail: (listener) => way.onFail((node, use) => use === "pages" && listener(node)),
+  };
 }

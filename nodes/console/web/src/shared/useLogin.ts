@@ -31,7 +31,7 @@ export function useLogin() {
     problem.value = undefined;
     try {
       const body = { institution, name, password };
-      const reply = await request<LoginReply>("POST", "/api/v1/login", { body });
+      const reply = await request<LoginReply>("POST", "/api/v1/login", { body, repeatable: true });
       login.value = { token: reply.token, staff: reply.staff, expires_at: reply.expires_at };
       sessionStorage.setItem(KEPT, JSON.stringify(login.value));
       return true;

@@ -1,0 +1,95 @@
+// This page's way into the deployment: which doors serve it now, and who wants to know when one fails.
+
+import { DoorBook, type Use } from "./doors";
+import type { DoorEntry, DoorsView } from "./types";
+
+/** A door that does not say how it is within this is not one to stay with, in milliseconds. */
+const PROBE_MS = 700;
+/** The list is asked for again when it did not come, in milliseconds. */
+const LIST_RETRY_MS = 2_000;
+
+/** Where pages are asked; without a list, or behind a gateway, where this page came from. */
+export interface Door {
+  node: string;
+  http: string;
+}
+
+const HERE: Door = { node: "", http: "" };
+
+type Listener = (node: string, use: Use) => void;
+
+export class Way {
+  readonly #book: DoorBook;
+  readonly #listeners = new Set<Listener>();
+
+  constructor(origin: string) {
+    this.#book = new DoorBook(origin);
+  }
+
+  /** Learns the doors once; afterwards the event streams tell. */
+  async learn(): Promise<void> {
+    for (;;) {
+      try {
+        const response = await fetch("/api/v1/doors", { cache: "no-store" });
+        if (response.ok) return this.take((await response.json()) as DoorsView);
+      } catch {
+        // The door is not there now; whoever needs it will say so.
+      }
+      await new Promise((resolve) => setTimeout(resolve, LIST_RETRY_MS));
+    }
+  }
+
+  take(view: DoorsView): void {
+    this.#book.take(view);
+  }
+
+  /** Where to ask for pages and API now. */
+  pages(): Door {
+    return this.#book.order("pages", performance.now(), Math.random)[0] ?? HERE;
+  }
+
+  /** Where to connect for media now; nothing as long as no list is known. */
+  media(): DoorEntry | undefined {
+    return this.#book.order("media", performance.now(), Math.random)[0];
+  }
+
+  /** A door does its service. */
+  serve({ node }: Door, use: Use): void {
+    this.#book.serve(node, use);
+  }
+
+  /** A door failed; answers whether there is another that did not. */
+  fail({ node }: Door, use: Use): boolean {
+    const now = performance.now();
+    if (this.#book.isGood(node, use, now)) {
+      this.#book.fail(node, use, now);
+      for (const tell of [...this.#listeners]) tell(node, use);
+    }
+    const [next] = this.#book.order(use, now, Math.random);
+    return next !== undefined && next.node !== node && this.#book.isGood(next.node, use, now);
+  }
+
+  /** Asks a door whether it lives; if not, it is left for everything. */
+  async probe(door: Door): Promise<boolean> {
+    // Behind a gateway the doors cannot be asked one by one; the connection has to notice for itself.
+    if (door.http !== "" && !this.#book.mayAsk(door.node)) return true;
+    try {
+      const signal = AbortSignal.timeout(PROBE_MS);
+      const { ok } = await fetch(`${door.http}/healthz`, { cache: "no-store", signal });
+      if (ok) return true;
+    } catch {
+      // No answer: below.
+    }
+    this.fail(door, "pages");
+    this.fail(door, "media");
+    return false;
+  }
+
+  /** Calls back when a door fails; answers how to stop. */
+  onFail(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
+export const way = new Way(globalThis.location?.origin ?? "");
