@@ -42,6 +42,12 @@ export async function start(suite = "sm4-gcm-sm3-128") {
     data,
     edge: ready.edges[0],
     core: ready.cores[0],
+    /** Freezes a node, as a host that hangs or whose cable is out. Answers how to let it go on. */
+    async freeze(node) {
+      const id = pidOf(path.join(data, node, "node.toml"));
+      process.kill(id, "SIGSTOP");
+      return () => process.kill(id, "SIGCONT");
+    },
     /** Kills a node the hard way and keeps it down: whoever is started in its place is frozen at once. Answers how to bring it back. */
     async kill(node) {
       const file = path.join(data, node, "node.toml");

@@ -70,16 +70,17 @@ const watch = ({ page }) =>
 const seen = ({ page }) => page.evaluate(() => globalThis.seen);
 const carrier = ({ by }) => by("stage").getAttribute("data-node");
 
-// Kills a node and waits until both see each other again; tells the longest time without a new picture.
-async function without(node, customer, agent) {
+// Kills or freezes a node and waits until both see each other again; tells the longest time without a new picture.
+async function without(how, node, customer, agent) {
   const parties = [customer, agent];
   await Promise.all(parties.map(watch));
-  const revive = await bank.kill(node);
+  const revive = await bank[how](node);
   await new Promise((resolve) => setTimeout(resolve, 6_000));
   await bothSee(customer, agent);
   const [atCustomer, atAgent] = await Promise.all(parties.map(seen));
   console.log(`FIGURE ${JSON.stringify({
-    killed: node,
+    how,
+    node,
     customer: { without_picture_ms: Math.round(atCustomer.longest), through: await carrier(customer), said: atCustomer.messages },
     agent: { without_picture_ms: Math.round(atAgent.longest), through: await carrier(agent), said: atAgent.messages },
   })}`);
@@ -113,7 +114,7 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     assert.equal(relay, "a1-1");
 
     // The customer's edge.
-    let revive = await without(edge, customer, agent);
+    let revive = await without("kill", edge, customer, agent);
     assert.notEqual(await carrier(customer), edge);
     assert.equal(await carrier(agent), relay);
     // Events go on through the other edge, and what the customer does arrives.
@@ -124,8 +125,15 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     revive();
     await healthy();
 
+    // The edge it went to, which does not die but hangs: nothing says no, there is only silence.
+    const second = await carrier(customer);
+    revive = await without("freeze", second, customer, agent);
+    assert.notEqual(await carrier(customer), second);
+    revive();
+    await healthy();
+
     // The relay, and the node, of the agent's page: the agent is still logged in.
-    revive = await without(relay, customer, agent);
+    revive = await without("kill", relay, customer, agent);
     assert.notEqual(await carrier(agent), relay);
     await agent.by("step-done-identity").click(WAIT);
     await until(agent.page, "step-identity", "state", "done");
@@ -134,7 +142,7 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     await healthy();
 
     // Whoever leads now.
-    revive = await without(leader(), customer, agent);
+    revive = await without("kill", leader(), customer, agent);
     revive();
     await healthy();
 

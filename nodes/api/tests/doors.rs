@@ -577,23 +577,46 @@ async fn each_door_names_those_of_its_own_kind_and_lets_their_pages_ask() -> Out
     let asked = world.edge_from(origin, "OPTIONS", path).await?;
     assert_eq!(asked.status, 204);
     assert_eq!(asked.header("access-control-allow-origin"), origin);
-    assert_eq!(asked.header("access-control-allow-methods"), "GET, POST, PUT");
+    assert_eq!(
+        asked.header("access-control-allow-methods"),
+        "GET, POST, PUT"
+    );
     let fields = "authorization, content-type, last-event-id";
     assert_eq!(asked.header("access-control-allow-headers"), fields);
     assert_eq!(asked.header("vary"), "origin");
     let got = world.edge_from(origin, "GET", "/api/v1/catalogue").await?;
-    assert_eq!((got.status, got.header("access-control-allow-origin")), (200, origin));
+    assert_eq!(
+        (got.status, got.header("access-control-allow-origin")),
+        (200, origin)
+    );
     let policy = got.header("content-security-policy");
-    assert!(policy.contains("connect-src 'self' https: ws: wss: http://"), "{policy}");
+    assert!(
+        policy.contains("connect-src 'self' https: ws: wss: http://"),
+        "{policy}"
+    );
 
     // Nobody else's page may: neither a stranger's, nor one of an inner door, nor a lookalike.
     let core = inner.body["doors"][0]["http"].as_str().ok_or("no origin")?;
-    for stranger in ["https://evil.example", core, &format!("{origin}.evil"), "null"] {
+    for stranger in [
+        "https://evil.example",
+        core,
+        &format!("{origin}.evil"),
+        "null",
+    ] {
         for method in ["OPTIONS", "GET"] {
-            let answer = world.edge_from(stranger, method, "/api/v1/catalogue").await?;
-            assert_eq!(answer.header("access-control-allow-origin"), "", "{stranger}");
+            let answer = world
+                .edge_from(stranger, method, "/api/v1/catalogue")
+                .await?;
+            assert_eq!(
+                answer.header("access-control-allow-origin"),
+                "",
+                "{stranger}"
+            );
         }
-        assert_ne!(world.edge_from(stranger, "OPTIONS", path).await?.status, 204);
+        assert_ne!(
+            world.edge_from(stranger, "OPTIONS", path).await?.status,
+            204
+        );
     }
     Ok(())
 }
@@ -603,12 +626,19 @@ async fn a_call_goes_on_through_another_edge() -> Outcome {
     let world = World::new().await?;
     let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
     let held = call(&world, &customer, &agent).await?;
-    let ticket = held.ticket.rsplit('/').next().ok_or("no ticket")?.to_owned();
+    let ticket = held
+        .ticket
+        .rsplit('/')
+        .next()
+        .ok_or("no ticket")?
+        .to_owned();
     let path = format!("{}/events", held.ticket);
     let mut events = world.edge_events(&path, &held.token).await?;
     let before = events.next().await?;
     let seen = |event: &str| -> Outcome<u64> {
-        let id = event.strip_prefix("id: ").and_then(|rest| rest.lines().next());
+        let id = event
+            .strip_prefix("id: ")
+            .and_then(|rest| rest.lines().next());
         Ok(id.ok_or("no number")?.parse()?)
     };
     let last = seen(&before)?;
@@ -634,21 +664,33 @@ async fn a_call_goes_on_through_another_edge() -> Outcome {
         .filter(|event| event["kind"] == "moved")
         .collect();
     assert_eq!(moved.len(), 1);
-    assert_eq!(moved[0]["details"], json!({ "from": "edge-1", "to": "edge-2" }));
+    assert_eq!(
+        moved[0]["details"],
+        json!({ "from": "edge-1", "to": "edge-2" })
+    );
     // Nobody was given another media key.
     assert_eq!(view.body["key"]["epoch"], 1);
-    let same = world.other_edge("GET", &held.ticket, Some(&held.token), None).await?;
+    let same = world
+        .other_edge("GET", &held.ticket, Some(&held.token), None)
+        .await?;
     let media = &same.body["phase"]["call"]["media"];
     assert_eq!(
         opens(&customer, &media["key"])?,
-        world.recorder_key(&held.session, &Participant::Recorder { node: "core-1".parse()? })?
+        world.recorder_key(
+            &held.session,
+            &Participant::Recorder {
+                node: "core-1".parse()?
+            }
+        )?
     );
     // Another ticket's token opens nothing there either.
     let other = world
         .other_edge("POST", "/api/v1/tickets", None, Some(open_body(&customer)))
         .await?;
     let token = other.text("token")?;
-    let refused = world.other_edge("GET", &held.ticket, Some(&token), None).await?;
+    let refused = world
+        .other_edge("GET", &held.ticket, Some(&token), None)
+        .await?;
     assert_problem(&refused, 403, "GT-0403");
     Ok(())
 }

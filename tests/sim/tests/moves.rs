@@ -18,7 +18,10 @@ impl Desk {
     fn founded() -> Self {
         let state = State::default();
         let mut desk = Self { state, at: 0 };
-        let size = Size { institutions: 1, agents: 1 };
+        let size = Size {
+            institutions: 1,
+            agents: 1,
+        };
         desk.done(bank::found(size));
         desk
     }
@@ -76,10 +79,16 @@ impl Desk {
             presence: Presence::Ready,
             media_key: bank::point(2),
         });
-        let Some(TicketState::Ringing { reservation }) = self.state.ticket(&ticket).map(|it| it.state.clone()) else {
+        let Some(TicketState::Ringing { reservation }) =
+            self.state.ticket(&ticket).map(|it| it.state.clone())
+        else {
             panic!("it does not ring");
         };
-        let reservation = self.state.reservation(&reservation).cloned().expect("rings");
+        let reservation = self
+            .state
+            .reservation(&reservation)
+            .cloned()
+            .expect("rings");
         let session = SessionId::from_random([9; 16]);
         let all = bank::everybody(&self.state, &reservation);
         self.done(Command::Accept {
@@ -102,7 +111,9 @@ fn a_waiting_ticket_moves_and_keeps_its_place() {
     let mut desk = Desk::founded();
     let (first, second) = (desk.open("edge-a1"), desk.open("edge-a1"));
     let changes = desk.done(Desk::move_to(&first, "edge-a2"));
-    let told = Change::Ticket { ticket: first.clone() };
+    let told = Change::Ticket {
+        ticket: first.clone(),
+    };
     assert_eq!(changes, [told]);
     let edge = desk.state.ticket(&first).map(|it| it.edge.to_string());
     assert_eq!(edge.as_deref(), Some("edge-a2"));
@@ -119,7 +130,11 @@ fn a_ticket_moves_to_edges_only() {
     let mut desk = Desk::founded();
     let ticket = desk.open("edge-a1");
     for node in ["edge-b", "a1-1", "a1-2"] {
-        assert_eq!(desk.refused(Desk::move_to(&ticket, node)).code, Code::NotFound, "{node}");
+        assert_eq!(
+            desk.refused(Desk::move_to(&ticket, node)).code,
+            Code::NotFound,
+            "{node}"
+        );
     }
     let nobody = TicketId::from_random([3; 16]);
     let refused = desk.refused(Desk::move_to(&nobody, "edge-a2"));
@@ -134,10 +149,16 @@ fn a_call_that_moves_says_so_and_keeps_its_key_and_recorder() {
     desk.done(Desk::move_to(&ticket, "edge-a2"));
     let after = desk.session(&session);
     assert_eq!(after.edge.as_str(), "edge-a2");
-    assert_eq!((after.key_epoch, &after.keys), (before.key_epoch, &before.keys));
+    assert_eq!(
+        (after.key_epoch, &after.keys),
+        (before.key_epoch, &before.keys)
+    );
     assert_eq!(after.recorders, before.recorders);
     let event = after.events.last().expect("an event");
-    assert_eq!((event.actor.as_str(), event.kind.as_str()), ("system", "moved"));
+    assert_eq!(
+        (event.actor.as_str(), event.kind.as_str()),
+        ("system", "moved")
+    );
     assert_eq!(event.details["from"], "edge-a1");
     assert_eq!(event.details["to"], "edge-a2");
 }

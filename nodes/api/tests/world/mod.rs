@@ -280,7 +280,12 @@ impl World {
     }
 
     /// What a browser with a page of `origin` is told, before it asks (`OPTIONS`) or when it does.
-    pub(crate) async fn edge_from(&self, origin: &str, method: &str, path: &str) -> Outcome<Answer> {
+    pub(crate) async fn edge_from(
+        &self,
+        origin: &str,
+        method: &str,
+        path: &str,
+    ) -> Outcome<Answer> {
         let mut request = request(method, path, None, None)?;
         let headers = request.headers_mut();
         headers.insert("origin", origin.parse()?);
@@ -325,7 +330,9 @@ impl World {
     /// A ticket's edge, as the cluster knows it.
     pub(crate) fn edge_of(&self, ticket: &str) -> Outcome<String> {
         let ticket: TicketId = id(ticket)?;
-        let edge = self.meta.peek(|state| Some(state.ticket(&ticket)?.edge.to_string()));
+        let edge = self
+            .meta
+            .peek(|state| Some(state.ticket(&ticket)?.edge.to_string()));
         edge.ok_or_else(|| "no such ticket".into())
     }
 

@@ -153,6 +153,7 @@ async function serve(request, response) {
   if (path === "/dev/set") { Object.assign(world, body); changed({ type: "cluster" }); return json(200, {}); }
   if (path === "/dev/down") { world.nodesDown = new Set(body.down); if (body.leader) { world.leader = body.leader; world.term++; } changed({ type: "cluster" }); return json(200, {}); }
   if (path === "/dev/recording") { for (const s of world.sessions.values()) if (!s.ended_at) { s.recording = { ...body, at: now(), since: now() }; changed({ type: "session", session: s.id }); } return json(200, {}); }
+  if (key === "GET /api/v1/doors") return json(200, { node: "edge-a1", doors: [] });
   if (key === "GET /api/v1/door") return json(200, { node: "edge-a1", centre: "a1", webtransport: process.env.MOCK_WEBTRANSPORT ?? "https://127.0.0.1:4999", websocket: process.env.MOCK_WEBSOCKET ?? "ws://127.0.0.1:4999", certificate_hashes: process.env.MOCK_CERT_HASH ? [readFileSync(process.env.MOCK_CERT_HASH, "utf8").trim()] : [], version: "0.1.0" });
   if (key === "GET /api/v1/catalogue") { if (world.noTunnel) throw new Refused(503, "GT-0504", "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run"); return json(200, world.catalogue); }
   if (key === "POST /api/v1/tickets") { const ticket = { id: id(), ...body, opened_at: now(), phase: "waiting" }; world.tickets.set(ticket.id, ticket); changed({ type: "ticket", ticket: ticket.id }); const view = ticketView(ticket); setTimeout(route, 50); return json(201, { ticket: ticket.id, token: "t", view }); }

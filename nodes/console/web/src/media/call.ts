@@ -46,8 +46,10 @@ export interface Doors {
   choose: () => Promise<Omit<LinkTarget, "room" | "token">>;
   /** It carries the media. */
   serve: (node: string) => void;
-  /** It failed; answers whether there is another that did not. */
-  fail: (node: string) => boolean;
+  /** It took no connection, or dropped one that had `lived`; answers whether there is another to try at once. */
+  lost: (node: string, lived: boolean) => Promise<boolean>;
+  /** It takes connections, but no media comes. */
+  fail: (node: string) => void;
   /** Asks it whether it lives; one that does not is left. */
   probe: (node: string) => Promise<boolean>;
   /** Calls back when a door failed at something else; answers how to stop. */
@@ -139,7 +141,7 @@ export class Call {
         const node = connection ? (this.#link?.node ?? "") : "";
         this.#report({ link, version, node, transport: connection ? String(connection.transport) : "" });
       },
-      onLost: ({ node }) => doors.fail(node),
+      onLost: ({ node }, lived) => doors.lost(node, lived),
       onUp: (connection) => {
         doors.serve(this.#link?.node ?? "");
         publisher.attach(connection, access().publish);
@@ -172,11 +174,18 @@ export class Call {
     const present = this.#status.peer !== "absent";
     const connected = this.#status.link === "connected";
     const { peer, probe, renew } = this.#vigil.look(now, { present, connected, receivedAt });
-    if (renew) this.#link?.renew();
+    if (renew) this.#renew();
     else if (probe) void this.#probe();
     const heard = Math.floor(this.#speaker.seconds);
     const { bitrate } = this.#counted;
     this.#report({ peer, frames: drawn, bitrate, heard, ...(peer === "playing" && { fault: undefined }) });
+  }
+
+  #renew(): void {
+    const link = this.#link;
+    if (!link) return;
+    this.#options.doors.fail(link.node);
+    link.renew();
   }
 
   /** A door that does not answer is left at once; the connection would notice much later. */

@@ -24,8 +24,11 @@ export interface LinkEvents {
   /** Called for each connection made; answers what to undo when it is gone. */
   onUp: (connection: Connection.Established) => () => void;
   onState: (state: LinkState, connection?: Connection.Established) => void;
-  /** The door did not take the connection, or dropped it; answers whether there is another to try at once. */
-  onLost: (target: LinkTarget) => boolean;
+  /**
+   * The door did not take the connection, or dropped one that had `lived`; answers whether there is another door
+   * to try at once.
+   */
+  onLost: (target: LinkTarget, lived: boolean) => Promise<boolean>;
 }
 
 const FALLBACK_DELAY_MS = 500;
@@ -74,8 +77,8 @@ export class Link {
     let another = true;
     this.#events.onState("connecting");
     while (!this.#closing.signal.aborted) {
-      const patience = another ? CONNECT_FIRST_MS : CONNECT_TIMEOUT_MS;
-      const connection = await this.#connect(patience).catch(() => undefined);
+      const patience: number = another ? CONNECT_FIRST_MS : CONNECT_TIMEOUT_MS;
+      const connection: Connection.Established | undefined = await this.#connect(patience).catch(() => undefined);
       if (connection && !this.#closing.signal.aborted) {
         const since = performance.now();
         await this.#serve(connection);
@@ -85,7 +88,7 @@ export class Link {
       connection?.close();
       if (this.#closing.signal.aborted) return;
       this.#events.onState("reconnecting");
-      another = this.#tried !== undefined && this.#events.onLost(this.#tried);
+      another = this.#tried !== undefined && (await this.#events.onLost(this.#tried, connection !== undefined));
       const pause = another ? SWITCH_MS * Math.random() : delay * (0.75 + Math.random() / 2);
       await sleep(pause, this.#closing.signal);
       if (!another) delay = Math.min(delay * 2, RETRY_MAX_MS);

@@ -74,7 +74,13 @@ function mediaDoors(): Doors {
       return { node, webtransport, websocket, certificateHashes };
     },
     serve: (node) => way.serve(doorOf(node), "media"),
-    fail: (node) => way.fail(doorOf(node), "media"),
+    lost: async (node, lived) => {
+      const door = doorOf(node);
+      // A connection also ends because the call does: a door that is there is not left for that.
+      if (lived && way.isGood(door, "media") && (await way.probe(door))) return false;
+      return way.fail(door, "media");
+    },
+    fail: (node) => void way.fail(doorOf(node), "media"),
     probe: (node) => way.probe(doorOf(node)),
     onFail: (listener) => way.onFail((node, use) => use === "pages" && listener(node)),
   };

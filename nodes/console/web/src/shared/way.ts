@@ -26,14 +26,16 @@ export class Way {
     this.#book = new DoorBook(origin);
   }
 
-  /** Learns the doors once; afterwards the event streams tell. */
+  /** Learns the doors once; afterwards the event streams tell. A node that was just started knows none yet. */
   async learn(): Promise<void> {
     for (;;) {
       try {
         const response = await fetch("/api/v1/doors", { cache: "no-store" });
-        if (response.ok) return this.take((await response.json()) as DoorsView);
+        const view = (response.ok ? await response.json() : undefined) as DoorsView | undefined;
+        if (view) this.take(view);
+        if (view && view.doors.length > 0) return;
       } catch {
-        // The door is not there now; whoever needs it will say so.
+        // The door is not there now; whoever needs it will see.
       }
       await new Promise((resolve) => setTimeout(resolve, LIST_RETRY_MS));
     }
@@ -56,6 +58,11 @@ export class Way {
   /** A door does its service. */
   serve({ node }: Door, use: Use): void {
     this.#book.serve(node, use);
+  }
+
+  /** Whether a door was not seen to fail lately. */
+  isGood({ node }: Door, use: Use): boolean {
+    return this.#book.isGood(node, use, performance.now());
   }
 
   /** A door failed; answers whether there is another that did not. */
