@@ -138,7 +138,10 @@ mod tests {
             "/panics",
             get(async || -> &'static str { panic!("a secret") }),
         );
-        let router = wrap(router, Arc::new(SystemClock));
+        let (_keep, doors) = tokio::sync::watch::channel(Vec::new());
+        let node = "a1-1".parse()?;
+        let origins = Arc::new(crate::doors::DoorList { node, doors });
+        let router = wrap(router, Arc::new(SystemClock), origins);
         Ok(router
             .oneshot(Request::get(path).body(Body::empty())?)
             .await?)
@@ -152,6 +155,12 @@ mod tests {
                 assert_eq!(response.headers()[&name], value, "{path}");
             }
             assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+            let policy = response.headers()["content-security-policy"].to_str()?;
+            assert!(policy.starts_with("default-src 'none';"), "{policy}");
+            assert!(
+                policy.ends_with("connect-src 'self' https: ws: wss:"),
+                "{policy}"
+            );
         }
         Ok(())
     }

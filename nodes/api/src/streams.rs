@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_have_their_number_and_name() -> Result<(), Box<dyn std::error::Error>> {
-        let items = futures::stream::iter([(7_u64, "seven"), (9, "nine")]);
+        let items = stream::iter([(7_u64, "seven"), (9, "nine")]);
         let (_keep, doors) = tokio::sync::watch::channel(Vec::new());
         let doors = DoorList {
             node: "a1-1".parse()?,

@@ -430,10 +430,15 @@ impl Events {
     }
 
     async fn any(&mut self) -> Outcome<String> {
-        let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await?;
-        Ok(String::from_utf8(
-            piece.ok_or("the stream has ended")??.to_vec(),
-        )?)
+        loop {
+            let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await?;
+            let piece = piece.ok_or("the stream has ended")??.to_vec();
+            let event = String::from_utf8(piece)?;
+            // A comment only says that the door is there.
+            if !event.starts_with(':') {
+                return Ok(event);
+            }
+        }
     }
 }
 
