@@ -55,7 +55,8 @@ export async function send(method: string, path: string, options: RequestOptions
   for (let attempt = 1; ; attempt++) {
     const door = way.pages();
     try {
-      const timeout = repeatable && attempt < ATTEMPTS_MAX ? ATTEMPT_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+      const hurries = repeatable && attempt < ATTEMPTS_MAX && way.hasOther(door);
+      const timeout = hurries ? ATTEMPT_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
       return await sendTo(door, method, path, { signal: AbortSignal.timeout(timeout), ...options });
     } catch (error) {
       const another = isGone(error) && way.fail(door, "pages");

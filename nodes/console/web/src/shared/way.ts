@@ -50,6 +50,11 @@ export class Way {
     return this.#book.order("pages", performance.now(), Math.random)[0] ?? HERE;
   }
 
+  /** Whether there is another door for pages and API than this. */
+  hasOther({ node }: Door): boolean {
+    return this.#book.order("pages", performance.now(), Math.random).some((door) => door.node !== node);
+  }
+
   /** Where to connect for media now; nothing as long as no list is known. */
   media(): DoorEntry | undefined {
     return this.#book.order("media", performance.now(), Math.random)[0];
