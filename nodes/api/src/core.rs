@@ -3,6 +3,7 @@
 mod account;
 mod cluster;
 mod desk;
+mod lineage;
 mod numbers;
 mod package;
 mod session;
@@ -172,6 +173,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(session::routes())
         .merge(package::routes())
         .merge(cluster::routes())
+        .merge(lineage::routes())
 }
 
 impl Core {
@@ -202,6 +204,14 @@ impl Core {
             .read(look)
             .await
             .map_err(|error| Refusal(error.problem()))
+    }
+
+    /// As [`Core::read`], or, when no leader answers, what this node has applied; says whether it is that.
+    async fn read_or_here<T>(&self, look: impl Fn(&State) -> T) -> (T, Result<(), Refusal>) {
+        match self.read(&look).await {
+            Ok(seen) => (seen, Ok(())),
+            Err(refusal) => (self.meta.peek(&look), Err(refusal)),
+        }
     }
 
     /// Makes tokens for views, in the epoch of the state they are made from.

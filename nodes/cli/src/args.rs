@@ -7,6 +7,7 @@ use guitai_types::{InstitutionId, SessionId, StaffName};
 use url::Url;
 
 use crate::keys::Keys;
+use crate::node::Node;
 use crate::pki::args::Pki;
 
 /// The commands that talk to a running cluster, and the offline verifier.
@@ -32,6 +33,9 @@ pub enum Command {
     /// 密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap
     #[command(subcommand)]
     Keys(Keys),
+    /// 单个节点:纪元、接管、重新加入 / One node: its epoch, taking over, coming back
+    #[command(subcommand)]
+    Node(Node),
     /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use
     Demo(Demo),
     /// 打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)
@@ -50,6 +54,7 @@ impl Command {
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),
             Self::Keys(keys) => Some(keys.output()),
+            Self::Node(node) => Some(node.output()),
             Self::Demo(demo) => Some(&demo.output),
             Self::Openapi => None,
         }

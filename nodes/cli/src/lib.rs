@@ -14,6 +14,7 @@ mod failure;
 mod http;
 pub mod keys;
 mod language;
+mod node;
 pub mod pki;
 mod show;
 mod sse;
@@ -33,6 +34,7 @@ pub use crate::{
     crypto::BREAK_SELFTEST,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
+    node::{Node, Rejoin, Replace, Takeover, Voices},
     pki::args::Pki,
 };
 
@@ -83,6 +85,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
             let now_unix = SystemClock.wall().0 / 1000;
             keys::answer(&command, lang, now_unix).map(done)
         }
+        Command::Node(command) => node::answer(&command, lang).await.map(done),
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use guitai_types::{
     Code, Voice, Zone,
+    lineage::Quarantine,
     record::{Duty, RecordingState},
     view::{NodeView, SessionView, StatusView},
 };
@@ -60,7 +61,13 @@ pub(crate) async fn recordings(view: &View, lang: Language) -> Result<String, Fa
 }
 
 async fn fetch<T: serde::de::DeserializeOwned>(access: &Access, path: &str) -> Result<T, Failure> {
-    staff::enter(access, VIEWERS).await?.get(path).await
+    // A node that was named is asked even when it knows no leader: it may be in quarantine.
+    let door = if access.url.is_some() {
+        staff::enter_node(access, VIEWERS).await?
+    } else {
+        staff::enter(access, VIEWERS).await?
+    };
+    door.get(path).await
 }
 
 /// What `--json` prints: the API's own form, one document, one line ending.
@@ -71,11 +78,27 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// What is said of a node in quarantine.
+pub(crate) fn quarantine(it: &Quarantine, lang: Language) -> String {
+    let (heard, by, at) = (it.heard.0, &it.told_by, when(it.at.0));
+    match lang {
+        Language::Zh => format!(
+            "!! 本节点已隔离,只读:已有纪元 {heard}({by} 于 {at} 告知);在本节点执行 guitai node rejoin\n"
+        ),
+        Language::En => format!(
+            "!! This node is in quarantine, read-only: epoch {heard} exists ({by} said so at {at}); run guitai node rejoin on it\n"
+        ),
+    }
+}
+
 fn status_words(status: &StatusView, lang: Language) -> String {
     let leader = status.nodes.iter().find(|node| node.leader);
     let leader = leader.map_or_else(|| "-".to_owned(), |node| node.member.name.to_string());
     let quorum = status.quorum;
     let mut text = String::new();
+    if let Some(it) = &status.quarantine {
+        text.push_str(&quarantine(it, lang));
+    }
     let mut line = |zh: &str, en: &str, value: String| {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}{}{value}", lang.pick(zh, en), lang.pick(":", ": "));

@@ -65,6 +65,26 @@ pub(crate) async fn enter(access: &Access, duties: &[Duty]) -> Result<Door, Fail
     login(&first_that_answers(&doors).await?, &account).await
 }
 
+/// The very node that `--url` names: some acts are about one node. The login may still be of `--data`.
+pub(crate) async fn enter_node(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
+    let Some(url) = &access.url else {
+        return Err(Failure::usage(
+            "this is about one node, and none is named",
+            "用 --url 指定节点",
+            "Name the node by --url",
+        ));
+    };
+    let door = Door::new(url.clone())?;
+    if let Some(token) = &access.token {
+        return Ok(door.with_token(token.clone()));
+    }
+    let account = match typed_account(access)? {
+        Some(account) => account,
+        None => filed_account(access, read_cluster(access).ok().as_ref(), duties)?,
+    };
+    login(&door, &account).await
+}
+
 pub(crate) fn read_cluster(access: &Access) -> Result<Cluster, Failure> {
     Cluster::read(&access.data).map_err(|error| {
         Failure::usage(

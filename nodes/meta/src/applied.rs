@@ -3,10 +3,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use guitai_meta_core::State;
+use guitai_meta_core::{RecordKey, State};
+use guitai_types::command::Reply;
+use openraft::EntryPayload;
 use tokio::sync::watch;
 
-use crate::raft::{LogId, Membership};
+use crate::raft::{Entry, LogId, Membership};
 
 /// State, and where in the log it stands.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,25 @@ pub(crate) struct Base {
     pub(crate) state: State,
     pub(crate) last: Option<LogId>,
     pub(crate) membership: Membership,
+}
+
+impl Base {
+    /// Applies one entry; says which records it changed.
+    pub(crate) fn step(&mut self, entry: Entry, changed: &mut Vec<RecordKey>) -> Reply {
+        self.last = Some(entry.log_id);
+        match entry.payload {
+            EntryPayload::Blank => Reply::Done,
+            EntryPayload::Normal(agreed) => {
+                let outcome = self.state.apply(&agreed.0);
+                changed.extend(outcome.changed);
+                outcome.reply
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = Membership::new(Some(entry.log_id), membership);
+                Reply::Done
+            }
+        }
+    }
 }
 
 /// The applied state; clones are the same.

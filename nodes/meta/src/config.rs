@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use guitai_host::{Disk, Kv};
 use guitai_store::Sealing;
-use guitai_types::{Member, NodeId};
+use guitai_types::{Hex, Member, NodeId};
 
 use openraft::SnapshotPolicy;
 
@@ -40,6 +40,18 @@ pub struct Config {
     pub sealing: Option<Arc<Sealing>>,
     /// Entries between snapshots.
     pub snapshot_every: u64,
+    /// Signs what this node sets down about lineages: tombstones and divergent tails. `None` leaves
+    /// them unsigned.
+    pub seal: Option<Seal>,
+}
+
+/// A node's SM2 key, as far as this crate needs it.
+#[derive(Clone)]
+pub struct Seal {
+    /// Point of the public key.
+    pub public_key: Hex,
+    /// Signs a message.
+    pub sign: Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
 }
 
 impl Config {
@@ -54,6 +66,7 @@ impl Config {
             view,
             sealing: None,
             snapshot_every: SNAPSHOT_EVERY,
+            seal: None,
         }
     }
 

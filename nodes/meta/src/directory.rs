@@ -38,6 +38,19 @@ impl Directory {
         self.find(|member| &member.name == name && member.has(Role::Core))
     }
 
+    /// Every core node but this one, as the cluster agreed or the node was told.
+    pub(crate) fn others(&self, me: NodeId) -> Vec<Member> {
+        let core = |member: &&Member| member.has(Role::Core) && member.id != me;
+        let agreed: Vec<Member> = self
+            .applied
+            .look(|base| base.state.members().filter(core).cloned().collect());
+        if agreed.is_empty() {
+            self.bootstrap.iter().filter(core).cloned().collect()
+        } else {
+            agreed
+        }
+    }
+
     pub(crate) fn note_heard(&self, id: NodeId, now: Duration) {
         self.heard
             .lock()

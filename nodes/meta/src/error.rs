@@ -15,6 +15,9 @@ pub enum StartError {
     /// The log cannot be opened. A damaged one means that this node must not vote any more.
     #[error("the raft log was not opened")]
     Wal(#[from] OpenWalError),
+    /// Which lineage counts cannot be read or written.
+    #[error("the lineage was not settled")]
+    Lineage(#[source] io::Error),
     /// The log cannot be read.
     #[error("the raft log was not read")]
     Log(#[source] io::Error),
@@ -45,6 +48,12 @@ pub enum WriteError {
         /// Its size.
         bytes: usize,
     },
+    /// This node was left behind on an old lineage.
+    #[error("this node is in quarantine: epoch {heard} exists", heard = .heard.0)]
+    Quarantined {
+        /// The epoch it heard of.
+        heard: guitai_types::Epoch,
+    },
     /// This node is shutting down, or its storage failed.
     #[error("consensus has stopped on this node: {0}")]
     Stopped(String),
@@ -55,6 +64,7 @@ impl WriteError {
     pub fn problem(&self) -> Problem {
         let code = match self {
             Self::NoLeader { .. } => Code::NoLeader,
+            Self::Quarantined { .. } => Code::Quarantined,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Stopped(_) => Code::Internal,
         };
@@ -72,6 +82,12 @@ pub enum ReadError {
         /// How long was waited.
         waited_ms: u64,
     },
+    /// This node was left behind on an old lineage.
+    #[error("this node is in quarantine: epoch {heard} exists", heard = .heard.0)]
+    Quarantined {
+        /// The epoch it heard of.
+        heard: guitai_types::Epoch,
+    },
     /// This node is shutting down, or its storage failed.
     #[error("consensus has stopped on this node: {0}")]
     Stopped(String),
@@ -82,6 +98,7 @@ impl ReadError {
     pub fn problem(&self) -> Problem {
         let code = match self {
             Self::NoLeader { .. } => Code::NoLeader,
+            Self::Quarantined { .. } => Code::Quarantined,
             Self::Stopped(_) => Code::Internal,
         };
         Problem::new(code, self.to_string())

@@ -34,6 +34,14 @@ impl Meta {
         request: RequestId,
         command: &Command,
     ) -> Option<Reply> {
+        // After a takeover nothing is agreed on before its epoch is: a token of the old one would be
+        // void a moment later.
+        let lineage = self.lineage();
+        let due = matches!(command, Command::RaiseEpoch { .. } | Command::Found { .. });
+        let early = !due && self.peek(|state| Some(state.epoch()) < lineage.epoch());
+        if lineage.is_quarantined() || early {
+            return None;
+        }
         let proposal = Proposal {
             v: PROPOSAL_VERSION,
             request,
@@ -57,6 +65,9 @@ impl Meta {
     /// The log index a linearizable reader must have applied; `None` if this node cannot prove that
     /// it leads.
     pub(crate) async fn read_index_here(&self) -> Option<u64> {
+        if self.lineage().is_quarantined() {
+            return None;
+        }
         let read = self.raft().get_read_log_id(ReadPolicy::ReadIndex);
         let read = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), read)
             .await
@@ -79,6 +90,9 @@ impl Meta {
         let deadline = self.now() + Duration::from_millis(within_ms);
         let mut metrics = self.raft().metrics();
         loop {
+            if let Some(quarantine) = self.lineage().quarantine() {
+                return Err(Failed::Quarantined(quarantine.heard));
+            }
             let (leader, running) = {
                 let metrics = metrics.borrow_and_update();
                 (
@@ -147,5 +161,6 @@ impl Meta {
 /// Why nothing came from the leader.
 pub(crate) enum Failed {
     Late,
+    Quarantined(guitai_types::Epoch),
     Stopped(String),
 }

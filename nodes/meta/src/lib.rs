@@ -2,8 +2,10 @@
 //!
 //! The decisions are in `guitai-meta-core`. Here is the driver: [`Meta`] is the handle; `log`,
 //! `machine`, `view` and `network` are what openraft asks for; `service` answers the other core
-//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides. Nothing outside this
-//! crate knows openraft.
+//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides.
+//! `lineage` says which line of history counts, `fence` keeps other lines out, `takeover` begins a new
+//! one, `succession` is what happens after, `rejoin` is the way back. `membership`
+//! is who votes. Nothing outside this crate knows openraft.
 
 mod applied;
 mod config;
@@ -11,14 +13,22 @@ mod directory;
 mod duties;
 mod error;
 mod events;
+mod fence;
 mod leader;
+mod lineage;
 mod log;
 mod machine;
+mod membership;
 mod meta;
 mod network;
 mod raft;
+mod rejoin;
 mod service;
 mod status;
+mod storage;
+mod succession;
+mod takeover;
+mod talk;
 mod transport;
 mod view;
 mod wire;
@@ -26,8 +36,11 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Timing};
+pub use config::{Config, Seal, Timing};
 pub use error::{ReadError, StartError, WriteError};
 pub use guitai_meta_core::{Outcome, State};
+pub use membership::VoiceError;
 pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
+pub use rejoin::RejoinError;
 pub use status::RaftStatus;
+pub use takeover::TakeoverError;

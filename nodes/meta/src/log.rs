@@ -36,6 +36,25 @@ impl LogStore {
         Self { wal }
     }
 
+    /// Makes a new log the continuation of one that ended with `last`, whose entries a durable
+    /// snapshot holds. Durable when it returns; blocks.
+    pub(crate) fn begin_after(&self, vote: &Vote, last: &LogId) -> io::Result<()> {
+        self.wal.save_vote(json(vote)?)?;
+        self.wal.purge_through(last.index, json(last)?)
+    }
+
+    pub(crate) fn range(&self) -> std::ops::Range<u64> {
+        self.wal.range()
+    }
+
+    pub(crate) fn vote(&self) -> io::Result<Option<Vote>> {
+        self.wal.vote().map(|bytes| parse(&bytes)).transpose()
+    }
+
+    pub(crate) fn committed(&self) -> io::Result<Option<LogId>> {
+        self.wal.committed().map(|bytes| parse(&bytes)).transpose()
+    }
+
     /// Id of the last entry, or of the last purged one when there is none after it.
     pub(crate) fn last(&self) -> io::Result<Option<LogId>> {
         match self.wal.range().last() {
@@ -47,14 +66,14 @@ impl LogStore {
         }
     }
 
-    fn purged(&self) -> io::Result<Option<LogId>> {
+    pub(crate) fn purged(&self) -> io::Result<Option<LogId>> {
         self.wal
             .purged()
             .map(|purged| parse(&purged.marker))
             .transpose()
     }
 
-    fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
+    pub(crate) fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
         let have = self.wal.range();
         let range = from.max(have.start)..to.min(have.end);
         if range.is_empty() {
@@ -84,7 +103,7 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
-        self.wal.vote().map(|bytes| parse(&bytes)).transpose()
+        self.vote()
     }
 
     /// The first entries of the range that together are not too large for one message; at least one.
@@ -139,7 +158,7 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        self.wal.committed().map(|bytes| parse(&bytes)).transpose()
+        self.committed()
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>

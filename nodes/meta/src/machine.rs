@@ -5,9 +5,8 @@ use std::{io, sync::Arc};
 use futures::{Stream, TryStreamExt};
 use guitai_meta_core::{RecordKey, State};
 use guitai_store::Snapshots;
-use guitai_types::command::Reply;
 use openraft::{
-    EntryPayload, OptionalSend, RaftSnapshotBuilder,
+    OptionalSend, RaftSnapshotBuilder,
     storage::{EntryResponder, RaftStateMachine},
 };
 
@@ -80,21 +79,7 @@ impl RaftStateMachine<Types> for Machine {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let reply = self.applied.change(|base| {
-                base.last = Some(entry.log_id);
-                match entry.payload {
-                    EntryPayload::Blank => Reply::Done,
-                    EntryPayload::Normal(agreed) => {
-                        let outcome = base.state.apply(&agreed.0);
-                        changed.extend(outcome.changed);
-                        outcome.reply
-                    }
-                    EntryPayload::Membership(membership) => {
-                        base.membership = Membership::new(Some(entry.log_id), membership);
-                        Reply::Done
-                    }
-                }
-            });
+            let reply = self.applied.change(|base| base.step(entry, &mut changed));
             if let Some(responder) = responder {
                 responder.send(reply);
             }
@@ -162,7 +147,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
     }
 }
 
-fn save(snapshots: &Snapshots, base: &Base) -> io::Result<Snapshot> {
+pub(crate) fn save(snapshots: &Snapshots, base: &Base) -> io::Result<Snapshot> {
     let meta = SnapshotMeta {
         last_log_id: base.last,
         last_membership: base.membership.clone(),

@@ -6,12 +6,12 @@ use futures::Stream;
 use guitai_host::{Clock, Entropy, random_id};
 use guitai_meta_core::State;
 use guitai_net::{Calls, Mesh};
-use guitai_store::{Snapshots, Wal, wal};
 use guitai_types::{
-    Member, NodeId, RequestId, UnixMillis, Voice,
+    Member, NodeId, NodeName, RequestId, UnixMillis, Voice,
     command::{Command, Reply},
     event::Event,
     limits::COMMAND_BYTES_MAX,
+    lineage::EPOCH_FIRST,
 };
 use openraft::{
     BasicNode,
@@ -20,17 +20,19 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
-    Config, RaftStatus, ReadError, StartError, WriteError,
+    Config, RaftStatus, ReadError, Seal, StartError, WriteError,
     directory::Directory,
     duties, events,
+    fence::Fence,
     leader::{ATTEMPT_MS, Failed},
+    lineage::Lineage,
     log::LogStore,
     machine::Machine,
     network::Network,
-    raft::Raft,
+    raft::{LogId, Raft},
     service::Service,
+    storage, succession, takeover,
     transport::{self, OverMesh, Topic, Transport},
-    view::View,
     wire::{LeaderReply, Write},
 };
 
@@ -45,8 +47,11 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     node: Member,
     homes: Vec<NodeId>,
+    seal: Option<Seal>,
     raft: Raft,
+    log: LogStore,
     machine: Machine,
+    lineage: Lineage,
     directory: Directory,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
@@ -78,20 +83,23 @@ impl Meta {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Service), StartError> {
-        let (wal, _) = Wal::open(config.disk.clone(), wal::Config::new("raft-log"))?;
-        let wal = match &config.sealing {
-            Some(sealing) => wal.sealed_by(sealing.clone()),
-            None => wal,
+        let lineage = Lineage::open(config.disk.clone()).map_err(StartError::Lineage)?;
+        takeover::rebuild(&config, &lineage)?;
+        let (log, machine) = storage::open(&config, lineage.generation())?;
+        let is_empty = {
+            let (log, applied) = (log.clone(), machine.applied.clone());
+            move || matches!(log.last(), Ok(None)) && applied.look(|base| base.last.is_none())
         };
-        let log = LogStore::new(wal);
-        let last = log.last().map_err(StartError::Log)?;
-        let snapshots = Snapshots::open(config.disk.clone(), "raft-snapshots");
-        let mut snapshots = snapshots.map_err(StartError::Snapshot)?;
-        if let Some(sealing) = &config.sealing {
-            snapshots = snapshots.sealed_by(sealing.clone());
+        if !is_empty() {
+            let epoch = machine.applied.look(|base| base.state.epoch());
+            lineage.settle(epoch).map_err(StartError::Lineage)?;
         }
-        let machine = Machine::open(View::new(config.view.clone()), snapshots, last);
-        let machine = machine.map_err(StartError::Snapshot)?;
+        lineage.know_emptiness(is_empty);
+        let transport: Arc<dyn Transport> = Arc::new(Fence {
+            inner: transport,
+            lineage: lineage.clone(),
+            clock: clock.clone(),
+        });
 
         let directory = Directory::new(machine.applied.clone(), config.peers.clone());
         let network = Network {
@@ -100,21 +108,26 @@ impl Meta {
         };
         let settings = Arc::new(config.settings()?);
         let id = config.node.id.0;
-        let raft = Raft::new(id, settings, network, log, machine.clone()).await;
+        let raft = Raft::new(id, settings, network, log.clone(), machine.clone()).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
+        raft.runtime_config().tick(!lineage.is_quarantined());
         let (stop, stopped) = watch::channel(false);
         let meta = Self(Arc::new(Inner {
             node: config.node,
             homes: config.homes,
+            seal: config.seal,
             raft,
+            log,
             machine,
+            lineage,
             directory,
             transport,
             clock,
             entropy,
             stop,
         }));
-        tokio::spawn(duties::run(meta.clone(), stopped));
+        tokio::spawn(duties::run(meta.clone(), stopped.clone()));
+        tokio::spawn(succession::run(meta.clone(), stopped));
         let service = Service::new(meta.clone());
         Ok((meta, service))
     }
@@ -137,6 +150,12 @@ impl Meta {
         };
         let voters: BTreeMap<u64, BasicNode> = with(Voice::Voter).collect();
         let learners: Vec<(u64, BasicNode)> = with(Voice::Learner).collect();
+        // A node that left an old lineage is empty and founds nothing: it is taken in.
+        if self.lineage().generation() > 0 {
+            return self.write(command).await;
+        }
+        let founded = self.lineage().settle(EPOCH_FIRST);
+        founded.map_err(|error| WriteError::Stopped(error.to_string()))?;
         match self.0.raft.initialize(voters).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(error) => return Err(WriteError::Stopped(error.to_string())),
@@ -168,6 +187,7 @@ impl Meta {
         match tried.await {
             Ok(reply) => Ok(reply),
             Err(Failed::Stopped(why)) => Err(WriteError::Stopped(why)),
+            Err(Failed::Quarantined(heard)) => Err(WriteError::Quarantined { heard }),
             Err(Failed::Late) => Err(WriteError::NoLeader {
                 request,
                 waited_ms: WRITE_MS_MAX,
@@ -185,6 +205,7 @@ impl Meta {
         let index = match index.await {
             Ok(index) => index,
             Err(Failed::Stopped(why)) => return Err(ReadError::Stopped(why)),
+            Err(Failed::Quarantined(heard)) => return Err(ReadError::Quarantined { heard }),
             Err(Failed::Late) => return Err(late()),
         };
         let wait = self.0.raft.wait(Some(Duration::from_millis(READ_MS_MAX)));
@@ -254,6 +275,32 @@ impl Meta {
 
     pub(crate) fn transport(&self) -> &dyn Transport {
         &*self.0.transport
+    }
+
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.0.lineage
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    pub(crate) fn name(&self) -> &NodeName {
+        &self.0.node.name
+    }
+
+    pub(crate) fn log(&self) -> &LogStore {
+        &self.0.log
+    }
+
+    pub(crate) fn seal(&self) -> Option<&Seal> {
+        self.0.seal.as_ref()
+    }
+
+    /// The last entry, in the log or, when that was emptied, in the state.
+    pub(crate) fn log_last(&self) -> std::io::Result<Option<LogId>> {
+        let applied = self.0.machine.applied.look(|base| base.last);
+        Ok(self.0.log.last()?.max(applied))
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

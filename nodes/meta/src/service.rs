@@ -6,10 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use guitai_types::NodeName;
+use guitai_types::{Member, NodeName};
 use serde::Serialize;
 
 use crate::{
+    fence,
     meta::Meta,
     raft::{Raft, Snapshot, SnapshotMeta},
     transport::Topic,
@@ -51,7 +52,26 @@ impl Service {
             tracing::warn!(%from, "a node that is not a core node asks the core");
             return None;
         };
-        self.meta.directory().note_heard(member.id, self.meta.now());
+        let lineage = self.meta.lineage();
+        let admitted = fence::admit(lineage, self.meta.clock(), from, topic, request);
+        let (request, manner) = match admitted {
+            Ok(admitted) => admitted.open(),
+            Err(instead) => return instead,
+        };
+        if topic != Topic::Lineage {
+            self.meta.directory().note_heard(member.id, self.meta.now());
+        }
+        let answer = self.answer_topic(&member, from, topic, request).await?;
+        Some(manner.answer(answer))
+    }
+
+    async fn answer_topic(
+        &self,
+        member: &Member,
+        from: &NodeName,
+        topic: Topic,
+        request: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         match topic {
             Topic::Raft => self.raft(from, Request::decode(&request)?).await,
             Topic::Write => {
@@ -65,6 +85,7 @@ impl Service {
                 Some(index) => LeaderReply::Done(index),
                 None => LeaderReply::NotLeader,
             }),
+            Topic::Lineage => json(&self.meta.answer_lineage(member, parse(&request)?).await),
             Topic::Status => json(&LeaderReply::Done(self.meta.status())),
         }
     }

@@ -53,7 +53,11 @@ impl RaftStatus {
         let matched =
             replication.filter_map(|(node, log)| Some((NodeId(*node), log.as_ref()?.index)));
         Self {
-            leader: metrics.current_leader.map(NodeId),
+            // In quarantine it may believe what it likes.
+            leader: metrics
+                .current_leader
+                .map(NodeId)
+                .filter(|_| !meta.lineage().is_quarantined()),
             term: metrics.current_term,
             applied: metrics.last_applied.as_ref().map_or(0, |log| log.index),
             matched: matched.collect(),

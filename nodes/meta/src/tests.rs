@@ -20,6 +20,8 @@ const TIMING: Timing = Timing {
     election_min_ms: 500,
     election_max_ms: 1_000,
 };
+mod takeover;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Cluster {
@@ -42,13 +44,17 @@ impl Cluster {
     }
 
     async fn with_snapshots(size: u64, snapshot_every: u64) -> Self {
-        let seat = |number| Seat {
-            member: member(number),
+        Self::of((1..=size).map(member).collect(), snapshot_every).await
+    }
+
+    async fn of(members: Vec<Member>, snapshot_every: u64) -> Self {
+        let seat = |member| Seat {
+            member,
             disk: SimDisk::new(),
             view: Arc::new(MemoryKv::new()),
             meta: None,
         };
-        let seats = (1..=size).map(seat).collect();
+        let seats = members.into_iter().map(seat).collect();
         let mut cluster = Self {
             board: Switchboard::default(),
             seats,
@@ -67,6 +73,11 @@ impl Cluster {
     }
 
     async fn start(&mut self, seat: usize) {
+        assert!(self.try_start(seat).await, "seat {seat} starts");
+    }
+
+    /// False when the disk fails meanwhile.
+    async fn try_start(&mut self, seat: usize) -> bool {
         let (members, board) = (self.members(), self.board.clone());
         let seat = &mut self.seats[seat];
         let disk = Arc::new(seat.disk.clone());
@@ -75,9 +86,12 @@ impl Cluster {
         config.snapshot_every = self.snapshot_every;
         let plug = Arc::new(board.plug(&seat.member.name));
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let (meta, service) = Meta::assemble(config, plug, clock, entropy).await.unwrap();
+        let Ok((meta, service)) = Meta::assemble(config, plug, clock, entropy).await else {
+            return false;
+        };
         board.connect(&seat.member.name, service);
         seat.meta = Some(meta);
+        true
     }
 
     fn meta(&self, seat: usize) -> &Meta {
@@ -178,15 +192,8 @@ fn found(members: Vec<Member>) -> Command {
     };
     Command::Found {
         cluster: id("test"),
-        cities: vec![City {
-            id: id("a"),
-            name: Text::default(),
-        }],
-        centres: vec![Centre {
-            id: id("a1"),
-            city: id("a"),
-            name: Text::default(),
-        }],
+        cities: ["a", "b"].map(city).into(),
+        centres: [("a1", "a"), ("b", "b")].map(centre).into(),
         members,
         institutions: vec![institution],
         staff: vec![agent],
@@ -194,6 +201,21 @@ fn found(members: Vec<Member>) -> Command {
             ring_ms: 300,
             ..Policy::default()
         },
+    }
+}
+
+fn city(name: &str) -> City {
+    City {
+        id: id(name),
+        name: Text::default(),
+    }
+}
+
+fn centre((name, city): (&str, &str)) -> Centre {
+    Centre {
+        id: id(name),
+        city: id(city),
+        name: Text::default(),
     }
 }
 

@@ -31,19 +31,24 @@ struct Mark {
     v: u16,
     last: Option<LogId>,
     membership: Membership,
+    /// The generation of the lineage it is a view of.
+    #[serde(default)]
+    generation: u64,
 }
 
 /// The view, and whether it can still be written.
 #[derive(Clone)]
 pub(crate) struct View {
     kv: Arc<dyn Kv>,
+    generation: u64,
     broken: Arc<AtomicBool>,
 }
 
 impl View {
-    pub(crate) fn new(kv: Arc<dyn Kv>) -> Self {
+    pub(crate) fn new(kv: Arc<dyn Kv>, generation: u64) -> Self {
         Self {
             kv,
+            generation,
             broken: Arc::default(),
         }
     }
@@ -62,6 +67,11 @@ impl View {
             return Ok(None);
         };
         let mark: Mark = serde_json::from_slice(&mark).map_err(|error| chain(&error))?;
+        if mark.generation != self.generation {
+            // Of the lineage this node has left: nothing of it may be mixed with what comes.
+            self.replace(&Base::default());
+            return Ok(None);
+        }
         let pairs = self.kv.scan(STATE).map_err(|error| chain(&error))?;
         let records = pairs
             .iter()
@@ -84,7 +94,7 @@ impl View {
                 deletes,
             })?;
             let keys: Vec<RecordKey> = base.state.record_keys().collect();
-            self.kv.apply(batch(base, &keys))?;
+            self.kv.apply(self.batch(base, &keys))?;
             self.kv.flush()
         });
         let failed = result.inspect_err(|error| {
@@ -102,7 +112,7 @@ impl View {
         if self.broken.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = self.kv.apply(batch(base, changed)) {
+        if let Err(error) = self.kv.apply(self.batch(base, changed)) {
             let error = chain(&error);
             tracing::warn!(error, "the view was not written; going on without it");
             self.broken.store(true, Ordering::Relaxed);
@@ -114,30 +124,31 @@ impl View {
             tracing::warn!(error = chain(&error), "the view was not flushed");
         }
     }
-}
 
-fn batch(base: &Base, keys: &[RecordKey]) -> Batch {
-    // Once per key: what counts is the record now.
-    let keys: BTreeMap<&RecordKey, ()> = keys.iter().map(|key| (key, ())).collect();
-    let mut batch = Batch::default();
-    for key in keys.into_keys() {
-        let name = [STATE, key.to_string().as_bytes()].concat();
-        match base.state.record(key) {
-            Some(record) => batch.puts.push((name, record)),
-            None => batch.deletes.push(name),
+    fn batch(&self, base: &Base, keys: &[RecordKey]) -> Batch {
+        // Once per key: what counts is the record now.
+        let keys: BTreeMap<&RecordKey, ()> = keys.iter().map(|key| (key, ())).collect();
+        let mut batch = Batch::default();
+        for key in keys.into_keys() {
+            let name = [STATE, key.to_string().as_bytes()].concat();
+            match base.state.record(key) {
+                Some(record) => batch.puts.push((name, record)),
+                None => batch.deletes.push(name),
+            }
         }
+        let mark = Mark {
+            v: 1,
+            last: base.last,
+            membership: base.membership.clone(),
+            generation: self.generation,
+        };
+        // Plain data; were it ever not to encode, a view without mark is no view.
+        match serde_json::to_vec(&mark) {
+            Ok(mark) => batch.puts.push((APPLIED.to_vec(), mark)),
+            Err(_) => batch.deletes.push(APPLIED.to_vec()),
+        }
+        batch
     }
-    let mark = Mark {
-        v: 1,
-        last: base.last,
-        membership: base.membership.clone(),
-    };
-    // Plain data; were it ever not to encode, a view without mark is no view.
-    match serde_json::to_vec(&mark) {
-        Ok(mark) => batch.puts.push((APPLIED.to_vec(), mark)),
-        Err(_) => batch.deletes.push(APPLIED.to_vec()),
-    }
-    batch
 }
 
 /// An error with its causes, for one log line.

@@ -14,6 +14,8 @@ pub(crate) const PORT_TAKEN: u8 = 11;
 pub(crate) const FOREIGN_DATA: u8 = 12;
 /// The cryptography computes wrong.
 pub(crate) const SELFTEST_FAILED: u8 = 13;
+/// The node asks to be started again: its lineage has changed.
+pub(crate) const START_AGAIN: u8 = 14;
 /// The demo call was not verified.
 pub(crate) const NOT_VERIFIED: u8 = 3;
 

@@ -17,7 +17,7 @@ use tokio::{io::AsyncReadExt as _, sync::watch};
 
 use crate::{
     config::{ConfigError, NodeConfig},
-    exit::{Failure, chain},
+    exit::{Failure, START_AGAIN, chain},
 };
 
 /// Arguments of `run`.
@@ -31,6 +31,15 @@ pub(crate) struct Arguments {
     supervised: bool,
 }
 
+/// Why a node ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It was asked to.
+    Asked,
+    /// Its lineage has changed: it goes on in a new process.
+    StartAgain,
+}
+
 /// Runs the node until it is asked to stop.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let checks = selftest().map_err(|error| logged(&error, failed))?;
@@ -39,13 +48,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let stop = stop_signal(arguments.supervised);
     tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
     let outcome = if config.member.has(Role::Edge) {
-        edge::run(config, checks, stop).await
+        edge::run(config, checks, stop).await.map(|()| Ended::Asked)
     } else {
         inner::run(config, checks, stop).await
     };
-    outcome.map_err(|error| logged(&error, |error| Failure::new(error.code(), chain(error))))?;
+    let ended = outcome
+        .map_err(|error| logged(&error, |error| Failure::new(error.code(), chain(error))))?;
     tracing::info!(node = %name, "stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(match ended {
+        Ended::Asked => ExitCode::SUCCESS,
+        Ended::StartAgain => ExitCode::from(START_AGAIN),
+    })
 }
 
 /// The cryptography computes something else than the standards' examples.

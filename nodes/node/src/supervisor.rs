@@ -15,6 +15,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::exit::START_AGAIN;
+
 /// Pause before a child is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// Starts after which a child that never stays up for [`STEADY`] is given up.
@@ -80,6 +82,7 @@ async fn keep(
 ) -> Ended {
     let mut starts = 0;
     loop {
+        let mut wanted = false;
         let started = now();
         let why = match spawn(&program, &dir) {
             Err(error) => error.to_string(),
@@ -91,7 +94,10 @@ async fn keep(
                     () = asked(&mut stop) => None,
                 };
                 match ended {
-                    Some(Ok(status)) => status.to_string(),
+                    Some(Ok(status)) => {
+                        wanted = status.code() == Some(i32::from(START_AGAIN));
+                        status.to_string()
+                    }
                     Some(Err(error)) => error.to_string(),
                     None => {
                         halt(child, input).await;
@@ -110,6 +116,10 @@ async fn keep(
         };
         if starts >= STARTS_MAX {
             return Ended { node, why };
+        }
+        if wanted {
+            tracing::info!(%node, "node process asked to be started again");
+            continue;
         }
         tracing::warn!(%node, %why, "node process ended; starting it again");
         tokio::select! {

@@ -6,12 +6,14 @@
 //! keeps one directory to one process of one cluster. With a storage key ([`Sealing`]) all of it is
 //! sealed with SM4-GCM.
 
+mod chain;
 mod node_dir;
 mod sealing;
 mod snapshots;
 pub mod view;
 pub mod wal;
 
+pub use chain::{HashChain, LINK_BYTES};
 pub use node_dir::{NodeDir, OpenNodeDirError};
 pub use sealing::{OpenRecordError, STORAGE_KEY_BYTES, SealedView, Sealing};
 pub use snapshots::{SaveSnapshotError, Snapshot, Snapshots};

@@ -12,6 +12,7 @@ pub mod event;
 pub mod id;
 pub mod inventory;
 pub mod limits;
+pub mod lineage;
 pub mod media;
 pub mod place;
 pub mod problem;

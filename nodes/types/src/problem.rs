@@ -79,6 +79,14 @@ codes! {
     NoTunnel = "GT-0504", 503, "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run";
     /// Full disk.
     DiskFull = "GT-0507", 507, "磁盘空间不足", "The disk is full", "清理或扩容磁盘", "Free or add disk space";
+    /// This node was left behind on an old lineage and takes no part.
+    Quarantined = "GT-0520", 503, "本节点属于旧纪元,已隔离,只读", "This node is of an old epoch: in quarantine, read-only", "在本节点执行 guitai node rejoin", "Run guitai node rejoin on this node";
+    /// A forced takeover that must not happen.
+    TakeoverRefused = "GT-0521", 409, "不允许接管", "The takeover is refused", "按详情处理;多数派仍在时用计划内切换", "Do as the detail says; while a majority lives, switch as planned";
+    /// A rejoin that has nowhere to go.
+    RejoinRefused = "GT-0522", 409, "不能重新加入", "The rejoin is refused", "核对各节点纪元:guitai status", "Compare the nodes' epochs: guitai status";
+    /// A change of who votes that must not happen now.
+    VoiceRefused = "GT-0523", 409, "不允许变更表决成员", "The change of voters is refused", "按详情补足余量后重试", "Restore the margin named in the detail, then try again";
     /// A profile that cannot be used.
     BadProfile = "GT-0601", 400, "部署配置有误", "The profile is wrong", "按提示修改配置", "Correct the profile as told";
     /// A port in use.

@@ -267,6 +267,10 @@ pub struct StatusView {
     pub applied: u64,
     /// Epoch.
     pub epoch: Epoch,
+    /// Set when the node that answers was left behind on an old epoch: it is read-only, and what it
+    /// shows is old.
+    #[serde(default)]
+    pub quarantine: Option<crate::lineage::Quarantine>,
     /// Voters up, and needed for a quorum.
     pub quorum: QuorumView,
     /// Cities.

@@ -5,6 +5,7 @@ use guitai_types::{
     Code, InstitutionId, StaffName, StaffRef, UnixMillis,
     claims::{Claims, Grant},
     limits::LOGIN_LIFE_MS,
+    record::{Duty, Staff},
     view::StaffView,
 };
 use serde::{Deserialize, Serialize};
@@ -57,15 +58,22 @@ async fn login(
         institution: body.institution,
         name: body.name,
     };
-    let account = core.read(|state| state.staff(&staff).cloned()).await?;
+    // Without a leader, operators still get in, by the accounts this node has applied: taking over and
+    // rejoining begin there. Everybody else waits.
+    let look = |state: &guitai_meta::State| {
+        let view = state.staff_view(&staff);
+        (state.staff(&staff).cloned(), state.epoch(), view)
+    };
+    let ((account, epoch, view), fresh) = core.read_or_here(look).await;
+    let is_operator = |account: &Staff| account.duties.contains(&Duty::Operator);
+    if !account.as_ref().is_some_and(is_operator) {
+        fresh?;
+    }
     let phc = account.as_ref().map(|account| account.password_phc.clone());
     core.logins.check(&staff, phc, body.password).await?;
     let Some(account) = account else {
         return Err(Refusal::new(Code::BadLogin, "the login does not fit"));
     };
-    let (epoch, view) = core
-        .read(|state| (state.epoch(), state.staff_view(&staff)))
-        .await?;
     let view = view.ok_or_else(view::gone)?;
     let expires_at = core.clock.wall().plus(LOGIN_LIFE_MS);
     let grant = Grant::Staff {

@@ -147,6 +147,7 @@ impl Core {
         };
         let queues = self.queues(bearer);
         let raft = self.meta.status();
+        let quarantine = self.meta.lineage_view().quarantine;
         let node = self.member.name.clone();
         let view = self.meta.peek(move |state| {
             Some(StatusView {
@@ -157,6 +158,7 @@ impl Core {
                 term: raft.term,
                 applied: raft.applied,
                 epoch: state.epoch(),
+                quarantine,
                 quorum,
                 cities: state.cities().to_vec(),
                 centres: state.centres().to_vec(),

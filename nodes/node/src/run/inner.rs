@@ -1,6 +1,12 @@
 //! An inner node: core, relay and recorder as its roles say.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use guitai_api::{
     CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, follow_recorders, orders, register_calls,
@@ -13,11 +19,11 @@ use guitai_net::{Calls, Mesh};
 use guitai_recorder::Recorder;
 use guitai_relay::{Limits, Relay, guard::Tunnels};
 use guitai_store::{NodeDir, SealedView, SledView};
-use guitai_types::{Member, NodeId, Role, Voice, command::Command, profile::Raft};
+use guitai_types::{Hex, Member, NodeId, Role, Voice, command::Command, profile::Raft};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    doorway,
+    Ended, doorway,
     error::AssembleError,
     inventory, links,
     renewal::{self, Renewal},
@@ -30,7 +36,7 @@ pub(crate) async fn run(
     config: NodeConfig,
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
-) -> Result<(), AssembleError> {
+) -> Result<Ended, AssembleError> {
     let keys = keys::open(&config)?;
     let NodeConfig {
         member,
@@ -83,6 +89,11 @@ pub(crate) async fn run(
     };
     let mut meta_config = guitai_meta::Config::new(member.clone(), peers.clone(), dir.disk(), kv);
     meta_config.sealing = sealing.clone();
+    let signing = own.key.clone();
+    meta_config.seal = Some(guitai_meta::Seal {
+        public_key: Hex(own.key.public().to_point().to_vec()),
+        sign: Arc::new(move |message| signing.sign(message)),
+    });
     meta_config.timing = timing(&raft, &member);
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
     let meta = Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
@@ -194,7 +205,14 @@ pub(crate) async fn run(
         policy: crypto.policy,
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
-    let served = guitai_api::serve(door.http, router, stopped(stop)).await;
+    let start_again = AtomicBool::new(false);
+    let ending = async {
+        tokio::select! {
+            () = stopped(stop) => {}
+            () = meta.restart_wanted() => start_again.store(true, Ordering::Relaxed),
+        }
+    };
+    let served = guitai_api::serve(door.http, router, ending).await;
 
     // Down in the order of the data's way: no new orders, then media, recordings, metadata, sockets.
     tasks.shutdown().await;
@@ -208,7 +226,12 @@ pub(crate) async fn run(
     meta.shutdown().await;
     door.media.close().await;
     mesh.close().await;
-    served.map_err(AssembleError::Serve)
+    served.map_err(AssembleError::Serve)?;
+    Ok(if start_again.into_inner() {
+        Ended::StartAgain
+    } else {
+        Ended::Asked
+    })
 }
 
 fn read_foundation(path: &Path) -> Result<Command, AssembleError> {

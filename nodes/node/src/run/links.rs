@@ -9,7 +9,8 @@ use guitai_net::{Mesh, Target};
 use guitai_relay::{PeerLink, Relay, guard::Tunnels};
 use guitai_types::{Member, Role, event::Change};
 
-/// Follows the member list and keeps the links of this node.
+/// Follows the member list and keeps the links of this node. In quarantine it has no tunnel to any edge,
+/// and its relay takes no token of an epoch that is over; calls in progress keep their media.
 pub(crate) async fn keep(
     me: Member,
     meta: Meta,
@@ -17,6 +18,22 @@ pub(crate) async fn keep(
     relay: Option<Relay>,
     tunnels: Tunnels,
 ) {
+    let following = follow(me, meta.clone(), mesh, relay.clone(), tunnels.clone());
+    tokio::pin!(following);
+    tokio::select! {
+        biased;
+        () = meta.quarantined() => {}
+        () = &mut following => {}
+    }
+    tunnels.keep(&[]);
+    if let Some(relay) = &relay {
+        relay.set_epoch(meta.epoch());
+    }
+    // What was dialled lives as long as `following`.
+    std::future::pending().await
+}
+
+async fn follow(me: Member, meta: Meta, mesh: Mesh, relay: Option<Relay>, tunnels: Tunnels) {
     let mut links = BTreeMap::new();
     let mut events = meta.events(meta.peek(State::event_number) + 1);
     loop {

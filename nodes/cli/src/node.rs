@@ -1,0 +1,285 @@
+//! `node …`: which lineage a node is of, a takeover in its low-level form, and the way back.
+
+use clap::{Args, Subcommand};
+use guitai_types::{
+    Epoch, NodeName,
+    lineage::{LineageView, Rejoined, TakeoverOrder, VoiceChange, VoiceOrder},
+    record::Duty,
+};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::{Access, Language, Output, View, failure::Failure, show, staff};
+
+/// `node …`
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// 该节点所属纪元 / Which epoch and lineage the node is of
+    Lineage(View),
+    /// 强制接管(底层命令):对侧全失、无多数派时,由该节点继续 / Forced takeover, low-level: the node goes on without the lost side
+    Takeover(Takeover),
+    /// 旧纪元节点导出分歧日志后,以学习者身份重新加入 / A node of an old epoch exports what only it has and comes back as a learner
+    Rejoin(Rejoin),
+    /// 核心节点成为学习者 / A core node becomes a learner
+    Add(Voices),
+    /// 追平的学习者成为投票者 / Learners that caught up become voters
+    Promote(Voices),
+    /// 投票者成为学习者 / Voters become learners
+    Demote(Voices),
+    /// 学习者退出 / A learner leaves
+    Remove(Voices),
+    /// 以学习者替换投票者 / A learner takes a voter's place
+    Replace(Replace),
+}
+
+/// Arguments of the changes of who votes.
+#[derive(Debug, Args)]
+pub struct Voices {
+    /// 节点 / Nodes
+    #[arg(required = true)]
+    pub nodes: Vec<NodeName>,
+    /// 允许投票者为偶数 / An even number of voters is meant
+    #[arg(long)]
+    pub even: bool,
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `node replace`.
+#[derive(Debug, Args)]
+pub struct Replace {
+    /// 退出的投票者 / The voter that leaves
+    pub old: NodeName,
+    /// 接替的学习者 / The learner that votes instead
+    #[arg(long)]
+    pub by: NodeName,
+    /// 允许投票者为偶数 / An even number of voters is meant
+    #[arg(long)]
+    pub even: bool,
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `node takeover`.
+#[derive(Debug, Args)]
+pub struct Takeover {
+    /// 原因,记入接管记录 / Why, for the record
+    #[arg(long)]
+    pub reason: String,
+    /// 新纪元;默认为当前加一 / The new epoch; one above the present unless given
+    #[arg(long)]
+    pub epoch: Option<u64>,
+    /// 继续运行的节点;默认为本城市全部核心节点 / Nodes that go on; the core nodes of its city unless given
+    #[arg(long = "survivor", value_name = "NODE")]
+    pub survivors: Vec<NodeName>,
+    /// Which node, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `node rejoin`.
+#[derive(Debug, Args)]
+pub struct Rejoin {
+    /// 要加入的纪元;默认为该节点所知最高者 / The epoch to join; the highest the node has heard of unless given
+    #[arg(long)]
+    pub epoch: Option<u64>,
+    /// Which node, and as whom.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Node {
+    pub(crate) const fn output(&self) -> &Output {
+        match self {
+            Self::Lineage(view) => &view.output,
+            Self::Takeover(takeover) => &takeover.output,
+            Self::Rejoin(rejoin) => &rejoin.output,
+            Self::Add(voices)
+            | Self::Promote(voices)
+            | Self::Demote(voices)
+            | Self::Remove(voices) => &voices.output,
+            Self::Replace(replace) => &replace.output,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct TakenOver {
+    epoch: Epoch,
+}
+
+#[derive(Serialize)]
+struct RejoinBody {
+    epoch: Option<Epoch>,
+}
+
+pub(crate) async fn answer(command: &Node, lang: Language) -> Result<String, Failure> {
+    match command {
+        Node::Lineage(view) => lineage(view, lang).await,
+        Node::Takeover(takeover) => take_over(takeover, lang).await,
+        Node::Rejoin(rejoin) => come_back(rejoin, lang).await,
+        Node::Add(voices) => one_by_one(voices, lang, |node| VoiceChange::Add { node }).await,
+        Node::Remove(voices) => one_by_one(voices, lang, |node| VoiceChange::Remove { node }).await,
+        Node::Promote(voices) => {
+            let nodes = voices.nodes.clone();
+            change(
+                &voices.access,
+                &voices.output,
+                VoiceChange::Promote { nodes },
+                voices.even,
+                lang,
+            )
+            .await
+        }
+        Node::Demote(voices) => {
+            let nodes = voices.nodes.clone();
+            change(
+                &voices.access,
+                &voices.output,
+                VoiceChange::Demote { nodes },
+                voices.even,
+                lang,
+            )
+            .await
+        }
+        Node::Replace(it) => {
+            let (old, by) = (it.old.clone(), it.by.clone());
+            change(
+                &it.access,
+                &it.output,
+                VoiceChange::Replace { old, by },
+                it.even,
+                lang,
+            )
+            .await
+        }
+    }
+}
+
+async fn one_by_one(
+    voices: &Voices,
+    lang: Language,
+    act: impl Fn(NodeName) -> VoiceChange,
+) -> Result<String, Failure> {
+    let mut text = String::new();
+    for node in &voices.nodes {
+        let act = act(node.clone());
+        text = change(&voices.access, &voices.output, act, voices.even, lang).await?;
+    }
+    Ok(text)
+}
+
+async fn change(
+    access: &Access,
+    output: &Output,
+    change: VoiceChange,
+    even: bool,
+    lang: Language,
+) -> Result<String, Failure> {
+    let door = staff::enter(access, &[Duty::Operator]).await?;
+    let order = VoiceOrder { change, even };
+    let order: VoiceOrder = door.send(Method::POST, "/api/v1/voices", &order).await?;
+    if output.json {
+        return show::json(&order);
+    }
+    Ok(lang
+        .pick("表决成员已变更\n", "Who votes has changed\n")
+        .to_owned())
+}
+
+async fn lineage(view: &View, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter_node(&view.access, &[Duty::Operator, Duty::Auditor]).await?;
+    let lineage: LineageView = door.get("/api/v1/node/lineage").await?;
+    if view.output.json {
+        return show::json(&lineage);
+    }
+    let mut text = format!("{} {}\n", lang.pick("纪元", "epoch"), lineage.epoch.0);
+    if let Some(quarantine) = &lineage.quarantine {
+        text.push_str(&show::quarantine(quarantine, lang));
+    }
+    if lineage.joining {
+        text.push_str(lang.pick(
+            "等待被接纳为学习者\n",
+            "waiting to be taken in as a learner\n",
+        ));
+    }
+    if let Some(it) = &lineage.tombstone {
+        text.push_str(&format!(
+            "{} {} → {} · {} · {} · {} · {}\n",
+            lang.pick("接管", "takeover"),
+            it.epoch_old.0,
+            it.epoch.0,
+            it.node,
+            show::when(it.at.0),
+            it.ordered_by,
+            it.reason,
+        ));
+    }
+    Ok(text)
+}
+
+async fn take_over(arguments: &Takeover, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter_node(&arguments.access, &[Duty::Operator]).await?;
+    let order = TakeoverOrder {
+        epoch: arguments.epoch.map(Epoch),
+        survivors: arguments.survivors.clone(),
+        reason: arguments.reason.clone(),
+    };
+    let path = "/api/v1/node/takeover";
+    let taken: TakenOver = door.send(Method::POST, path, &order).await?;
+    if arguments.output.json {
+        return show::json(&taken);
+    }
+    let epoch = taken.epoch.0;
+    Ok(match lang {
+        Language::Zh => format!("接管已下令,纪元 {epoch};节点正在重新启动,用 guitai status 查看\n"),
+        Language::En => {
+            format!(
+                "The takeover is under way, epoch {epoch}; the node starts anew, see guitai status\n"
+            )
+        }
+    })
+}
+
+async fn come_back(arguments: &Rejoin, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter_node(&arguments.access, &[Duty::Operator]).await?;
+    let body = RejoinBody {
+        epoch: arguments.epoch.map(Epoch),
+    };
+    let rejoined: Rejoined = door
+        .send(Method::POST, "/api/v1/node/rejoin", &body)
+        .await?;
+    if arguments.output.json {
+        return show::json(&rejoined);
+    }
+    let Rejoined {
+        epoch_old,
+        epoch,
+        divergent,
+        file,
+    } = rejoined;
+    let file = file.unwrap_or_else(|| "-".to_owned());
+    let (old, new) = (epoch_old.0, epoch.0);
+    Ok(match lang {
+        Language::Zh => format!(
+            "由纪元 {old} 加入纪元 {new};分歧日志 {divergent} 条,已导出:{file}\n节点正在重新启动,随后以学习者身份加入\n"
+        ),
+        Language::En => format!(
+            "From epoch {old} to epoch {new}; {divergent} divergent entries, exported to {file}\nThe node starts anew and comes back as a learner\n"
+        ),
+    })
+}
