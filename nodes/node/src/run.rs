@@ -57,7 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     tracing::info!(node = %name, "stopped");
     Ok(match ended {
         Ended::Asked => ExitCode::SUCCESS,
-        Ended::StartAgain => ExitCode::from(START_AGAIN),
+        // At once: a supervised node's reader of standard input would hold the runtime's end until the
+        // supervisor closes it, and the supervisor waits for this very end.
+        Ended::StartAgain => std::process::exit(i32::from(START_AGAIN)),
     })
 }
 
