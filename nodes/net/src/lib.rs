@@ -19,12 +19,14 @@ pub mod rotation;
 pub mod rule;
 
 mod accept;
+mod apart;
 mod fence;
 mod handshake;
 mod transport;
 
 use std::pin::Pin;
 
+pub use apart::Apart;
 pub use calls::Calls;
 pub use door::Door;
 pub use mesh::{Link, Mesh};

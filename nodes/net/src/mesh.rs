@@ -17,12 +17,13 @@ use std::{
 use guitai_crypto::{tls, x509};
 use guitai_host::Clock;
 use quinn::{
-    Connection, ConnectionError, Endpoint, VarInt,
+    Connection, ConnectionError, Endpoint, Runtime as _, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 
 use crate::{
     BoxFuture, accept,
+    apart::{self, Apart},
     fence::{FencedClient, FencedServer},
     name::{Peer, Target},
     pool::Pool,
@@ -200,6 +201,7 @@ struct Inner {
     revocations: Arc<Revocations>,
     handlers: Handlers,
     pool: Pool,
+    apart: apart::Order,
     clock: Arc<dyn Clock>,
 }
 
@@ -231,10 +233,15 @@ impl Mesh {
         client_config(&own.client, "").ok_or(BindError::Initial)?;
         server_config(&own.server, &[]).ok_or(BindError::Initial)?;
 
+        let apart = apart::Order::default();
         let socket = std::net::UdpSocket::bind(addr);
         let endpoint = socket.and_then(|socket| {
             let config = transport::endpoint(&reset_secret(identity));
-            Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))
+            let runtime = Arc::new(quinn::TokioRuntime);
+            let real = runtime.wrap_udp_socket(socket)?;
+            let order = apart.clone();
+            let socket = Arc::new(apart::Socket { real, order });
+            Endpoint::new_with_abstract_socket(config, None, socket, runtime)
         });
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
@@ -256,6 +263,7 @@ impl Mesh {
             revocations,
             handlers,
             pool: Pool::default(),
+            apart,
             clock,
         };
         Ok(Self {
@@ -373,6 +381,17 @@ impl Mesh {
             alpn,
             hold,
         })
+    }
+
+    /// Drops from now on what goes to or comes from these addresses, for a drill; an empty order ends
+    /// it. Connections are not closed: both ends must find out as they would of a cut line.
+    pub fn hold_apart(&self, apart: Apart) {
+        self.inner.apart.set(apart);
+    }
+
+    /// What is held apart now.
+    pub fn held_apart(&self) -> Apart {
+        self.inner.apart.get()
     }
 
     /// Closes every connection and waits until the peers have been told.

@@ -122,6 +122,22 @@ impl Mesh {
         opened.answer(self, to, deadline).await
     }
 
+    /// The round trip to each node that calls were made to, as QUIC measured it on the connections
+    /// that are open; of several to one node the shortest.
+    pub fn round_trips(&self) -> BTreeMap<Peer, Duration> {
+        let mut trips = BTreeMap::new();
+        for ((target, _), line) in lock(&self.pool().lines).iter() {
+            if let State::Up(link) = &*lock(&line.state)
+                && link.conn.close_reason().is_none()
+            {
+                let rtt = link.conn.rtt();
+                let known = trips.entry(target.peer()).or_insert(rtt);
+                *known = rtt.min(*known);
+            }
+        }
+        trips
+    }
+
     /// Opens a stream on the kept connection and sends the request.
     pub(crate) async fn open(
         &self,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use guitai_net::{CALL_ALPN, CallError, Calls, Mesh, calls::OnStream, frame::write_frame};
+use guitai_net::{Apart, CALL_ALPN, CallError, Calls, Mesh, calls::OnStream, frame::write_frame};
 use guitai_types::limits::RPC_BYTES_MAX;
 use tokio::io::AsyncWriteExt as _;
 
@@ -191,4 +191,39 @@ fn calls_go_on_after_the_peer_was_killed() {
     }
     let took = cluster.clock.monotonic() - start;
     assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test]
+async fn who_is_held_apart_hears_nothing_until_it_ends() {
+    let (a, b) = pair("127.72.9.1", "127.72.9.2");
+    let to = target(&b);
+    let within = Duration::from_millis(400);
+    let ask = || a.call_kind_within(&to, "test.echo", b"x".to_vec(), within);
+    ask().await.unwrap();
+    assert!(a.round_trips().contains_key(b.me()));
+
+    let address = [to.addr];
+    let mute = Apart {
+        mute_to: address.into(),
+        ..Apart::default()
+    };
+    let deaf = Apart {
+        deaf_to: address.into(),
+        ..Apart::default()
+    };
+    for apart in [mute, deaf] {
+        a.hold_apart(apart.clone());
+        assert_eq!(a.held_apart(), apart);
+        assert!(ask().await.is_err(), "{apart:?}");
+        a.hold_apart(Apart::default());
+        let within = Duration::from_secs(10);
+        let answer = a.call_kind_within(&to, "test.echo", b"y".to_vec(), within);
+        assert_eq!(answer.await.unwrap(), b"a1-1:y");
+    }
+    // The other way round, who is not named is not touched.
+    b.hold_apart(Apart {
+        mute_to: ["127.72.9.9:1".parse().unwrap()].into(),
+        deaf_to: ["127.72.9.9:1".parse().unwrap()].into(),
+    });
+    ask().await.unwrap();
 }
