@@ -7,6 +7,7 @@ use zeroize::Zeroize as _;
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod many;
 mod path;

@@ -15,14 +15,15 @@ pub(super) const KERNEL: Kernel = Kernel {
     runs_here: || std::arch::is_aarch64_feature_detected!("sm4"),
     compress,
     lanes: Lanes::Four(compress_lanes),
+    lanes_min: 2,
 };
 
 /// The messages one after the other: the processor overlaps them.
 #[target_feature(enable = "neon,sm4")]
-fn compress_lanes(state: &mut [[u32; 4]; 8], blocks: &[&Block; 4]) {
-    for (lane, block) in blocks.iter().enumerate() {
+fn compress_lanes(state: &mut [[u32; 4]; 8], blocks: &[&[Block]; 4]) {
+    for (lane, blocks) in blocks.iter().enumerate() {
         let mut one = state.map(|words| words[lane]);
-        compress(&mut one, std::slice::from_ref(*block));
+        compress(&mut one, blocks);
         for (words, word) in state.iter_mut().zip(one) {
             words[lane] = word;
         }

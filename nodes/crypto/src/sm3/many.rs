@@ -4,10 +4,6 @@
 use super::path::{LaneCompress, Path};
 use super::{Block, DIGEST_BYTES, INITIAL, State, padding, to_bytes};
 
-/// Below this share of busy lanes, one message after another is faster than all lanes at once: a
-/// step of all lanes takes about as long as three blocks alone.
-const STEP_BLOCKS: usize = 3;
-
 /// A message in a lane.
 struct Job<'a> {
     /// Its place among the messages.
@@ -40,20 +36,21 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The block at `next`, if it is not past the end.
-    fn block(&self) -> Option<&Block> {
+    /// What can be compressed next in one piece: empty when the message is done.
+    fn ready(&self) -> &[Block] {
         match self.next.checked_sub(self.blocks.len()) {
-            None => self.blocks.get(self.next),
-            Some(at) => self.tail.blocks[..self.tail.count].get(at),
+            None => &self.blocks[self.next..],
+            // `next` never passes the end.
+            Some(done) => &self.tail.blocks[done..self.tail.count],
         }
     }
 
     /// What is left, one block after another.
-    fn run_alone(&self, path: Path, state: &mut State) {
-        let whole = self.blocks.get(self.next..).unwrap_or_default();
-        path.compress(state, whole);
-        let done = self.next.saturating_sub(self.blocks.len());
-        path.compress(state, &self.tail.blocks[done..self.tail.count]);
+    fn run_alone(&mut self, path: Path, state: &mut State) {
+        while !self.ready().is_empty() {
+            path.compress(state, self.ready());
+            self.next += self.ready().len();
+        }
     }
 }
 
@@ -73,22 +70,29 @@ pub(super) fn hash<const N: usize>(
     };
     let mut jobs: [Option<Job<'_>>; N] = std::array::from_fn(|_| take());
     let mut states: [[u32; N]; 8] = INITIAL.map(|word| [word; N]);
-    let idle = [0; 64];
     loop {
-        let busy = jobs.iter().flatten().count();
-        if busy < STEP_BLOCKS.min(N) {
+        let busy = || jobs.iter().flatten();
+        let Some(first) = busy().next() else { break };
+        if busy().count() < path.lanes_min() {
             break;
         }
-        let blocks = jobs.each_ref().map(|job| {
-            let block = job.as_ref().and_then(Job::block);
-            block.unwrap_or(&idle)
+        // All lanes go as far as the one that has least in one piece. It has something: a job that is
+        // done has left its lane.
+        let blocks = busy()
+            .map(|job| job.ready().len())
+            .min()
+            .unwrap_or_default();
+        let pieces = jobs.each_ref().map(|job| {
+            // An idle lane repeats another's work, and nobody reads its state.
+            let job = job.as_ref().unwrap_or(first);
+            &job.ready()[..blocks]
         });
         // SAFETY: `path` exists, so its kernel runs here.
-        unsafe { compress(&mut states, &blocks) };
+        unsafe { compress(&mut states, &pieces) };
         for (lane, slot) in jobs.iter_mut().enumerate() {
             let Some(job) = slot else { continue };
-            job.next += 1;
-            if job.block().is_none() {
+            job.next += blocks;
+            if job.ready().is_empty() {
                 digests[job.index] = to_bytes(&states.map(|words| words[lane]));
                 *slot = take();
                 for (words, initial) in states.iter_mut().zip(INITIAL) {
@@ -97,7 +101,7 @@ pub(super) fn hash<const N: usize>(
             }
         }
     }
-    for (lane, job) in jobs.iter().enumerate() {
+    for (lane, job) in jobs.iter_mut().enumerate() {
         let Some(job) = job else { continue };
         let mut state = states.map(|words| words[lane]);
         job.run_alone(path, &mut state);

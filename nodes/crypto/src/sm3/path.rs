@@ -18,23 +18,25 @@ pub(super) struct Kernel {
     /// `runs_here` said yes.
     pub(super) compress: unsafe fn(&mut State, &[Block]),
     pub(super) lanes: Lanes,
+    /// With fewer busy lanes than this, one message after another is faster.
+    pub(super) lanes_min: usize,
 }
 
-/// Compresses one block for each of several independent messages: word `w` of the state of message
-/// `lane` is `state[w][lane]`.
+/// Compresses the same number of blocks for each of several independent messages: word `w` of the
+/// state of message `lane` is `state[w][lane]`.
 ///
 /// # Safety
 /// The kernel's `runs_here` said yes.
 pub(super) type LaneCompress<const N: usize> =
-    unsafe fn(state: &mut [[u32; N]; 8], blocks: &[&Block; N]);
+    unsafe fn(state: &mut [[u32; N]; 8], blocks: &[&[Block]; N]);
 
 /// The multi-buffer half of a kernel, by how many messages it takes at once.
 #[derive(Clone, Copy)]
 pub(super) enum Lanes {
+    #[cfg(target_arch = "aarch64")]
     Four(LaneCompress<4>),
     #[cfg(target_arch = "x86_64")]
     Eight(LaneCompress<8>),
-    #[cfg(target_arch = "x86_64")]
     Sixteen(LaneCompress<16>),
 }
 
@@ -81,10 +83,10 @@ impl Path {
     #[must_use]
     pub fn lanes(self) -> usize {
         match self.0.lanes {
+            #[cfg(target_arch = "aarch64")]
             Lanes::Four(_) => 4,
             #[cfg(target_arch = "x86_64")]
             Lanes::Eight(_) => 8,
-            #[cfg(target_arch = "x86_64")]
             Lanes::Sixteen(_) => 16,
         }
     }
@@ -101,12 +103,17 @@ impl Path {
     #[must_use]
     pub fn hash_many(self, messages: &[&[u8]]) -> Vec<[u8; DIGEST_BYTES]> {
         match self.0.lanes {
+            #[cfg(target_arch = "aarch64")]
             Lanes::Four(lanes) => many::hash(self, lanes, messages),
             #[cfg(target_arch = "x86_64")]
             Lanes::Eight(lanes) => many::hash(self, lanes, messages),
-            #[cfg(target_arch = "x86_64")]
             Lanes::Sixteen(lanes) => many::hash(self, lanes, messages),
         }
+    }
+
+    /// See [`Kernel::lanes_min`].
+    pub(super) fn lanes_min(self) -> usize {
+        self.0.lanes_min
     }
 
     #[expect(unsafe_code, reason = "entry to the vector code")]

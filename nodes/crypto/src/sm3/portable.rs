@@ -1,6 +1,5 @@
 //! SM3 for any processor: no intrinsics, no `unsafe`.
 
-use super::lanes::{self, Vector};
 use super::path::{Kernel, Lanes};
 use super::{Block, State, T};
 
@@ -8,7 +7,8 @@ pub(super) const KERNEL: Kernel = Kernel {
     name: "portable",
     runs_here: || true,
     compress,
-    lanes: Lanes::Four(compress_lanes),
+    lanes: Lanes::Sixteen(compress_lanes),
+    lanes_min: 8,
 };
 
 /// Compresses `blocks` into `state` (GB/T 32905, 5.3).
@@ -65,52 +65,87 @@ fn compress_block(state: &mut State, block: &Block) {
     }
 }
 
-/// Four lanes as plain arrays: compilers turn them into SSE2 or NEON.
-fn compress_lanes(state: &mut [[u32; 4]; 8], blocks: &[&Block; 4]) {
-    let mut words: [Four; 16] = std::array::from_fn(|word| {
-        // 16 words of 4 bytes are the 64 of a block.
-        let read = |block: &Block| u32::from_be_bytes(block.as_chunks().0[word]);
-        Four(blocks.map(read))
-    });
-    let mut vectors = state.map(Four);
-    lanes::compress(&mut vectors, &mut words);
-    *state = vectors.map(|vector| vector.0);
-}
+/// A word of sixteen messages. So many that compilers make vector loops of the loops over it (SSE2,
+/// NEON or LSX), where they would unroll those over four and leave them scalar.
+type Row = [u32; 16];
 
-#[derive(Clone, Copy)]
-struct Four([u32; 4]);
-
-impl Four {
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(u32, u32) -> u32) -> Self {
-        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+/// Blocks of each of sixteen messages.
+fn compress_lanes(state: &mut [Row; 8], blocks: &[&[Block]; 16]) {
+    for step in 0..blocks[0].len() {
+        let mut w = [[0; 16]; 16];
+        for (lane, blocks) in blocks.iter().enumerate() {
+            for (row, bytes) in w.iter_mut().zip(blocks[step].as_chunks::<4>().0) {
+                row[lane] = u32::from_be_bytes(*bytes);
+            }
+        }
+        compress_rows(state, &mut w);
     }
 }
 
-impl Vector for Four {
-    #[inline(always)]
-    fn splat(word: u32) -> Self {
-        Self([word; 4])
+/// One block of each message; `w` is its words.
+fn compress_rows(state: &mut [Row; 8], w: &mut [Row; 16]) {
+    let before = *state;
+    let [a, b, c, d, e, f, g, h] = state;
+    macro_rules! four {
+        ($j:expr, $late:literal) => {
+            round_rows::<$late>(a, b, c, d, e, f, g, h, w, $j);
+            round_rows::<$late>(d, a, b, c, h, e, f, g, w, $j + 1);
+            round_rows::<$late>(c, d, a, b, g, h, e, f, w, $j + 2);
+            round_rows::<$late>(b, c, d, a, f, g, h, e, w, $j + 3);
+        };
     }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.zip(other, u32::wrapping_add)
+    for j in (0..16).step_by(4) {
+        four!(j, false);
     }
-    #[inline(always)]
-    fn xor(self, other: Self) -> Self {
-        self.zip(other, |a, b| a ^ b)
+    for j in (16..64).step_by(4) {
+        four!(j, true);
     }
-    #[inline(always)]
-    fn rotate<const LEFT: i32, const RIGHT: i32>(self) -> Self {
-        Self(self.0.map(|word| word.rotate_left(LEFT as u32)))
+    for (row, before) in state.iter_mut().zip(before) {
+        for (word, before) in row.iter_mut().zip(before) {
+            *word ^= before;
+        }
     }
-    #[inline(always)]
-    fn majority(self, b: Self, c: Self) -> Self {
-        let either = self.xor(b).zip(c, |ab, c| ab & c);
-        self.zip(b, |a, b| a & b).xor(either)
+}
+
+/// Round `j`, and word `j + 16` in the place of word `j`. A function by itself, so that the compiler
+/// knows the rows apart.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "the eight words of SM3's state")]
+fn round_rows<const LATE: bool>(
+    a: &Row,
+    b: &mut Row,
+    c: &Row,
+    d: &mut Row,
+    e: &Row,
+    f: &mut Row,
+    g: &Row,
+    h: &mut Row,
+    w: &mut [Row; 16],
+    j: usize,
+) {
+    let t = T[j];
+    let mut next = [0; 16];
+    let [w0, w3, w4, w7, w10, w13] = [0, 3, 4, 7, 10, 13].map(|i| &w[(j + i) % 16]);
+    for i in 0..16 {
+        let a12 = a[i].rotate_left(12);
+        let ss1 = e[i].wrapping_add(a12.wrapping_add(t)).rotate_left(7);
+        let (ff, gg) = if LATE {
+            (
+                (a[i] & b[i]) | (c[i] & (a[i] ^ b[i])),
+                g[i] ^ (e[i] & (f[i] ^ g[i])),
+            )
+        } else {
+            (a[i] ^ b[i] ^ c[i], e[i] ^ f[i] ^ g[i])
+        };
+        let tt1 = d[i].wrapping_add(w0[i] ^ w4[i]).wrapping_add(ff);
+        d[i] = tt1.wrapping_add(ss1 ^ a12);
+        let tt2 = h[i].wrapping_add(w0[i]).wrapping_add(gg).wrapping_add(ss1);
+        h[i] = tt2 ^ tt2.rotate_left(9) ^ tt2.rotate_left(17);
+        b[i] = b[i].rotate_left(9);
+        f[i] = f[i].rotate_left(19);
+        let x = w0[i] ^ w7[i] ^ w13[i].rotate_left(15);
+        let x = x ^ x.rotate_left(15) ^ x.rotate_left(23);
+        next[i] = x ^ w3[i].rotate_left(7) ^ w10[i];
     }
-    #[inline(always)]
-    fn choose(self, b: Self, c: Self) -> Self {
-        self.zip(b.xor(c), |a, bc| a & bc).xor(c)
-    }
+    w[j % 16] = next;
 }

@@ -18,6 +18,7 @@ pub(in crate::sm3) const KERNEL: Kernel = Kernel {
     },
     compress,
     lanes: Lanes::Eight(compress_lanes),
+    lanes_min: 3,
 };
 
 stream!("bmi1,bmi2,avx2", Expansion);
@@ -36,13 +37,12 @@ impl Expansion {
         // A block that is missing stands in as the first: its words are not used.
         let block = |i: usize| blocks.get(i).unwrap_or(&blocks[0]).as_chunks::<16>().0;
         let (a, b) = (block(0), block(1));
-        Self([0, 1, 2, 3].map(|i| {
-            let load = |quarter: &[u8; 16]| {
-                // SAFETY: reads the 16 bytes of the reference.
-                unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) }
-            };
-            _mm256_shuffle_epi8(_mm256_set_m128i(load(&b[i]), load(&a[i])), to_words)
-        }))
+        let mut words = [to_words; 4];
+        for (i, words) in words.iter_mut().enumerate() {
+            let x = _mm256_set_m128i(load(&b[i]), load(&a[i]));
+            *words = _mm256_shuffle_epi8(x, to_words);
+        }
+        Self(words)
     }
 
     #[target_feature(enable = "bmi1,bmi2,avx2")]
@@ -87,6 +87,14 @@ fn rotate<const LEFT: i32, const RIGHT: i32>(x: __m256i) -> __m256i {
     _mm256_or_si256(_mm256_slli_epi32::<LEFT>(x), _mm256_srli_epi32::<RIGHT>(x))
 }
 
+#[target_feature(enable = "bmi1,bmi2,avx2")]
+#[inline]
+#[expect(unsafe_code, reason = "an unaligned load")]
+fn load(quarter: &[u8; 16]) -> __m128i {
+    // SAFETY: reads the 16 bytes of the reference.
+    unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) }
+}
+
 /// Turns eight big-endian words round.
 #[target_feature(enable = "bmi1,bmi2,avx2")]
 #[inline]
@@ -95,26 +103,32 @@ fn big_endian() -> __m256i {
     _mm256_broadcastsi128_si256(four)
 }
 
-/// One block for each of eight messages.
+/// Blocks of each of eight messages.
 #[expect(unsafe_code, reason = "loads and stores of vectors")]
 #[target_feature(enable = "bmi1,bmi2,avx2")]
-fn compress_lanes(state: &mut [[u32; 8]; 8], blocks: &[&Block; 8]) {
-    let half = |half: usize| {
-        transpose(blocks.map(|block| {
-            let bytes: &[u8; 32] = &block.as_chunks().0[half];
-            // SAFETY: reads the 32 bytes of the reference.
-            unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-        }))
-    };
+fn compress_lanes(state: &mut [[u32; 8]; 8], blocks: &[&[Block]; 8]) {
     let to_words = big_endian();
-    let mut words = [Eight(to_words); 16];
-    for (word, x) in words.iter_mut().zip(half(0).into_iter().chain(half(1))) {
-        *word = Eight(_mm256_shuffle_epi8(x, to_words));
+    let mut vectors = [Eight(to_words); 8];
+    for (vector, row) in vectors.iter_mut().zip(&*state) {
+        // SAFETY: reads the eight words of the row.
+        *vector = Eight(unsafe { _mm256_loadu_si256(row.as_ptr().cast()) });
     }
-    // SAFETY: reads the eight words of each row.
-    let load = |row: &[u32; 8]| Eight(unsafe { _mm256_loadu_si256(row.as_ptr().cast()) });
-    let mut vectors = state.each_ref().map(load);
-    lanes::compress(&mut vectors, &mut words);
+    // Loops instead of `map`: a closure with target features is not inlined into `map`.
+    for step in 0..blocks[0].len() {
+        let mut words = [Eight(to_words); 16];
+        for (half, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let mut rows = [to_words; 8];
+            for (row, blocks) in rows.iter_mut().zip(blocks) {
+                let bytes: &[u8; 32] = &blocks[step].as_chunks().0[half];
+                // SAFETY: reads the 32 bytes of the reference.
+                *row = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+            }
+            for (word, x) in words.iter_mut().zip(transpose(rows)) {
+                *word = Eight(_mm256_shuffle_epi8(x, to_words));
+            }
+        }
+        lanes::compress(&mut vectors, &mut words);
+    }
     for (row, vector) in state.iter_mut().zip(vectors) {
         // SAFETY: writes the eight words of the row.
         unsafe { _mm256_storeu_si256(row.as_mut_ptr().cast(), vector.0) }

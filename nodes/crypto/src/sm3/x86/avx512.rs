@@ -21,6 +21,7 @@ pub(in crate::sm3) const KERNEL: Kernel = Kernel {
     },
     compress,
     lanes: Lanes::Sixteen(compress_lanes),
+    lanes_min: 3,
 };
 
 stream!("bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl", Expansion);
@@ -44,17 +45,15 @@ impl Expansion {
         // A block that is missing stands in as the first: its words are not used.
         let block = |i: usize| blocks.get(i).unwrap_or(&blocks[0]).as_chunks::<16>().0;
         let (a, b, c, d) = (block(0), block(1), block(2), block(3));
-        Self([0, 1, 2, 3].map(|i| {
-            let load = |quarter: &[u8; 16]| {
-                // SAFETY: reads the 16 bytes of the reference.
-                unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) }
-            };
+        let mut words = [to_words; 4];
+        for (i, words) in words.iter_mut().enumerate() {
             let x = _mm512_castsi128_si512(load(&a[i]));
             let x = _mm512_inserti32x4::<1>(x, load(&b[i]));
             let x = _mm512_inserti32x4::<2>(x, load(&c[i]));
             let x = _mm512_inserti32x4::<3>(x, load(&d[i]));
-            _mm512_shuffle_epi8(x, to_words)
-        }))
+            *words = _mm512_shuffle_epi8(x, to_words);
+        }
+        Self(words)
     }
 
     #[target_feature(enable = "bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl")]
@@ -97,6 +96,14 @@ impl Expansion {
     }
 }
 
+#[target_feature(enable = "bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl")]
+#[inline]
+#[expect(unsafe_code, reason = "an unaligned load")]
+fn load(quarter: &[u8; 16]) -> __m128i {
+    // SAFETY: reads the 16 bytes of the reference.
+    unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) }
+}
+
 /// Turns four big-endian words round.
 #[target_feature(enable = "bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl")]
 #[inline]
@@ -104,18 +111,29 @@ fn big_endian() -> __m128i {
     _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3)
 }
 
-/// One block for each of sixteen messages.
+/// Blocks of each of sixteen messages.
 #[expect(unsafe_code, reason = "loads and stores of vectors")]
 #[target_feature(enable = "bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl")]
-fn compress_lanes(state: &mut [[u32; 16]; 8], blocks: &[&Block; 16]) {
-    // SAFETY: reads the 64 bytes of each block.
-    let rows = blocks.map(|block| unsafe { _mm512_loadu_si512(block.as_ptr().cast()) });
+fn compress_lanes(state: &mut [[u32; 16]; 8], blocks: &[&[Block]; 16]) {
     let to_words = _mm512_broadcast_i32x4(big_endian());
-    let mut words = transpose(rows).map(|x| Sixteen(_mm512_shuffle_epi8(x, to_words)));
-    // SAFETY: reads the sixteen words of each row.
-    let load = |row: &[u32; 16]| Sixteen(unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
-    let mut vectors = state.each_ref().map(load);
-    lanes::compress(&mut vectors, &mut words);
+    let mut vectors = [Sixteen(to_words); 8];
+    for (vector, row) in vectors.iter_mut().zip(&*state) {
+        // SAFETY: reads the sixteen words of the row.
+        *vector = Sixteen(unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+    }
+    // Loops instead of `map`: a closure with target features is not inlined into `map`.
+    for step in 0..blocks[0].len() {
+        let mut rows = [to_words; 16];
+        for (row, blocks) in rows.iter_mut().zip(blocks) {
+            // SAFETY: reads the 64 bytes of the block.
+            *row = unsafe { _mm512_loadu_si512(blocks[step].as_ptr().cast()) };
+        }
+        let mut words = [Sixteen(to_words); 16];
+        for (word, x) in words.iter_mut().zip(transpose(rows)) {
+            *word = Sixteen(_mm512_shuffle_epi8(x, to_words));
+        }
+        lanes::compress(&mut vectors, &mut words);
+    }
     for (row, vector) in state.iter_mut().zip(vectors) {
         // SAFETY: writes the sixteen words of the row.
         unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), vector.0) }

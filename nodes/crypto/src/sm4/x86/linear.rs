@@ -25,7 +25,7 @@ pub(super) const ENTER: Matrix = IN;
 pub(super) const LEAVE: Matrix = inverse(IN);
 
 /// What follows the inverse in a round: the maps of the bytes rotated by 0, by 1 and 2 (the same),
-/// and by 3 places, and the constant.
+/// and by 3 places, and the constant. The third is the sum of the first two.
 pub(super) const DATA: [Matrix; 3] = [
     after_inverse(add(shift(0), shift(2))),
     after_inverse(add(shift(2), shift(-6))),

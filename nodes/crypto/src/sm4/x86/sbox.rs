@@ -100,7 +100,7 @@ impl<M: Base + Gfni, V: Vector<M> + Affine<M>> Sbox<M, V> for ByGfni<M, V> {
 /// tables in registers, and the shuffles that rotate words undo AES's ShiftRows as well.
 #[derive(Clone, Copy)]
 pub(super) struct ByAes<M, V> {
-    data: [[V; 2]; 3],
+    data: [[V; 2]; 2],
     /// ShiftRows undone, then each word rotated left by 0, 1, 2 and 3 bytes.
     rotations: [V; 4],
     low_nibble: V,
@@ -137,19 +137,14 @@ impl<M: Base + Aes, V: Vector<M> + AesLast<M>> Sbox<M, V> for ByAes<M, V> {
         const MAPS: [Matrix; 3] = after_aes(&DATA);
         // The middle map is used twice, so its share of the constant cancels out.
         const CONSTANT: u8 = DATA_CONSTANT ^ aes_constant(&[DATA[0], DATA[2]]);
-        const TABLES: [[[u8; 16]; 2]; 3] = [
-            to_nibbles(&MAPS[0], CONSTANT),
-            to_nibbles(&MAPS[1], 0),
-            to_nibbles(&MAPS[2], 0),
-        ];
-        let [t0, t1, t3] = &TABLES;
+        // The last map is the sum of the others (see `DATA`), so what the first adds cancels out and
+        // what the middle one adds stays once.
+        const TABLES: [[[u8; 16]; 2]; 2] =
+            [to_nibbles(&MAPS[0], 0), to_nibbles(&MAPS[1], CONSTANT)];
+        let [t0, t1] = &TABLES;
         let [r0, r1, r2, r3] = &UNSHIFTED_ROTATIONS;
         Self {
-            data: [
-                Self::tables(machine, t0),
-                Self::tables(machine, t1),
-                Self::tables(machine, t3),
-            ],
+            data: [Self::tables(machine, t0), Self::tables(machine, t1)],
             rotations: [
                 V::splat(machine, r0),
                 V::splat(machine, r1),
@@ -176,11 +171,11 @@ impl<M: Base + Aes, V: Vector<M> + AesLast<M>> Sbox<M, V> for ByAes<M, V> {
     #[inline(always)]
     fn add_data_step(self, sum: V, x: V) -> V {
         let nibbles = self.nibbles(x.aes_last());
-        let [t0, t1, t3] = self.data;
+        let [t0, t1] = self.data;
         let [r0, r1, r2, r3] = self.rotations;
         let z0 = look_up(t0, nibbles);
         let z1 = look_up(t1, nibbles);
-        let z3 = look_up(t3, nibbles);
+        let z3 = z0.xor(z1);
         let sum = sum.xor3(z0.shuffle(r0), z1.shuffle(r1));
         sum.xor3(z1.shuffle(r2), z3.shuffle(r3))
     }
