@@ -16,6 +16,7 @@
 
 mod device;
 mod file;
+mod officer;
 mod passphrase;
 mod pkcs11;
 mod place;
@@ -34,6 +35,7 @@ pub use file::{
     FormatError, KEK_ENTRIES_MAX, KEY_FILE_BYTES_MAX, KekEntry, NAME_BYTES_MAX, RingFile, RootFile,
     RootName, WrappedFile,
 };
+pub use officer::{OfficerKey, OfficerKeyLocked};
 pub use passphrase::{
     Cost, CostError, PASSPHRASE_BYTES_MAX, PASSPHRASE_BYTES_MIN, Passphrase, PassphraseError,
     SALT_BYTES,

@@ -444,7 +444,10 @@ impl WrappedFile {
     }
 }
 
-fn unarmour(text: &[u8], label: &'static str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
+pub(super) fn unarmour(
+    text: &[u8],
+    label: &'static str,
+) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     if text.len() > KEY_FILE_BYTES_MAX {
         return Err(FormatError::TooLong { found: text.len() });
     }
@@ -460,13 +463,13 @@ fn unarmour(text: &[u8], label: &'static str) -> Result<Zeroizing<Vec<u8>>, Form
     Ok(bytes)
 }
 
-fn armour(label: &'static str, bytes: &[u8]) -> String {
+pub(super) fn armour(label: &'static str, bytes: &[u8]) -> String {
     der::pem::encode_string(label, LineEnding::LF, bytes)
         .expect("labels are constants without control characters, lengths fit in memory")
 }
 
 /// The version stands first, so that a file of a later release is told from a damaged one.
-fn version(der: &[u8], label: &'static str, wanted: u8) -> Result<(), FormatError> {
+pub(super) fn version(der: &[u8], label: &'static str, wanted: u8) -> Result<(), FormatError> {
     // SEQUENCE, its length in one to five bytes, INTEGER of one byte, the version.
     let length_bytes = match der.get(1) {
         Some(short @ 0..=0x7f) => usize::from(*short > 0x7f),
@@ -492,7 +495,7 @@ fn id(octets: &OctetString, label: &'static str) -> Result<KeyId, FormatError> {
     })
 }
 
-fn named(name: String, label: &'static str) -> Result<String, FormatError> {
+pub(super) fn named(name: String, label: &'static str) -> Result<String, FormatError> {
     let sound = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     sound.then_some(name).ok_or(FormatError::Field {
         label,
@@ -509,11 +512,11 @@ fn limited(octets: &OctetString, label: &'static str) -> Result<Vec<u8>, FormatE
     })
 }
 
-fn octets(bytes: &[u8]) -> OctetString {
+pub(super) fn octets(bytes: &[u8]) -> OctetString {
     OctetString::new(bytes).expect("fits DER: every caller's bytes have limits far below 256 MiB")
 }
 
-fn der(value: &impl Encode) -> Vec<u8> {
+pub(super) fn der(value: &impl Encode) -> Vec<u8> {
     value
         .to_der()
         .expect("every field has a limit far below DER's 256 MiB")

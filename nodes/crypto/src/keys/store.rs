@@ -383,11 +383,10 @@ impl KeyStore {
 
     /// Takes over what another process rotated; says whether there was anything.
     pub fn refresh(&self) -> Result<bool, StoreError> {
-        let place = &*self.shared.place;
-        let text = place.read(RING)?.ok_or_else(|| absent(place, RING))?;
-        if sm3::hash(&text) == self.state().stamp {
+        if self.is_current()? {
             return Ok(false);
         }
+        let place = &*self.shared.place;
         let state = load(place, &self.shared.unlock)?;
         *self
             .shared
@@ -395,6 +394,13 @@ impl KeyStore {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = state;
         Ok(true)
+    }
+
+    /// Whether the ring on the disk is the one that is open; opens nothing.
+    pub fn is_current(&self) -> Result<bool, StoreError> {
+        let place = &*self.shared.place;
+        let text = place.read(RING)?.ok_or_else(|| absent(place, RING))?;
+        Ok(sm3::hash(&text) == self.state().stamp)
     }
 
     /// A new KEK for a purpose: new data keys go under it, old ones stay readable. Gives its
