@@ -383,8 +383,9 @@ impl Keeper {
             let (_, journal) = shared.shelf.open::<Record>(&session)?;
             let segments = segments(&journal);
             let vault = vault.lock().unwrap_or_else(PoisonError::into_inner);
+            let seal = shared.config.seal.borrow().clone();
             let signer = Signer {
-                identity: &shared.config.seal,
+                identity: &seal,
                 root: &shared.config.root,
             };
             let node = &shared.config.name;

@@ -64,8 +64,8 @@ pub struct Config {
     pub keys: KeyStore,
     /// Opens media keys.
     pub identity: Identity,
-    /// Signs packages.
-    pub seal: Identity,
+    /// Signs packages; whoever renews its certificate sends the next one.
+    pub seal: watch::Receiver<Identity>,
     /// The cluster's root certificate, DER; goes into every package.
     pub root: Vec<u8>,
 }
@@ -139,7 +139,7 @@ pub(crate) struct Shared {
 pub(crate) struct Seat {
     name: NodeName,
     identity: Identity,
-    seal: Identity,
+    seal: watch::Receiver<Identity>,
     root: Vec<u8>,
 }
 

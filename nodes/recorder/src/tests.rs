@@ -32,6 +32,32 @@ async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
     (dir, serde_json::from_slice(&manifest).expect("reads"))
 }
 
+/// The certificate that a package says it was sealed with.
+fn sealed_with(package: &tempfile::TempDir) -> Vec<u8> {
+    let chain = std::fs::read_to_string(package.path().join(layout::CHAIN)).expect("a chain");
+    guitai_crypto::x509::certificates_from_pem(&chain).expect("reads")[0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_renewed_during_a_call_seals_it_and_what_was_sealed_keeps_its_own() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(6);
+    world.publish_all(&clip, "5e1f", 0..4_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    let renewed = world.renew_seal();
+    world.publish_all(&clip, "5e1f", 4_000..6_000).await;
+    world.end().await;
+    // `package` verifies it.
+    let (first, _) = package(&world).await;
+    assert_eq!(sealed_with(&first), renewed);
+    assert_ne!(world.renew_seal(), renewed);
+    let (again, _) = package(&world).await;
+    assert_eq!(sealed_with(&again), renewed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sealed_call_becomes_a_package_that_verifies_and_repeats() {
     let mut world = World::new(true);

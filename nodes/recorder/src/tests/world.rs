@@ -29,7 +29,7 @@ use guitai_types::{
         WrappedKey,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::media::Clip;
 use crate::{
@@ -54,6 +54,9 @@ pub(super) struct World {
     pub(super) disk: Arc<SimDisk>,
     keys: KeyStore,
     pub(super) root: Vec<u8>,
+    /// Signs packages.
+    seal: watch::Sender<x509::Identity>,
+    authority: x509::Authority,
     identity: (Vec<Vec<u8>>, sm2::SecretKey),
     script: Arc<Script>,
     recorder: Option<Recorder>,
@@ -75,6 +78,7 @@ impl World {
     pub(super) fn new(media_sealed: bool) -> Self {
         let unix = BEGAN.0 / 1000;
         let authority = x509::Authority::create("root", "demo", 30, unix).unwrap();
+        let seal = seal_of(&authority);
         let key = sm2::SecretKey::generate();
         let subject = x509::Subject {
             common_name: "a1-2".to_owned(),
@@ -94,6 +98,8 @@ impl World {
             keys: KeyStore::in_memory("a1-2", &[Purpose::Recording]).unwrap(),
             root: authority.certificate_der().to_vec(),
             identity: (vec![leaf], key),
+            seal: watch::Sender::new(seal),
+            authority,
             script: Arc::new(Script {
                 call: Mutex::new(call),
                 reports: Mutex::default(),
@@ -137,10 +143,7 @@ impl World {
 
     pub(super) fn start(&mut self) {
         let (chain, key) = self.identity.clone();
-        let seal = x509::Identity {
-            chain: chain.clone(),
-            key: key.clone(),
-        };
+        let seal = self.seal.subscribe();
         let identity = x509::Identity { chain, key };
         let seat = Seat {
             name: name("a1-2"),
@@ -152,6 +155,14 @@ impl World {
         let (cluster, rooms) = (self.script.clone(), self.script.clone());
         let started = Recorder::start_with(seat, shelf, cluster, rooms, self.clock.clone());
         self.recorder = Some(started.unwrap());
+    }
+
+    /// The authority renews the seal while the recorder runs; gives the new certificate.
+    pub(super) fn renew_seal(&self) -> Vec<u8> {
+        let seal = seal_of(&self.authority);
+        let leaf = seal.chain[0].clone();
+        self.seal.send_replace(seal);
+        leaf
     }
 
     /// Kills the recorder, and the power too when `seed` is odd.
@@ -317,6 +328,22 @@ impl World {
     pub(super) async fn sealed(&self) {
         self.reported(|report| matches!(report, RecordingReport::Sealed { .. }))
             .await;
+    }
+}
+
+/// A seal with a key of its own.
+fn seal_of(authority: &x509::Authority) -> x509::Identity {
+    let key = sm2::SecretKey::generate();
+    let subject = x509::Subject {
+        common_name: "a1-2".to_owned(),
+        organization: "demo".to_owned(),
+        dns_names: Vec::new(),
+    };
+    let usage = x509::Usage::Documents;
+    let leaf = authority.issue(&subject, &key.public(), usage, 30, BEGAN.0 / 1000);
+    x509::Identity {
+        chain: vec![leaf.unwrap()],
+        key,
     }
 }
 
