@@ -1,10 +1,10 @@
 //! What a core node must be told before it can take part.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use guitai_host::{Disk, Kv};
 use guitai_store::Sealing;
-use guitai_types::{Hex, Member, NodeId};
+use guitai_types::{Hex, Member, NodeId, profile::SYNC_LEASE_MS};
 
 use openraft::SnapshotPolicy;
 
@@ -31,6 +31,15 @@ pub struct Config {
     /// Voters that should lead. When another node leads and one of these has caught up, leadership
     /// is handed to it. Empty: whoever leads stays.
     pub homes: Vec<NodeId>,
+    /// Voters of the guard city: the city that sync writes wait for, so that it can prove by itself
+    /// what was acknowledged. Empty: every write waits for a quorum only.
+    pub guards: Vec<NodeId>,
+    /// How long a guard promises at a time, between [`SYNC_LEASE_MS_MIN`] and [`SYNC_LEASE_MS_MAX`];
+    /// when all guards are lost, sync writes stall for this and a tenth more.
+    ///
+    /// [`SYNC_LEASE_MS_MIN`]: guitai_types::profile::SYNC_LEASE_MS_MIN
+    /// [`SYNC_LEASE_MS_MAX`]: guitai_types::profile::SYNC_LEASE_MS_MAX
+    pub sync_lease: Duration,
     /// Where log (`raft-log`) and snapshots (`raft-snapshots`) are kept; everything acknowledged is
     /// there.
     pub disk: Arc<dyn Disk>,
@@ -62,6 +71,8 @@ impl Config {
             peers,
             timing: Timing::NEAR,
             homes: Vec::new(),
+            guards: Vec::new(),
+            sync_lease: Duration::from_millis(SYNC_LEASE_MS),
             disk,
             view,
             sealing: None,

@@ -122,7 +122,8 @@ async fn speak_for_the_gone(meta: &Meta) {
             report,
         };
         let request = random_id(meta.entropy(), RequestId::from_random);
-        meta.propose_here(request, &command).await;
+        // Nobody waits for an answer, and time must not stand still while a guard is away.
+        meta.apply_here(request, &command).await;
     }
 }
 
@@ -153,12 +154,17 @@ fn recordings_of_the_gone(
 }
 
 async fn hand_over(meta: &Meta) {
-    let homes = meta.homes();
+    // A disaster recovery run may have moved where the cluster should be led from.
+    let preferred = meta.peek(|state| state.preferred().cloned());
+    let homes = match &preferred {
+        Some(centre) => meta.cores_of(centre),
+        None => meta.homes().to_vec(),
+    };
     if homes.is_empty() || homes.contains(&meta.id()) {
         return;
     }
     let status = RaftStatus::of(meta);
-    if let Some(heir) = heir(homes, &status) {
+    if let Some(heir) = heir(&homes, &status) {
         tracing::info!(%heir, "handing leadership to a node that should lead");
         if let Err(error) = meta.raft().trigger().transfer_leader(heir.0).await {
             tracing::warn!(%error, "leadership was not handed over");
@@ -167,7 +173,7 @@ async fn hand_over(meta: &Meta) {
 }
 
 /// The first of the homes that votes, is alive and has nearly everything.
-fn heir(homes: &[NodeId], status: &RaftStatus) -> Option<NodeId> {
+pub(crate) fn heir(homes: &[NodeId], status: &RaftStatus) -> Option<NodeId> {
     let newest = status
         .matched
         .values()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use guitai_types::{
     NodeId, RequestId,
     command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+    sync::WriteClass,
 };
 use openraft::{
     ReadPolicy,
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     meta::Meta,
-    raft::Agreed,
+    raft::{Agreed, LogId},
     transport::Topic,
     wire::{LeaderReply, parse},
 };
@@ -26,14 +27,31 @@ pub(crate) const ATTEMPT_MS: u64 = 2_000;
 const PAUSE_MS: u64 = 20;
 
 impl Meta {
-    /// Proposes on this node; `None` if it does not lead or lost the lead before the entry was
-    /// applied (which may still happen: the request id makes a retry harmless). The leader's clock
-    /// is the one that counts, so it is taken here and not where the command came from.
+    /// Proposes on this node and answers when the command's class allows it; `None` if this node does
+    /// not lead, lost the lead before that, or no guard has taken a sync write in time (it may still
+    /// happen: the request id makes a retry harmless).
     pub(crate) async fn propose_here(
         &self,
         request: RequestId,
         command: &Command,
     ) -> Option<Reply> {
+        let (reply, log) = self.apply_here(request, command).await?;
+        if command.class() == WriteClass::Sync {
+            let guarded = self.is_guarded(&log);
+            let guarded = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), guarded).await;
+            guarded.ok().filter(|guarded| *guarded)?;
+        }
+        Some(reply)
+    }
+
+    /// Proposes on this node and gives the reply once it is applied. Nobody may be told it: a sync
+    /// write may not be where it must be yet. The leader's clock is the one that counts, so it is
+    /// taken here and not where the command came from.
+    pub(crate) async fn apply_here(
+        &self,
+        request: RequestId,
+        command: &Command,
+    ) -> Option<(Reply, LogId)> {
         // After a takeover nothing is agreed on before its epoch is: a token of the old one would be
         // void a moment later.
         let lineage = self.lineage();
@@ -53,7 +71,7 @@ impl Meta {
             .await
             .ok()?;
         match written {
-            Ok(written) => Some(written.data),
+            Ok(written) => Some((written.data, written.log_id)),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => None,
             Err(error) => {
                 tracing::debug!(%error, "the proposal was not applied");

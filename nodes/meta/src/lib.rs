@@ -2,10 +2,10 @@
 //!
 //! The decisions are in `guitai-meta-core`. Here is the driver: [`Meta`] is the handle; `log`,
 //! `machine`, `view` and `network` are what openraft asks for; `service` answers the other core
-//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides.
-//! `lineage` says which line of history counts, `fence` keeps other lines out, `takeover` begins a new
-//! one, `succession` is what happens after, `rejoin` is the way back. `membership`
-//! is who votes. Nothing outside this crate knows openraft.
+//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides, `lease` lets the
+//! guard city prove what was acknowledged. `lineage` says which line of history counts, `fence` keeps
+//! other lines out, `takeover` begins a new one, `succession` is what happens after, `rejoin` is the way
+//! back. `membership` is who votes. Nothing outside this crate knows openraft.
 
 mod applied;
 mod config;
@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod fence;
 mod leader;
+mod lease;
 mod lineage;
 mod log;
 mod machine;
@@ -31,6 +32,7 @@ mod takeover;
 mod talk;
 mod transport;
 mod view;
+mod voices;
 mod wire;
 
 #[cfg(test)]
@@ -44,3 +46,4 @@ pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;
 pub use status::RaftStatus;
 pub use takeover::TakeoverError;
+pub use voices::LeadError;

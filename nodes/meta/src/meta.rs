@@ -21,10 +21,12 @@ use tokio::sync::watch;
 
 use crate::{
     Config, RaftStatus, ReadError, Seal, StartError, WriteError,
+    applied::Applied,
     directory::Directory,
     duties, events,
     fence::Fence,
     leader::{ATTEMPT_MS, Failed},
+    lease::{self, Lease},
     lineage::Lineage,
     log::LogStore,
     machine::Machine,
@@ -47,6 +49,7 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     node: Member,
     homes: Vec<NodeId>,
+    lease: Lease,
     seal: Option<Seal>,
     raft: Raft,
     log: LogStore,
@@ -112,9 +115,17 @@ impl Meta {
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         raft.runtime_config().tick(!lineage.is_quarantined());
         let (stop, stopped) = watch::channel(false);
+        let lease = Lease::open(
+            config.node.id,
+            config.guards,
+            config.sync_lease,
+            config.disk,
+            &*entropy,
+        );
         let meta = Self(Arc::new(Inner {
             node: config.node,
             homes: config.homes,
+            lease,
             seal: config.seal,
             raft,
             log,
@@ -127,6 +138,9 @@ impl Meta {
             stop,
         }));
         tokio::spawn(duties::run(meta.clone(), stopped.clone()));
+        tokio::spawn(lease::run(meta.clone(), stopped.clone()));
+        tokio::spawn(lease::follow(meta.clone(), stopped.clone()));
+        tokio::spawn(lease::keep(meta.clone(), stopped.clone()));
         tokio::spawn(succession::run(meta.clone(), stopped));
         let service = Service::new(meta.clone());
         Ok((meta, service))
@@ -253,8 +267,10 @@ impl Meta {
         }
     }
 
-    /// Stops taking part; nothing is applied or written any more when it returns.
+    /// Stops taking part; nothing is applied or written any more when it returns. A guard gives its
+    /// promise back first, so that no sync write waits for it.
     pub async fn shutdown(&self) {
+        self.release().await;
         self.0.stop.send_replace(true);
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not stop cleanly");
@@ -267,6 +283,14 @@ impl Meta {
 impl Meta {
     pub(crate) fn raft(&self) -> &Raft {
         &self.0.raft
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    pub(crate) fn applied(&self) -> &Applied {
+        &self.0.machine.applied
     }
 
     pub(crate) fn directory(&self) -> &Directory {

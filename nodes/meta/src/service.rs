@@ -85,6 +85,7 @@ impl Service {
                 Some(index) => LeaderReply::Done(index),
                 None => LeaderReply::NotLeader,
             }),
+            Topic::Lease => self.meta.answer_lease(member.id, &request),
             Topic::Lineage => json(&self.meta.answer_lineage(member, parse(&request)?).await),
             Topic::Status => json(&LeaderReply::Done(self.meta.status())),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use guitai_types::NodeId;
+use guitai_types::{NodeId, sync::GuardView};
 use openraft::{Instant as _, async_runtime::WatchReceiver as _};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct RaftStatus {
     pub heard_ms: BTreeMap<NodeId, u64>,
     /// Nodes whose voice counts.
     pub voters: Vec<NodeId>,
+    /// The guards of sync writes; only the leader knows, elsewhere empty.
+    #[serde(default)]
+    pub guards: Vec<GuardView>,
 }
 
 /// A core node that was not heard of for this long, in milliseconds, is gone. A recorder among them: both
@@ -38,6 +41,7 @@ impl RaftStatus {
     }
 
     pub(crate) fn of(meta: &Meta) -> Self {
+        let guards = meta.guard_views();
         let metrics = meta.raft().metrics();
         let metrics = metrics.borrow_watched();
         let mut heard_ms = meta.directory().heard_ms(meta.now());
@@ -63,6 +67,7 @@ impl RaftStatus {
             matched: matched.collect(),
             heard_ms,
             voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
+            guards,
         }
     }
 }

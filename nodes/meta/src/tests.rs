@@ -1,5 +1,7 @@
 //! Clusters within the process, on simulated disks, with lines that can be cut.
 
+mod lease;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::StreamExt;
@@ -28,6 +30,8 @@ struct Cluster {
     board: Switchboard,
     seats: Vec<Seat>,
     snapshot_every: u64,
+    /// The guard city; its nodes stand for election late.
+    guards: Vec<NodeId>,
 }
 
 struct Seat {
@@ -44,10 +48,14 @@ impl Cluster {
     }
 
     async fn with_snapshots(size: u64, snapshot_every: u64) -> Self {
-        Self::of((1..=size).map(member).collect(), snapshot_every).await
+        Self::of((1..=size).map(member).collect(), snapshot_every, Vec::new()).await
     }
 
-    async fn of(members: Vec<Member>, snapshot_every: u64) -> Self {
+    async fn founded(size: u64, snapshot_every: u64, guards: Vec<NodeId>) -> Self {
+        Self::of((1..=size).map(member).collect(), snapshot_every, guards).await
+    }
+
+    async fn of(members: Vec<Member>, snapshot_every: u64, guards: Vec<NodeId>) -> Self {
         let seat = |member| Seat {
             member,
             disk: SimDisk::new(),
@@ -59,6 +67,7 @@ impl Cluster {
             board: Switchboard::default(),
             seats,
             snapshot_every,
+            guards,
         };
         for seat in 0..cluster.seats.len() {
             cluster.start(seat).await;
@@ -84,6 +93,12 @@ impl Cluster {
         let mut config = Config::new(seat.member.clone(), members, disk, seat.view.clone());
         config.timing = TIMING;
         config.snapshot_every = self.snapshot_every;
+        config.guards = self.guards.clone();
+        config.sync_lease = lease::LEASE;
+        if self.guards.contains(&seat.member.id) {
+            config.timing.election_min_ms = 2_000;
+            config.timing.election_max_ms = 3_000;
+        }
         let plug = Arc::new(board.plug(&seat.member.name));
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let Ok((meta, service)) = Meta::assemble(config, plug, clock, entropy).await else {

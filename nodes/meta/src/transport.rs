@@ -15,6 +15,7 @@ pub(crate) enum Topic {
     Write,
     Read,
     Status,
+    Lease,
     Lineage,
 }
 
@@ -26,6 +27,7 @@ impl Topic {
             Self::Write => "meta.write",
             Self::Read => "meta.read",
             Self::Status => "meta.status",
+            Self::Lease => "meta.lease",
             Self::Lineage => "meta.lineage",
         }
     }
@@ -90,7 +92,13 @@ pub(crate) fn serve(mesh: &Mesh, calls: &Calls, service: &Service) {
         Box::pin(async move { service.answer(&peer.name, Topic::Raft, request).await })
     };
     mesh.serve_calls(RAFT_ALPN, Arc::new(answer));
-    for topic in [Topic::Write, Topic::Read, Topic::Status, Topic::Lineage] {
+    for topic in [
+        Topic::Write,
+        Topic::Read,
+        Topic::Status,
+        Topic::Lease,
+        Topic::Lineage,
+    ] {
         let service = service.clone();
         let answer = move |peer: Peer, request: Vec<u8>| {
             let service = service.clone();

@@ -7,6 +7,7 @@
 pub mod bank;
 pub mod dice;
 pub mod invariants;
+pub mod lease;
 pub mod load;
 pub mod seeds;
 pub mod world;

@@ -156,6 +156,7 @@ impl<'a> Turn<'a> {
             } => self.report_recording(session, node, report),
             Command::Dr { order } => self.dr(order),
             Command::Probe { lane, serial } => self.probe(lane, *serial),
+            Command::SetSyncMode { counter, mode } => self.set_sync_mode(*counter, mode),
             Command::Tick => Ok(self.tick()),
         }
     }

@@ -5,7 +5,7 @@
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
 //! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
-//! see.
+//! see. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
 
 mod apply;
 mod check;
@@ -14,6 +14,7 @@ mod desks;
 mod dr;
 mod due;
 mod index;
+pub mod lease;
 mod limits;
 mod media_keys;
 mod outcome;
@@ -22,6 +23,7 @@ mod routing;
 mod sessions;
 mod snapshot;
 mod state;
+mod sync;
 mod tickets;
 mod view;
 

@@ -10,6 +10,7 @@ use guitai_types::{
     limits::{KEY_EPOCHS_MAX, KEYS_PAST_KEPT, SESSION_EVENTS_MAX},
     media::{HolderView, KeyChange, KeyHolder, KeyView, PastKeys},
     record::{Participant, Presence, Session, TicketState, WrappedKey},
+    view::StaffView,
 };
 
 use crate::{
@@ -159,6 +160,15 @@ impl State {
             KeyChange::Recorders => {}
         }
         Ok(parties)
+    }
+
+    /// Agents who can take over a session now, by name: ready, of its institution, serving its queue.
+    pub fn colleagues(&self, session: &Session) -> Vec<StaffView> {
+        let desks = self.desks().filter(|desk| desk.staff != session.agent);
+        desks
+            .filter(|desk| self.heir(session, &desk.staff).is_ok())
+            .filter_map(|desk| self.staff_view(&desk.staff))
+            .collect()
     }
 
     /// The public key of an agent who can take over a session.

@@ -9,6 +9,7 @@ use guitai_types::{
     dr::{Lane, Run, Serials},
     event::Event,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
+    sync::SyncState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,8 @@ pub(crate) struct Head {
     pub(crate) runs: u64,
     /// The centre that should lead, when a run has moved it.
     pub(crate) preferred: Option<CentreId>,
+    /// Whether sync writes wait for the guard city.
+    pub(crate) sync: SyncState,
 }
 
 /// Cities and centres: one record.

@@ -24,7 +24,7 @@ async fn two_cities(snapshot_every: u64) -> Cluster {
         },
         ..member(number)
     });
-    Cluster::of(members.collect(), snapshot_every).await
+    Cluster::of(members.collect(), snapshot_every, Vec::new()).await
 }
 
 fn order() -> TakeoverOrder {
