@@ -8,6 +8,7 @@
 mod builder;
 pub mod canonical;
 mod documents;
+pub mod drill;
 pub mod layout;
 pub mod manifest;
 

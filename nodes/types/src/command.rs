@@ -14,6 +14,7 @@ use crate::{
     record::{
         Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
     },
+    sync::SyncMode,
 };
 
 /// Version of [`Proposal`] written by this release.
@@ -206,6 +207,14 @@ pub enum Command {
         lane: Lane,
         /// From 1, without gap; sent again it changes nothing.
         serial: u64,
+    },
+    /// Whether sync writes wait for the guard city. Proposed by the leader alone, as the sync lease
+    /// allows.
+    SetSyncMode {
+        /// The number of this change: refused unless it is the one after the present one.
+        counter: u64,
+        /// The mode.
+        mode: SyncMode,
     },
     /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CentreId, CityId, ClusterId, Epoch, Hex, NodeId, NodeName, RunId, StaffRef, UnixMillis, Voice,
+    CentreId, CityId, ClusterId, Epoch, Hex, NodeName, RunId, StaffRef, UnixMillis, Voice,
     place::Text,
 };
 
@@ -166,12 +166,15 @@ pub enum Act {
     /// Another centre should lead from now on; `None` is what the profile says.
     Prefer {
         /// Which.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         centre: Option<CentreId>,
     },
     /// Changes who votes, so that the place to lead has a quorum before it leads.
     Voices {
         /// The voices afterwards, of those that change.
-        voices: BTreeMap<NodeId, Voice>,
+        voices: BTreeMap<NodeName, Voice>,
+        /// Their voices before, to undo it.
+        before: BTreeMap<NodeName, Voice>,
     },
     /// Leadership moves to a node of that centre, which has caught up.
     Lead {
@@ -402,6 +405,7 @@ pub struct JournalLine {
     /// When, by the leader's clock.
     pub at: UnixMillis,
     /// The step, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// `proposed`, `approved`, `begun`, `done`, `failed`, `undone`, `abort`, `measured`, `judged`.
     pub what: String,
@@ -624,7 +628,7 @@ pub struct Run {
     #[serde(default)]
     pub lanes: Vec<LaneReport>,
     /// How it ended; only of a run that was judged.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// For a lost city: what the node that took over could prove, as said before it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -687,6 +691,48 @@ pub enum Order {
         /// The whole run.
         run: Box<Run>,
     },
+}
+
+/// Body of `POST /api/v1/dr/runs`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Propose {
+    /// What for.
+    pub aim: Aim,
+    /// Meant or not.
+    pub kind: Kind,
+    /// The negative control: one acknowledged write is lost on purpose, and the verdict must be red.
+    #[serde(default)]
+    pub inject_loss: bool,
+}
+
+/// Body of `POST /api/v1/dr/runs/{run}/abort`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Abort {
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// Body of `PUT /api/v1/account/approval-key`.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalKey {
+    /// SM2 public key, an uncompressed point of 65 bytes.
+    pub key: Hex,
+}
+
+/// The signed report of a run, as a node hands it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Canonical bytes of the statement (`guitai_evidence::drill::Statement`).
+    pub statement: Hex,
+    /// SignedData over them, detached.
+    pub signature: Hex,
+    /// The root that the signer's certificate leads to, DER.
+    pub root: Hex,
 }
 
 #[cfg(test)]

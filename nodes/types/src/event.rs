@@ -59,6 +59,13 @@ pub enum Change {
         /// Its ticket.
         ticket: TicketId,
     },
+    /// Sync writes wait for the guard city from now on, or do so no longer.
+    SyncMode {
+        /// The number of the change.
+        counter: u64,
+        /// They wait.
+        guarded: bool,
+    },
     /// A recording was sealed.
     RecordingSealed {
         /// Which.

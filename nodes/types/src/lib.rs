@@ -11,6 +11,7 @@ pub mod dr;
 pub mod event;
 pub mod id;
 pub mod inventory;
+pub mod keys;
 pub mod limits;
 pub mod lineage;
 pub mod media;
@@ -18,6 +19,7 @@ pub mod place;
 pub mod problem;
 pub mod profile;
 pub mod record;
+pub mod sync;
 pub mod time;
 pub mod view;
 

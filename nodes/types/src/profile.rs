@@ -91,7 +91,19 @@ pub struct Raft {
     pub reluctant_min_ms: u64,
     /// Longest election timeout in reluctant centres.
     pub reluctant_max_ms: u64,
+    /// How long the voters of the reluctant centres, the guard city, promise at a time that no sync
+    /// write is acknowledged without them, [`SYNC_LEASE_MS_MIN`] to [`SYNC_LEASE_MS_MAX`]. When they
+    /// are lost, sync writes stall for this and a tenth more.
+    pub sync_lease_ms: u64,
 }
+
+/// Shortest sync lease in milliseconds: some round trips between cities, and a busy disk.
+pub const SYNC_LEASE_MS_MIN: u64 = 200;
+/// Longest sync lease in milliseconds: a caller waits ten seconds for a write and no longer.
+pub const SYNC_LEASE_MS_MAX: u64 = 5_000;
+/// The usual one: with a tenth more and the agreement on it, losing the guard city stalls sync writes
+/// for 1.2 s, within promise P3's 1.5 s.
+pub const SYNC_LEASE_MS: u64 = 1_000;
 
 impl Default for Raft {
     /// Tuned for 30 ms between cities and a disk that syncs in 20 ms (see `docs/decisions`).
@@ -103,6 +115,7 @@ impl Default for Raft {
             reluctant: Vec::new(),
             reluctant_min_ms: 600,
             reluctant_max_ms: 900,
+            sync_lease_ms: SYNC_LEASE_MS,
         }
     }
 }
@@ -293,6 +306,9 @@ impl Profile {
         let ordered = raft.election_min_ms < raft.election_max_ms
             && raft.reluctant_min_ms < raft.reluctant_max_ms
             && raft.heartbeat_ms.saturating_mul(2) < raft.election_min_ms;
+        if !(SYNC_LEASE_MS_MIN..=SYNC_LEASE_MS_MAX).contains(&raft.sync_lease_ms) {
+            return Err(ProfileError::Whole("raft: sync_lease_ms is 200 to 5000"));
+        }
         if ordered && raft.heartbeat_ms > 0 {
             return Ok(());
         }

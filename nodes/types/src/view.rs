@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, QueueId,
-    ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    ReservationId, RunId, SessionId, StaffRef, TicketId, UnixMillis,
+    dr::{Aim, Kind, Run, RunState, Verdict},
     media::{KeyView, MediaSuite},
     place::{Centre, Text},
     record::{
         Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step, WrappedKey,
     },
+    sync::SyncView,
 };
 
 /// A ticket as its customer sees it.
@@ -287,6 +289,9 @@ pub struct StatusView {
     pub recordings: u64,
     /// Number of the newest event.
     pub event_number: u64,
+    /// Whether sync writes wait for the guard city, and what that city can prove.
+    #[serde(default)]
+    pub sync: SyncView,
 }
 
 /// How the quorum stands.
@@ -336,4 +341,49 @@ pub struct SessionView {
     /// Business events; empty in lists, filled in `GET /api/v1/sessions/{id}`.
     #[serde(default)]
     pub events: Vec<SessionEvent>,
+}
+
+/// A disaster recovery run in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunView {
+    /// Which.
+    pub id: RunId,
+    /// Meant or not.
+    pub kind: Kind,
+    /// What for.
+    pub aim: Aim,
+    /// Who asked.
+    pub by: StaffRef,
+    /// When.
+    pub at: UnixMillis,
+    /// A negative control.
+    pub inject_loss: bool,
+    /// Who approved.
+    pub approved_by: Vec<StaffRef>,
+    /// Where it is.
+    pub state: RunState,
+    /// How many steps its plan has.
+    pub steps: usize,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+impl RunView {
+    /// The run without its plan and measurements.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            id: run.id.clone(),
+            kind: run.kind,
+            aim: run.plan.aim.clone(),
+            by: run.by.clone(),
+            at: run.at,
+            inject_loss: run.inject_loss,
+            approved_by: run.approvals.iter().map(|it| it.officer.clone()).collect(),
+            state: run.state.clone(),
+            steps: run.plan.steps.len(),
+            verdict: run.verdict.clone(),
+        }
+    }
 }

@@ -1,0 +1,120 @@
+//! What one prober sees, as numbers: the longest time without a good answer, how long answers took, and
+//! which serials were acknowledged. Times are given, not asked for.
+
+use std::time::Duration;
+
+use guitai_types::dr::{Histogram, Serials};
+
+/// A prober's memory of one run.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    began: Duration,
+    last_good: Duration,
+    gap: Duration,
+    gap_from: Duration,
+    /// Asked.
+    pub sent: u64,
+    /// Answered well.
+    pub acked: u64,
+    /// How long good answers took.
+    pub latency: Histogram,
+    /// Serials acknowledged.
+    pub serials: Serials,
+}
+
+/// The longest time without a good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// How long.
+    pub length: Duration,
+    /// How long after the beginning it began.
+    pub after: Duration,
+}
+
+impl Meter {
+    /// Begins at `now`; until the first good answer the service is out.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            began: now,
+            last_good: now,
+            gap: Duration::ZERO,
+            gap_from: now,
+            sent: 0,
+            acked: 0,
+            latency: Histogram::default(),
+            serials: Serials::default(),
+        }
+    }
+
+    /// The next serial, which is asked for now.
+    pub fn send(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    /// A good answer came at `now`, `took` after it was asked for.
+    pub fn good(&mut self, serial: u64, now: Duration, took: Duration) {
+        self.acked += 1;
+        self.serials.insert(serial);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.latency.add(ms);
+        self.silence_until(now);
+        self.last_good = self.last_good.max(now);
+    }
+
+    /// The longest silence when it ends at `now`.
+    pub fn end(&mut self, now: Duration) -> Gap {
+        self.silence_until(now);
+        Gap {
+            length: self.gap,
+            after: self.gap_from.saturating_sub(self.began),
+        }
+    }
+
+    fn silence_until(&mut self, now: Duration) {
+        let silence = now.saturating_sub(self.last_good);
+        if silence > self.gap {
+            self.gap = silence;
+            self.gap_from = self.last_good;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_longest_silence_counts_from_the_last_good_answer() {
+        let mut meter = Meter::new(ms(100));
+        for at in [110, 130, 150] {
+            let serial = meter.send();
+            meter.good(serial, ms(at), ms(5));
+        }
+        let late = meter.send();
+        meter.good(late, ms(950), ms(780));
+        let gap = meter.end(ms(970));
+        assert_eq!((gap.length, gap.after), (ms(800), ms(50)));
+        assert_eq!((meter.sent, meter.acked, meter.serials.count()), (4, 4, 4));
+    }
+
+    #[test]
+    fn a_service_that_never_answers_is_out_from_beginning_to_end() {
+        let mut meter = Meter::new(ms(0));
+        meter.send();
+        assert_eq!(meter.end(ms(5_000)).length, ms(5_000));
+    }
+
+    #[test]
+    fn an_answer_that_overtakes_another_makes_no_gap() {
+        let mut meter = Meter::new(ms(0));
+        let (first, second) = (meter.send(), meter.send());
+        meter.good(second, ms(30), ms(10));
+        meter.good(first, ms(20), ms(20));
+        assert_eq!(meter.end(ms(31)).length, ms(30));
+    }
+}

@@ -1,0 +1,307 @@
+//! The handle: plan, propose, approve, abort.
+
+use std::{path::PathBuf, sync::Arc};
+
+use guitai_crypto::{sm3, x509};
+use guitai_evidence::drill;
+use guitai_host::{Clock, Disk, Entropy, random_id};
+use guitai_meta::{Meta, WriteError};
+use guitai_net::{Calls, Mesh};
+use guitai_types::{
+    Hex, Member, Problem, RunId, StaffRef, UnixMillis, Voice,
+    command::{Command, Reply},
+    dr::{Aim, Approval, Kind, Order, Plan, Report, Run},
+    problem::Code,
+    profile::Raft,
+};
+use tokio::sync::OnceCell;
+
+use crate::{PlanError, facts, plan::plan, runner};
+
+/// What a node tells of itself.
+#[derive(Clone)]
+pub struct Config {
+    /// This node.
+    pub member: Member,
+    /// The timers consensus runs with.
+    pub raft: Raft,
+    /// The running binary, whose SM3 goes into every plan.
+    pub binary: PathBuf,
+    /// The release.
+    pub version: &'static str,
+    /// Signs reports.
+    pub identity: x509::Identity,
+    /// The root its certificate leads to, DER.
+    pub root: Vec<u8>,
+}
+
+/// Disaster recovery on one core node. Cheap to clone.
+#[derive(Clone)]
+pub struct Recovery(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) member: Member,
+    pub(crate) raft: Raft,
+    binary: PathBuf,
+    version: &'static str,
+    identity: x509::Identity,
+    root: Vec<u8>,
+    binary_sm3: OnceCell<Hex>,
+    pub(crate) meta: Meta,
+    pub(crate) mesh: Mesh,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+/// Why nothing was planned, begun or approved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// There is no such plan.
+    #[error("no plan")]
+    Plan(#[source] PlanError),
+    /// The rules refused.
+    #[error("refused")]
+    Refused(#[source] Problem),
+    /// It could not be agreed on.
+    #[error("not agreed on")]
+    Write(#[source] WriteError),
+    /// The plan has no canonical form.
+    #[error("the plan cannot be written down")]
+    Canonical(#[source] guitai_evidence::canonical::CanonicalError),
+    /// The report cannot be signed.
+    #[error("the report cannot be signed")]
+    Sign(#[source] drill::SignError),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoRun(RunId),
+    /// The officer's signature does not verify.
+    #[error("the signature of {officer} does not verify over this run's plan")]
+    Signature {
+        /// Who.
+        officer: StaffRef,
+    },
+}
+
+impl RecoveryError {
+    /// As people should see it.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Plan(error) => Problem::new(Code::BadRequest, error.to_string()),
+            Self::Refused(problem) => problem.clone(),
+            Self::Write(error) => error.problem(),
+            Self::Canonical(_) | Self::Sign(_) => Problem::new(Code::Internal, self.to_string()),
+            Self::NoRun(_) => Problem::new(Code::NotFound, self.to_string()),
+            Self::Signature { .. } => Problem::new(Code::Forbidden, self.to_string()),
+        }
+    }
+}
+
+impl Recovery {
+    /// Makes the handle and answers what planners of other nodes ask (`questions`).
+    pub fn new(
+        config: Config,
+        meta: Meta,
+        mesh: Mesh,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        questions: &Calls,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            member: config.member,
+            raft: config.raft,
+            binary: config.binary,
+            version: config.version,
+            identity: config.identity,
+            root: config.root,
+            binary_sm3: OnceCell::new(),
+            meta,
+            mesh,
+            disk,
+            clock,
+            entropy,
+        });
+        facts::register(questions, &inner);
+        Self(inner)
+    }
+
+    /// Carries out this node's share of every run: holds apart, probes, and as leader goes from step to
+    /// step. Runs until it is dropped.
+    pub async fn run(self) {
+        runner::run(self.0).await;
+    }
+
+    /// What would be done now.
+    ///
+    /// # Errors
+    /// When the aim names what is not there.
+    pub async fn plan(&self, aim: Aim) -> Result<Plan, RecoveryError> {
+        let facts = facts::gather(&self.0).await;
+        plan(&facts, aim).map_err(RecoveryError::Plan)
+    }
+
+    /// Plans and proposes a run. A rehearsal begins at once; a real run waits for its officers.
+    ///
+    /// # Errors
+    /// When a margin is missing, another run is not over, or it could not be agreed on.
+    pub async fn propose(
+        &self,
+        aim: Aim,
+        kind: Kind,
+        by: StaffRef,
+        inject_loss: bool,
+    ) -> Result<Run, RecoveryError> {
+        let plan = self.plan(aim).await?;
+        let run = random_id(&*self.0.entropy, RunId::from_random);
+        let order = Order::Propose {
+            run: run.clone(),
+            kind,
+            plan_hash: drill::plan_hash(&plan).map_err(RecoveryError::Canonical)?,
+            plan: Box::new(plan),
+            by,
+            inject_loss,
+        };
+        self.0.order(order).await?;
+        self.find(&run).await
+    }
+
+    /// An officer's approval, checked against the run it is for.
+    ///
+    /// # Errors
+    /// When the signature does not verify, or the rules refuse it (the same officer, an old plan).
+    pub async fn approve(&self, run: &RunId, approval: Approval) -> Result<Run, RecoveryError> {
+        let present = self.find(run).await?;
+        if !drill::is_signed(&present, &approval) {
+            let officer = approval.officer;
+            return Err(RecoveryError::Signature { officer });
+        }
+        let order = Order::Approve {
+            run: run.clone(),
+            approval,
+        };
+        self.0.order(order).await?;
+        self.find(run).await
+    }
+
+    /// Stops a run and has what was done undone.
+    ///
+    /// # Errors
+    /// When it is over, or at a step that cannot be undone.
+    pub async fn abort(
+        &self,
+        run: &RunId,
+        by: StaffRef,
+        why: String,
+    ) -> Result<Run, RecoveryError> {
+        let order = Order::Abort {
+            run: run.clone(),
+            by,
+            why,
+        };
+        self.0.order(order).await?;
+        self.find(run).await
+    }
+
+    /// A run, read after everything acknowledged before; where no leader answers, as this node knows it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn find(&self, run: &RunId) -> Result<Run, RecoveryError> {
+        let meta = &self.0.meta;
+        let read = meta.read(|state| state.run(run).cloned()).await;
+        let found = read.unwrap_or_else(|_| meta.peek(|state| state.run(run).cloned()));
+        found.ok_or_else(|| RecoveryError::NoRun(run.clone()))
+    }
+
+    /// All runs that are kept, the newest first.
+    pub fn runs(&self) -> Vec<Run> {
+        let meta = &self.0.meta;
+        meta.peek(|state| state.runs().rev().cloned().collect())
+    }
+
+    /// The signed report of a run: what happened, what was measured, and what the cluster holds now of
+    /// what was acknowledged. The serials are kept until the next run begins.
+    ///
+    /// # Errors
+    /// When there is no such run, or this node cannot sign.
+    pub async fn report(&self, id: &RunId) -> Result<Report, RecoveryError> {
+        let run = self.find(id).await?;
+        let inner = &self.0;
+        let (nodes, present) = inner.meta.peek(|state| {
+            let members = state.members();
+            let nodes = members.map(|member| drill::Node {
+                name: member.name.clone(),
+                centre: member.centre.clone(),
+                votes: member.voice == Voice::Voter,
+            });
+            let lanes = run.lanes.iter().filter_map(|report| {
+                Some(drill::Present {
+                    lane: report.lane.clone(),
+                    serials: state.probed(&report.lane)?.clone(),
+                })
+            });
+            (nodes.collect(), lanes.collect())
+        });
+        let statement = drill::Statement {
+            format: drill::FORMAT.to_owned(),
+            made_at: inner.clock.wall(),
+            made_by: inner.member.name.clone(),
+            version: inner.version.to_owned(),
+            nodes,
+            present,
+            control_at: self.control_at(),
+            clauses: drill::clauses(),
+            run,
+        };
+        drill::sign(&statement, &inner.identity, &inner.root).map_err(RecoveryError::Sign)
+    }
+
+    /// When a negative control last turned red, as it must.
+    pub fn control_at(&self) -> Option<UnixMillis> {
+        let meta = &self.0.meta;
+        meta.peek(|state| {
+            let mut runs = state.runs().rev();
+            let red = runs.find(|run| {
+                run.inject_loss && run.verdict.as_ref().is_some_and(|verdict| !verdict.green)
+            });
+            red.map(|run| run.at)
+        })
+    }
+}
+
+impl Inner {
+    /// Has an order agreed on.
+    pub(crate) async fn order(&self, order: Order) -> Result<(), RecoveryError> {
+        match self.meta.write(Command::Dr { order }).await {
+            Ok(Reply::Refused { problem }) => Err(RecoveryError::Refused(problem)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(RecoveryError::Write(error)),
+        }
+    }
+
+    /// SM3 of the running binary, computed once; empty when the file is gone.
+    pub(crate) async fn binary(&self) -> Hex {
+        let path = self.binary.clone();
+        let hash = || async move {
+            let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
+            hashed.ok().and_then(Result::ok).unwrap_or_default()
+        };
+        self.binary_sm3.get_or_init(hash).await.clone()
+    }
+}
+
+fn hash_file(path: &std::path::Path) -> std::io::Result<Hex> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = sm3::Hasher::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut piece)?;
+        let Some(data) = piece.get(..read).filter(|data| !data.is_empty()) else {
+            return Ok(Hex(hasher.finish().to_vec()));
+        };
+        hasher.update(data);
+    }
+}
