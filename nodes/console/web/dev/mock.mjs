@@ -126,6 +126,31 @@ const members = [
   member(5, "b-1", "b", "inner", ["core"], "voter", "127.3.2.1"),
   member(11, "edge-a1", "a1", "dmz", ["edge"], "none", "127.1.1.1"), member(12, "edge-a2", "a2", "dmz", ["edge"], "none", "127.2.1.1"),
 ];
+const colleagues = [["wang", "王磊", "8033"], ["sun", "孙倩", "8047"]].map(([name, display, number]) => ({ id: { institution: "bank-a", name }, display, number, duties: ["agent"], presence: "ready" }));
+const MOCK_NODES = [["a1-1", "inner"], ["a1-2", "inner"], ["b-1", "inner"], ["edge-a1", "dmz"], ["edge-a2", "dmz"]];
+function cryptoView() {
+  const hop = (zh, en, from, zone, grade, algorithms) => ({ what: text(zh, en), from, to: zone, at: "127.1.2.1:7443/udp", protocol: "guitai-raft/1 · QUIC", algorithms, key_bits: 128, certificate: "mesh", grade, clause: "GB/T 39786 8.2 a–c" });
+  const sm = ["TLS_SM4_GCM_SM3", "curveSM2MLKEM768", "curveSM2", "sm2sig_sm3"];
+  const nodes = MOCK_NODES.map(([node, zone]) => ({
+    node, zone, version: "0.1.0", module: text("guitai-crypto 软件密码模块(未经商用密码产品认证)", "guitai-crypto, a software module (no product certificate)"),
+    kernels: [{ algorithm: "SM4, SM4-GCM", path: "gfni-avx512" }, { algorithm: "SM3, HMAC-SM3", path: "avx512" }, { algorithm: "SM2", path: "portable" }], selftest: [21, 21],
+    certificates: [{ purpose: "mesh", subject: node, fingerprint: "3fa91c20b7e4d516", algorithm: "SM2, SM2-with-SM3", not_after: now() + 80 * 864e5 }],
+    hops: [hop("集群共识", "consensus", "inner", zone, "national", sm), hop("网页与接口", "pages and API", zone === "dmz" ? "outer" : "inner", zone, "loopback", []), ...(zone === "dmz" ? [hop("浏览器媒体", "media of browsers", "outer", zone, node === "edge-a2" ? "foreign" : "national", node === "edge-a2" ? ["TLS13_AES_128_GCM_SHA256", "X25519"] : sm)] : [])],
+    stores: [{ what: text("根密钥", "root key"), path: "keys/root", algorithms: ["SM4-GCM", "Argon2id"], key_bits: 128, wrapped_by: "口令 / passphrase", grade: "national", clause: "GB/T 39786 8.8" }],
+  }));
+  const finding = { node: "edge-a2", what: text("链路“浏览器媒体”(127.2.1.1:4443/udp):非国密", "hop \"media of browsers\" (127.2.1.1:4443/udp): not national") };
+  return { policy: "strict", at: now(), nodes, silent: [], findings: [finding] };
+}
+function keysView() {
+  const nodes = MOCK_NODES.map(([node, zone]) => {
+    const row = (key, layer, lives, under, zh, en, generation = null) => ({ node, key, layer, id: null, generation, created_unix: generation && Math.floor(now() / 1000) - 86400, algorithm: layer === "private key" ? "SM2" : "SM4-GCM", national: true, lives, under, protects: text(zh, en), zone });
+    const keys = [row("root", "root", "keys/root", "passphrase (Argon2id)", "本节点的密钥加密密钥", "this node's KEKs", 1), row("kek identity", "kek", "keys/ring", "root", "本节点的私钥文件", "private key files of this node", 1)];
+    if (zone === "inner") keys.push(row("kek recording", "kek", "keys/ring", "root", "本节点的录音录像", "recordings on this node", 2), row("data recording", "data keys", "data/recordings/*/key", "kek recording 1,2", "48 份录制", "48 recordings"));
+    keys.push(row("private identity", "private key", "identity.key.pem", "kek identity 1", "节点间 TLS 身份", "the node's TLS identity"));
+    return { node, zone, verified: true, why: null, rotation_unfinished: false, keys };
+  });
+  return { at: now(), nodes, silent: [] };
+}
 function statusView() {
   const nodes = members.map((m) => { const up = !world.nodesDown.has(m.name); return { member: m, up, leader: up && m.id === world.leader, matched: m.voice === "voter" ? world.applied - (up ? (m.id * 7) % 3 : 420) : null, heard_ms: up ? 20 + m.id * 9 : 48200 }; });
   const up = nodes.filter((n) => n.member.voice === "voter" && n.up).length;
@@ -185,6 +210,9 @@ async function serve(request, response) {
     if (m[2] === "hangup") { end(session, "agent-hung-up"); return json(204); }
   }
   if (key === "GET /api/v1/status") return json(200, statusView());
+  if (key === "GET /api/v1/crypto") return json(200, cryptoView());
+  if (key === "GET /api/v1/keys") return json(200, keysView());
+  if (/^GET \/api\/v1\/sessions\/[^/]+\/colleagues$/.test(key)) return json(200, colleagues);
   if (key === "GET /api/v1/nodes") return json(200, statusView().nodes);
   if (key === "GET /api/v1/queues") return json(200, statusView().queues);
   if (key === "GET /api/v1/recordings") return json(200, [...world.sessions.values()].filter((s) => s.ended_at || s.recording.state === "lost").map((s) => sessionView(s)).sort((a, b) => b.started_at - a.started_at));

@@ -167,6 +167,10 @@ async function operator(lang) {
   await page.shot("console-2-overview");
   await tap(page, "tab-recordings");
   await page.shot("console-3-recordings");
+  await tap(page, "tab-security");
+  await tap(page, "security-edge-a2");
+  await page.locator("[data-test=keys]").waitFor();
+  await page.screenshot({ path: `${out}/console-6-security-wide-${lang}.png`, fullPage: true });
   await set("down", { down: ["a1-1", "edge-a2"], leader: 3 });
   await page.waitForTimeout(2200);
   await tap(page, "tab-queues");

@@ -6,7 +6,7 @@ import { PageKey } from "@/media/keys";
 import { problemOf } from "@/shared/api";
 import { chime } from "@/shared/chime";
 import { follow } from "@/shared/sse";
-import type { DeskView, Presence, Problem, SessionView } from "@/shared/types";
+import type { DeskView, Presence, Problem, SessionView, StaffView } from "@/shared/types";
 import type { Ask } from "@/shared/useLogin";
 
 /** The chime repeats while it rings. */
@@ -78,6 +78,14 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
       return ask("POST", `/api/v1/sessions/${call.value?.session}/steps`, { body: { step, details } });
     });
   const hangUp = () => attempt("hangup", () => ask("POST", `/api/v1/sessions/${call.value?.session}/hangup`));
+  /** Colleagues who are ready and serve the queue of the running call. */
+  const colleagues = () => ask<StaffView[]>("GET", `/api/v1/sessions/${call.value?.session}/colleagues`);
+  /** Hands the call to one of them; the problem if it stays here. */
+  async function transfer(to: string): Promise<Problem | undefined> {
+    const path = `/api/v1/sessions/${call.value?.session}/transfer`;
+    const done = await attempt("transfer", () => ask("POST", path, { body: { to } }));
+    return done ? undefined : problem.value;
+  }
   const finishWrapUp = () => attempt("finish", () => ask("POST", "/api/v1/me/finish"));
 
   async function loadSessions(): Promise<void> {
@@ -198,6 +206,8 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     answer,
     finishStep,
     hangUp,
+    colleagues,
+    transfer,
     finishWrapUp,
   };
 }

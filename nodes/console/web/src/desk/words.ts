@@ -56,6 +56,15 @@ export const zh = {
     yes: "结束通话",
     again: "页面已重新加载，打开摄像头和麦克风后回到通话",
   },
+  transfer: {
+    button: "转接",
+    title: "转接给同事",
+    text: "通话将立即交给所选同事并更换通话密钥，您将离开通话，转入话后处理。",
+    none: "没有就绪且受理该业务的同事。",
+    again: "刷新",
+    stay: "不转接",
+    go: "确认转接",
+  },
   wrap: {
     title: "话后处理",
     text: "请完成本次服务的收尾工作。",
@@ -139,6 +148,15 @@ export const en: typeof zh = {
     left: "{count} required steps are not done yet.",
     stay: "Stay in the call",
     yes: "End the call",
+  },
+  transfer: {
+    button: "Transfer",
+    title: "Transfer to a colleague",
+    text: "The call goes over at once under a new media key. You leave it and go on to the wrap-up.",
+    none: "No colleague who serves this queue is ready.",
+    again: "Refresh",
+    stay: "Keep the call",
+    go: "Transfer",
   },
   wrap: {
     title: "Wrap-up",

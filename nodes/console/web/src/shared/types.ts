@@ -241,6 +241,8 @@ export interface StatusView {
   term: number;
   applied: number;
   epoch: number;
+  /** Set when the node that answers was left behind on an old epoch: it is read-only. */
+  quarantine?: { heard: number; told_by: string; at: number } | null;
   quorum: { voters: number; up: number; needed: number };
   cities: { id: string; name: Text }[];
   centres: { id: string; city: string; name: Text }[];
@@ -256,4 +258,56 @@ export interface ClusterEvent {
   at: number;
   institution: string | null;
   change: { type: string } & Record<string, unknown>;
+}
+
+export type Grade = "national" | "foreign" | "loopback" | "plain";
+
+export interface NodeInventory {
+  node: string;
+  zone: Zone;
+  version: string;
+  module: Text;
+  kernels: { algorithm: string; path: string }[];
+  selftest: [number, number];
+  certificates: { purpose: string; subject: string; fingerprint: string; algorithm: string; not_after: number }[];
+  hops: { what: Text; from: Zone; to: Zone; at: string; protocol: string; algorithms: string[]; grade: Grade; clause: string }[];
+  stores: { what: Text; path: string; algorithms: string[]; wrapped_by: string; grade: Grade; clause: string }[];
+}
+
+export interface InventoryView {
+  policy: "strict" | "mixed";
+  at: number;
+  nodes: NodeInventory[];
+  silent: string[];
+  findings: { node: string; what: Text }[];
+}
+
+export interface KeyRow {
+  node: string;
+  key: string;
+  layer: "root" | "kek" | "private key" | "data keys";
+  id: string | null;
+  generation: number | null;
+  created_unix: number | null;
+  algorithm: string;
+  national: boolean;
+  lives: string;
+  under: string;
+  protects: Text;
+  zone: Zone;
+}
+
+export interface NodeKeys {
+  node: string;
+  zone: Zone;
+  verified: boolean;
+  why: string | null;
+  rotation_unfinished: boolean;
+  keys: KeyRow[];
+}
+
+export interface KeysView {
+  at: number;
+  nodes: NodeKeys[];
+  silent: string[];
 }
