@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use guitai_meta::{Meta, RaftStatus};
 use guitai_net::{Calls, Mesh, Target};
-use guitai_types::{Member, NodeId, NodeName, view::DoorView};
+use guitai_types::{Member, NodeId, NodeName, sync::GuardView, view::DoorView};
 use serde::{Deserialize, Serialize};
 
 use crate::door::DoorSource;
@@ -32,6 +32,8 @@ pub(crate) struct Consensus {
     pub(crate) leader: Option<NodeId>,
     pub(crate) matched: BTreeMap<NodeId, u64>,
     pub(crate) heard_ms: BTreeMap<NodeId, u64>,
+    #[serde(default)]
+    pub(crate) guards: Vec<GuardView>,
 }
 
 impl Consensus {
@@ -40,6 +42,7 @@ impl Consensus {
             leader,
             matched,
             heard_ms,
+            guards,
             ..
         } = status;
         Self {
@@ -47,6 +50,7 @@ impl Consensus {
             leader,
             matched,
             heard_ms,
+            guards,
         }
     }
 }

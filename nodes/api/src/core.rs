@@ -3,6 +3,7 @@
 mod account;
 mod cluster;
 mod desk;
+mod dr;
 mod lineage;
 mod numbers;
 mod package;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use axum::{Router, http::HeaderMap};
 use futures::{FutureExt as _, future::BoxFuture};
+use guitai_dr::Recovery;
 use guitai_host::{Clock, Entropy};
 use guitai_meta::{Meta, State};
 use guitai_net::Mesh;
@@ -44,7 +46,7 @@ use crate::{
     door::{self, DoorSource, Doorway},
     doors::{DoorList, Doors},
     gate::{Gate, StaffBearer},
-    inventory::InventorySource,
+    inventory::{InventorySource, KeysSource},
     layers,
     login::Logins,
     metrics::Metrics,
@@ -81,8 +83,12 @@ pub struct CoreDeps {
     pub tunnels: Tunnels,
     /// What this node says of its own cryptography.
     pub inventory: InventorySource,
+    /// What this node says of the keys it holds.
+    pub keys: KeysSource,
     /// What the deployment demands of every node's.
     pub policy: CryptoPolicy,
+    /// Plans and runs of disaster recovery.
+    pub recovery: Recovery,
 }
 
 pub(crate) struct Core {
@@ -97,7 +103,9 @@ pub(crate) struct Core {
     door: DoorSource,
     tunnels: Tunnels,
     inventory: InventorySource,
+    keys: KeysSource,
     policy: CryptoPolicy,
+    recovery: Recovery,
     gate: Gate,
     logins: Logins,
     streams: Streams,
@@ -122,7 +130,9 @@ pub fn core_router(deps: CoreDeps) -> Router {
         doors,
         tunnels,
         inventory,
+        keys,
         policy,
+        recovery,
     } = deps;
     let epochs = meta.clone();
     let epoch = Box::new(move || epochs.peek(State::epoch));
@@ -149,7 +159,9 @@ pub fn core_router(deps: CoreDeps) -> Router {
         door,
         tunnels,
         inventory,
+        keys,
         policy,
+        recovery,
         gate,
         logins,
         streams,
@@ -173,6 +185,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(session::routes())
         .merge(package::routes())
         .merge(cluster::routes())
+        .merge(dr::routes())
         .merge(lineage::routes())
 }
 

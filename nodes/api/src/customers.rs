@@ -326,6 +326,7 @@ impl Watch {
             Change::SessionStarted { .. }
             | Change::Desk { .. }
             | Change::Dr { .. }
+            | Change::SyncMode { .. }
             | Change::Cluster => false,
         }
     }

@@ -30,6 +30,7 @@ use crate::{core, door, edge};
         (name = "desk", description = "坐席 / Agents"),
         (name = "session", description = "会话与录制 / Sessions and recordings"),
         (name = "cluster", description = "集群 / The cluster"),
+        (name = "dr", description = "灾备 / Disaster recovery"),
     )
 )]
 struct Document;

@@ -341,6 +341,24 @@ async fn logins_and_duties() -> Outcome {
     );
     assert_eq!(crypto["silent"], json!([]));
     assert_eq!(crypto["findings"], json!([]));
+
+    // So do the keys: every node for itself, and to nobody but who may look at the machine.
+    let refused = world.core("GET", "/api/v1/keys", Some(&agent), None);
+    assert_problem(&refused.await?, 403, "GT-0403");
+    let keys = world.core("GET", "/api/v1/keys", Some(&auditor), None);
+    let keys = keys.await?.body;
+    let rows: Vec<_> = keys["nodes"]
+        .as_array()
+        .ok_or("no keys")?
+        .iter()
+        .map(|node| (node["node"].clone(), node["keys"][0]["zone"].clone()))
+        .collect();
+    let expected = [("core-1", "inner"), ("edge-1", "dmz"), ("edge-2", "dmz")];
+    assert_eq!(
+        rows,
+        expected.map(|(node, zone)| (json!(node), json!(zone)))
+    );
+    assert_eq!(keys["silent"], json!([]));
     Ok(())
 }
 
@@ -490,10 +508,18 @@ async fn the_media_key_changes_with_who_takes_part_and_never_crosses_the_guard()
         .core("POST", &transfer, Some(staff), Some(to.clone()))
         .await?;
     assert_problem(&early, 409, "GT-0409");
+    let list = format!("/api/v1/sessions/{session}/colleagues");
+    let nobody = world.core("GET", &list, Some(staff), None).await?;
+    assert_eq!(nobody.body, json!([]), "zhao is not ready yet");
     let ready = json!({ "presence": "ready", "media_key": media_key(&other) });
     world
         .core("PUT", "/api/v1/me/presence", Some(&zhao), Some(ready))
         .await?;
+    let ready = world.core("GET", &list, Some(staff), None).await?;
+    assert_eq!(ready.body[0]["id"]["name"], "zhao", "{ready:?}");
+    assert_eq!(ready.body.as_array().map(Vec::len), Some(1));
+    let not_theirs = world.core("GET", &list, Some(&zhao), None).await?;
+    assert!(not_theirs.status >= 400, "{not_theirs:?}");
     let done = world.core("POST", &transfer, Some(staff), Some(to)).await?;
     assert_eq!(done.status, 204, "{done:?}");
     let desk = world.core("GET", "/api/v1/desk", Some(&zhao), None).await?;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, SessionId, StaffName};
 use url::Url;
 
+use crate::dr::args::Dr;
 use crate::keys::Keys;
 use crate::node::Node;
 use crate::pki::args::Pki;
@@ -33,6 +34,9 @@ pub enum Command {
     /// 密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap
     #[command(subcommand)]
     Keys(Keys),
+    /// 灾备:计划、预演、切换、报告 / Disaster recovery: plan, rehearse, fail over, report
+    #[command(subcommand)]
+    Dr(Dr),
     /// 单个节点:纪元、接管、重新加入 / One node: its epoch, taking over, coming back
     #[command(subcommand)]
     Node(Node),
@@ -54,6 +58,7 @@ impl Command {
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),
             Self::Keys(keys) => Some(keys.output()),
+            Self::Dr(dr) => Some(dr.output()),
             Self::Node(node) => Some(node.output()),
             Self::Demo(demo) => Some(&demo.output),
             Self::Openapi => None,

@@ -74,6 +74,12 @@ impl Door {
         self.answer(self.request(method, path)?.json(body)).await
     }
 
+    /// Puts something that is answered by nothing but success.
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        let request = self.request(Method::PUT, path)?.json(body);
+        self.start(request).await.map(drop)
+    }
+
     /// A body that is read as it comes.
     pub(crate) async fn download(
         &self,

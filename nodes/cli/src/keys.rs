@@ -6,6 +6,7 @@ mod change;
 mod custody;
 mod device;
 mod found;
+mod held;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,10 @@ use guitai_crypto::keys::{
 };
 use guitai_types::Code;
 
-pub use args::{Combine, Device, Keys, Layer, Place, Rewrap, Rotate, Split};
-pub use found::{Seat, found, migrate};
+pub use args::{Combine, Device, Keys, Layer, Place, Rewrap, Rotate, Split, Where};
+pub use found::{Seat, demo_passphrase, found, migrate};
+pub use held::{Kept, RECORDINGS_COUNTED_MAX, held};
+pub(crate) use show::ask_where;
 
 use crate::{
     Language,
@@ -37,6 +40,14 @@ pub const KEY_FILES: [(&str, &str); 4] = [
     ("token.key.pem", "token"),
     ("seal.key.pem", "seal"),
 ];
+/// Directory of the key store in a PKI directory: `keys/` there holds the keys of certificates.
+pub const PKI_STORE_DIR: &str = "store";
+/// What the owner of that store is called.
+pub const PKI_NAME: &str = "pki";
+/// The authority's private key in a PKI directory.
+pub const CA_KEY_FILE: &str = "ca.key.pem";
+/// Private keys under the store of a PKI directory.
+const PKI_KEY_FILES: [(&str, &str); 1] = [(CA_KEY_FILE, "ca")];
 /// File with the wrapped key of a node's metadata, in its data directory.
 pub const STORAGE_KEY: &str = "storage.key";
 /// Largest file with one wrapped data key, in bytes; one of this release has about 65.
@@ -45,7 +56,7 @@ const DATA_KEY_FILE_BYTES_MAX: u64 = 4096;
 /// Answers one command.
 pub(crate) fn answer(command: &Keys, lang: Language, now_unix: u64) -> Result<String, Failure> {
     match command {
-        Keys::Where(place) => show::whereabouts(place, lang),
+        Keys::Where(which) => show::whereabouts(&which.place(), lang),
         Keys::List(place) => show::list(place, lang),
         Keys::Init(place) => change::init(place, lang, now_unix),
         Keys::Rotate(rotate) => change::rotate(rotate, lang, now_unix),
@@ -57,50 +68,74 @@ pub(crate) fn answer(command: &Keys, lang: Language, now_unix: u64) -> Result<St
 }
 
 /// One node's directory with a key store in it.
-pub(crate) struct NodeKeys {
+pub(crate) struct Holder {
     pub(crate) dir: PathBuf,
+    /// Its key store.
+    pub(crate) store: PathBuf,
+    /// Its data directory, which need not be there.
+    pub(crate) data: PathBuf,
     pub(crate) inventory: Inventory,
 }
 
-impl NodeKeys {
-    pub(crate) fn store_dir(&self) -> PathBuf {
-        self.dir.join(KEYS_DIR)
+impl Holder {
+    fn read(dir: PathBuf, store: &str) -> Result<Self, Failure> {
+        let store = dir.join(store);
+        let inventory = KeyStore::inventory(&store).map_err(|error| refused(&error))?;
+        Ok(Self {
+            data: dir.join("data"),
+            store,
+            dir,
+            inventory,
+        })
+    }
+
+    /// Whether it is the authority of a deployment and no node.
+    pub(crate) fn is_pki(&self) -> bool {
+        self.store.ends_with(PKI_STORE_DIR)
     }
 
     /// Opens the store with the passphrase that was named, else the node's own.
     pub(crate) fn open(&self, place: &Place) -> Result<KeyStore, Failure> {
-        KeyStore::open(&self.store_dir(), unlock(place, &self.dir)).map_err(|e| refused(&e))
+        KeyStore::open(&self.store, unlock(place, &self.dir)).map_err(|e| refused(&e))
     }
 
     /// Private keys that are there.
     pub(crate) fn key_files(&self) -> Result<Vec<PrivateKey>, Failure> {
         let mut found = Vec::new();
-        for (file, name) in KEY_FILES {
+        let files: &[_] = if self.is_pki() {
+            &PKI_KEY_FILES
+        } else {
+            &KEY_FILES
+        };
+        for (file, name) in files {
             let path = self.dir.join(file);
             if path.is_file() {
                 let by = KeyStore::key_file_wrapped_by(&path).map_err(|error| refused(&error))?;
+                let name = (*name).to_owned();
                 found.push(PrivateKey { path, name, by });
             }
         }
         Ok(found)
     }
 
-    /// Data keys in files: of the metadata and of each recording.
-    pub(crate) fn data_keys(&self) -> Result<Vec<DataKey>, Failure> {
-        let data = self.dir.join("data");
+    /// Data keys in files: of the metadata and of at most `recordings_max` recordings.
+    pub(crate) fn data_keys(&self, recordings_max: usize) -> Result<Vec<DataKey>, Failure> {
         let mut keys = Vec::new();
-        let storage = data.join(STORAGE_KEY);
+        let storage = self.data.join(STORAGE_KEY);
         if storage.is_file() {
             let context = storage_context(&self.inventory.node);
             keys.push(DataKey::read(storage, Purpose::Storage, context)?);
         }
-        let dir = data.join("recordings");
+        let dir = self.data.join("recordings");
         let entries = match std::fs::read_dir(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(keys),
             entries => entries.map_err(|error| local(&dir, &error))?,
         };
         let first = keys.len();
         for entry in entries {
+            if keys.len() - first >= recordings_max {
+                break;
+            }
             let entry = entry.map_err(|error| local(&dir, &error))?;
             let path = entry.path().join("key");
             if let Some(session) = entry.file_name().to_str().filter(|_| path.is_file()) {
@@ -119,7 +154,7 @@ impl NodeKeys {
 /// A private key's file.
 pub(crate) struct PrivateKey {
     pub(crate) path: PathBuf,
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The KEK it is under; `None` for one that is plain.
     pub(crate) by: Option<WrappedBy>,
 }
@@ -154,11 +189,19 @@ impl DataKey {
 }
 
 /// The nodes with a key store below a data directory, or the one whose directory it is; by name.
-pub(crate) fn nodes(place: &Place) -> Result<Vec<NodeKeys>, Failure> {
-    let mut dirs = Vec::new();
-    if KeyStore::exists(&place.data.join(KEYS_DIR)) {
-        dirs.push(place.data.clone());
-    } else {
+pub(crate) fn nodes(place: &Place) -> Result<Vec<Holder>, Failure> {
+    let mut all = holders(place)?;
+    all.retain(|one| !one.is_pki());
+    if all.is_empty() {
+        return Err(nothing(place));
+    }
+    Ok(all)
+}
+
+/// The nodes, and the authority in its PKI directory.
+pub(crate) fn holders(place: &Place) -> Result<Vec<Holder>, Failure> {
+    let mut dirs = vec![place.data.clone()];
+    if store_of(&place.data).is_none() {
         let entries = std::fs::read_dir(&place.data).map_err(|error| {
             Failure::usage(
                 format!("{}: {error}", place.data.display()),
@@ -167,33 +210,39 @@ pub(crate) fn nodes(place: &Place) -> Result<Vec<NodeKeys>, Failure> {
             )
         })?;
         for entry in entries {
-            let dir = entry.map_err(|error| local(&place.data, &error))?.path();
-            if KeyStore::exists(&dir.join(KEYS_DIR)) {
-                dirs.push(dir);
-            }
+            dirs.push(entry.map_err(|error| local(&place.data, &error))?.path());
         }
     }
-    let mut nodes = Vec::new();
+    let mut all = Vec::new();
     for dir in dirs {
-        let inventory =
-            KeyStore::inventory(&dir.join(KEYS_DIR)).map_err(|error| refused(&error))?;
-        nodes.push(NodeKeys { dir, inventory });
+        if let Some(store) = store_of(&dir) {
+            all.push(Holder::read(dir, store)?);
+        }
     }
-    nodes.retain(|node| {
-        place
-            .node
-            .as_ref()
-            .is_none_or(|name| *name == node.inventory.node)
+    all.retain(|one| {
+        let name = &one.inventory.node;
+        place.node.as_ref().is_none_or(|wanted| wanted == name)
     });
-    nodes.sort_by(|a, b| a.inventory.node.cmp(&b.inventory.node));
-    if nodes.is_empty() {
-        return Err(Failure::usage(
-            format!("{} holds no key store", place.data.display()),
-            "核对 --data 与 --node;旧版本的目录先执行 guitai keys init",
-            "Check --data and --node; for a directory of the release before run guitai keys init",
-        ));
+    all.sort_by(|a, b| a.inventory.node.cmp(&b.inventory.node));
+    if all.is_empty() {
+        return Err(nothing(place));
     }
-    Ok(nodes)
+    Ok(all)
+}
+
+/// Which directory of a node's or PKI directory is its key store.
+fn store_of(dir: &Path) -> Option<&'static str> {
+    [KEYS_DIR, PKI_STORE_DIR]
+        .into_iter()
+        .find(|store| KeyStore::exists(&dir.join(store)))
+}
+
+fn nothing(place: &Place) -> Failure {
+    Failure::usage(
+        format!("{} holds no key store", place.data.display()),
+        "核对 --data 与 --node;旧版本的目录先执行 guitai keys init",
+        "Check --data and --node; for a directory of the release before run guitai keys init",
+    )
 }
 
 /// What opens a node's root: the file that was named, else the one in the node's directory.

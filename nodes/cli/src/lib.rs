@@ -9,6 +9,7 @@ mod args;
 mod cluster;
 mod crypto;
 pub mod demo;
+pub mod dr;
 mod evidence;
 mod failure;
 mod http;
@@ -32,6 +33,7 @@ pub use crate::{
     },
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
     crypto::BREAK_SELFTEST,
+    dr::args::Dr,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
     node::{Node, Rejoin, Replace, Takeover, Voices},
@@ -81,10 +83,14 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Crypto(Crypto::Inventory(view)) => crypto::inventory(&view, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),
+        Command::Keys(keys::Keys::Where(which)) if which.asks() => {
+            keys::ask_where(&which, lang).await.map(done)
+        }
         Command::Keys(command) => {
             let now_unix = SystemClock.wall().0 / 1000;
             keys::answer(&command, lang, now_unix).map(done)
         }
+        Command::Dr(command) => dr::answer(&command, lang).await,
         Command::Node(command) => node::answer(&command, lang).await.map(done),
         Command::Demo(arguments) => make_calls(arguments, lang).await,
         Command::Openapi => Ok(done(OPENAPI.to_owned())),

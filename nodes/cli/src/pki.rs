@@ -12,11 +12,12 @@ mod journal;
 mod show;
 #[cfg(test)]
 mod tests;
+mod vault;
 mod words;
 
 use std::path::PathBuf;
 
-use guitai_crypto::x509;
+use guitai_crypto::{keys::StoreError, x509};
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{Code, Problem};
 use serde_json::json;
@@ -27,6 +28,7 @@ pub use self::{
     files::FileError,
     index::{AuthorityState, Entry, Holder, Install, Kind, Pending, State},
     journal::{Act, JournalError, Record},
+    vault::PASSPHRASE_VARIABLE,
 };
 use crate::{
     Language,
@@ -72,6 +74,20 @@ pub enum PkiError {
         /// Its mode.
         mode: u32,
     },
+    /// The authority's key is sealed, or is to be, and nothing opens it.
+    #[error("the authority's key in {dir} is sealed by a passphrase, and {file} is not there")]
+    NoPassphrase {
+        /// The PKI directory.
+        dir: PathBuf,
+        /// Where the passphrase was looked for.
+        file: PathBuf,
+    },
+    /// The key store of the directory.
+    #[error("the authority's key")]
+    Keys(#[from] StoreError),
+    /// What was unwrapped is no text.
+    #[error("{0} holds no PEM text")]
+    KeyText(PathBuf),
     /// No directory.
     #[error("{0} holds no PKI")]
     NotThere(PathBuf),
@@ -179,14 +195,21 @@ fn init(arguments: &Init, lang: Language, now: u64) -> Result<String, Failure> {
     let mut request = None;
     match intermediate_of {
         _ if *csr => {
-            let mut made = Directory::init_empty(dir, organization, now)?;
+            let mut made = Directory::init_empty(dir, organization, now)?.unlocked_by(place);
             request = Some(made.request(AUTHORITY, Kind::Intermediate, holder, now)?);
         }
-        None => drop(Directory::init(dir, name, organization, *days, now)?),
+        None => drop(Directory::init_with(
+            dir,
+            place.unlock(),
+            name,
+            organization,
+            *days,
+            now,
+        )?),
         Some(parent) => {
             let mut parent = Directory::open(parent, now)?;
             let root = parent.root_pem()?;
-            let mut made = Directory::init_empty(dir, organization, now)?;
+            let mut made = Directory::init_empty(dir, organization, now)?.unlocked_by(place);
             let request = made.request(AUTHORITY, Kind::Intermediate, holder, now)?;
             let (_, chain) = parent.issue_requested(None, &request, None, *days, now)?;
             made.import(AUTHORITY, &chain, Some(&root), now)?;
@@ -207,7 +230,7 @@ fn csr(arguments: &Csr, lang: Language, now: u64) -> Result<String, Failure> {
         output,
     } = arguments;
     let mut directory = if Directory::is_there(&place.dir) {
-        Directory::open(&place.dir, now)?
+        Directory::open_with(&place.dir, place.unlock(), now)?
     } else {
         let organization = holder.organization.clone().ok_or_else(|| {
             Failure::usage(
@@ -216,7 +239,7 @@ fn csr(arguments: &Csr, lang: Language, now: u64) -> Result<String, Failure> {
                 "Name the cluster's id with --organization",
             )
         })?;
-        Directory::init_empty(&place.dir, &organization, now)?
+        Directory::init_empty(&place.dir, &organization, now)?.unlocked_by(place)
     };
     let holder = holder.complete(name, directory.organization());
     let request = directory.request(name, *kind, holder, now)?;
@@ -237,7 +260,7 @@ fn import(arguments: &Import, lang: Language, now: u64) -> Result<String, Failur
     let chain = files::read(chain).map_err(PkiError::from)?;
     let root = root.as_deref().map(files::read).transpose();
     let root = root.map_err(PkiError::from)?;
-    let mut directory = Directory::open(&place.dir, now)?;
+    let mut directory = Directory::open_with(&place.dir, place.unlock(), now)?;
     let entry = directory.import(name, &chain, root.as_deref(), now)?;
     if output.json {
         return in_json(
@@ -261,7 +284,7 @@ fn issue(arguments: &Issue, lang: Language, now: u64) -> Result<String, Failure>
         renew,
         output,
     } = arguments;
-    let mut directory = Directory::open(&place.dir, now)?;
+    let mut directory = Directory::open_with(&place.dir, place.unlock(), now)?;
     let (entries, pem) = match (csr, name) {
         (Some(csr), name) => {
             let request = files::read(csr).map_err(PkiError::from)?;
@@ -305,13 +328,13 @@ fn issue(arguments: &Issue, lang: Language, now: u64) -> Result<String, Failure>
 }
 
 fn rotate(arguments: &Rotate, lang: Language, now: u64) -> Result<String, Failure> {
-    let mut directory = Directory::open(&arguments.place.dir, now)?;
+    let mut directory = Directory::open_with(&arguments.place.dir, arguments.place.unlock(), now)?;
     let entries = directory.rotate(&arguments.name, arguments.revoke_old, now)?;
     changed(&entries, arguments.output.json, lang, now)
 }
 
 fn revoke(arguments: &Revoke, lang: Language, now: u64) -> Result<String, Failure> {
-    let mut directory = Directory::open(&arguments.place.dir, now)?;
+    let mut directory = Directory::open_with(&arguments.place.dir, arguments.place.unlock(), now)?;
     let revoked = directory.revoke(&arguments.which, arguments.reason.0, now)?;
     let serials: Vec<_> = revoked.iter().map(|entry| &entry.serial).collect();
     let entries = directory.entries().iter();
@@ -329,7 +352,7 @@ fn changed(entries: &[Entry], json: bool, lang: Language, now: u64) -> Result<St
 }
 
 fn list(arguments: &List, lang: Language, now: u64) -> Result<String, Failure> {
-    let directory = Directory::open(&arguments.place.dir, now)?;
+    let directory = Directory::open_with(&arguments.place.dir, arguments.place.unlock(), now)?;
     if arguments.journal {
         let records = directory.journal()?;
         return if arguments.output.json {
@@ -357,6 +380,7 @@ impl From<PkiError> for Failure {
     fn from(error: PkiError) -> Self {
         let code = match &error {
             PkiError::NotThere(_) | PkiError::Unknown(_) => Code::NotFound,
+            PkiError::NoPassphrase { .. } | PkiError::Keys(_) => Code::KeysRefused,
             PkiError::Exists(_)
             | PkiError::Known(_)
             | PkiError::Foreign(_)

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use guitai_types::{
-    Code, Voice, Zone,
+    Code, NodeId, Voice, Zone,
     lineage::Quarantine,
     record::{Duty, RecordingState},
+    sync::{DegradeCause, SyncMode},
     view::{NodeView, SessionView, StatusView},
 };
 use serde::Serialize;
@@ -78,6 +79,58 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Whether sync writes wait for the guard city, and whether that city could prove RPO 0 right now.
+fn sync_words(status: &StatusView, lang: Language) -> String {
+    let name = |id: NodeId| {
+        let node = status.nodes.iter().find(|node| node.member.id == id);
+        node.map_or_else(|| id.to_string(), |node| node.member.name.to_string())
+    };
+    let mut words = match &status.sync.state.mode {
+        SyncMode::Unguarded => lang
+            .pick(
+                "没有见证城市,多数派即确认",
+                "no guard city, a quorum is enough",
+            )
+            .to_owned(),
+        SyncMode::Sync { .. } => lang
+            .pick("等待见证城市", "wait for the guard city")
+            .to_owned(),
+        SyncMode::Degraded { cause, guarded_to } => {
+            let cause = match cause {
+                DegradeCause::Silent => lang.pick("无应答", "silent"),
+                DegradeCause::Behind => lang.pick("跟不上", "behind"),
+                DegradeCause::Released => lang.pick("已停止", "stopped"),
+            };
+            let degraded = lang.pick(
+                "已降级:不等待见证城市",
+                "DEGRADED: the guard city is not waited for",
+            );
+            let after = lang.pick("未受保护自日志号", "unguarded after entry");
+            format!("{degraded} ({cause}; {after} {guarded_to})")
+        }
+    };
+    for guard in &status.sync.guards {
+        let proves = match guard.proves_ms {
+            0 => lang.pick("此刻不能证明", "proves nothing now").to_owned(),
+            ms => format!("{} {ms} ms", lang.pick("可证明 RPO 0", "proves RPO 0 for")),
+        };
+        let lag = guard
+            .lag
+            .map_or_else(|| "?".to_owned(), |lag| lag.to_string());
+        let behind = lang.pick("落后条数", "entries behind");
+        // Writing to a String does not fail.
+        let _ = write!(words, "; {} {proves}, {behind} {lag}", name(guard.node));
+    }
+    if let Some(verdict) = &status.sync.verdict {
+        let until = verdict
+            .proven_until
+            .map_or_else(|| "-".to_owned(), |until| when(until.0));
+        let proven = lang.pick("本节点证明至", "this node has proved up to");
+        let _ = write!(words, "; {proven} {until}");
+    }
+    words
+}
+
 /// What is said of a node in quarantine.
 pub(crate) fn quarantine(it: &Quarantine, lang: Language) -> String {
     let (heard, by, at) = (it.heard.0, &it.told_by, when(it.at.0));
@@ -118,6 +171,7 @@ fn status_words(status: &StatusView, lang: Language) -> String {
         "quorum",
         format!("{}/{} (≥ {})", quorum.up, quorum.voters, quorum.needed),
     );
+    line("同步写入", "sync writes", sync_words(status, lang));
     line(
         "进行中的会话",
         "sessions running",

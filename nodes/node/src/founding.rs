@@ -10,18 +10,18 @@ use std::{
 use crate::config::{Files, Keys, NodeConfig, SealFiles};
 use guitai_cli::{
     Account, LoginFile,
-    keys::{Seat, found as found_keys},
+    keys::{Seat, demo_passphrase, found as found_keys},
     pki::{Directory, Entry, Holder, Install, Kind, Order, PkiError},
 };
 use guitai_crypto::{
-    keys::{KeyStore, StoreError},
+    keys::{Cost, KeyStore, OfficerKey, Passphrase, PlaceError, StoreError},
     random, sm2, x509,
 };
 use guitai_types::{
     ClusterId, Hex, Member, Role, Voice, Zone,
     command::Command,
     profile::{Node, Profile, StaffSeed},
-    record::Staff,
+    record::{Duty, Staff},
 };
 
 /// Root certificate: a laboratory root; a bank's own CA replaces it.
@@ -30,6 +30,8 @@ const ROOT_DAYS: u32 = 3650;
 const SEAL_DAYS: u32 = 825;
 /// The deployment's PKI directory below its data.
 pub(crate) const PKI_DIR: &str = "pki";
+/// Where the officers' own keys are left for them, below its data.
+const OFFICERS_DIR: &str = "officers";
 
 /// What was founded.
 pub(crate) struct Founded {
@@ -50,6 +52,8 @@ pub(crate) enum FoundError {
     Pki(#[from] PkiError),
     #[error("cannot make the key stores")]
     Keys(#[from] StoreError),
+    #[error("cannot write an officer's key")]
+    OfficerKey(#[from] PlaceError),
     #[error("cannot hash a password: {0}")]
     Password(String),
     #[error("cannot write a configuration")]
@@ -82,7 +86,10 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
     let mut accounts = Vec::new();
     let mut staff = Vec::new();
     for seed in &profile.staff {
-        let (login, account) = staff_account(seed)?;
+        let (login, mut account) = staff_account(seed)?;
+        if seed.duties.contains(&Duty::Officer) {
+            account.approval_key = Some(officer_key(data, &login)?);
+        }
         accounts.push(login);
         staff.push(account);
     }
@@ -204,6 +211,8 @@ struct Pki {
 impl Pki {
     fn create(data: &Path, cluster: &ClusterId, now_unix: u64) -> Result<Self, FoundError> {
         let dir = data.join(PKI_DIR);
+        make_dir(&dir)?;
+        demo_passphrase(&dir)?;
         let name = format!("Guitai {cluster} root");
         let directory = Directory::init(&dir, &name, cluster.as_str(), ROOT_DAYS, now_unix)?;
         Ok(Self {
@@ -240,7 +249,7 @@ impl Pki {
                 dir: Path::new("..").join(node.name.as_str()),
                 stem: stem.to_owned(),
             }),
-            renews: kind == Kind::Node,
+            renews: true,
         };
         let mut made = self.directory.issue(&order, self.now_unix)?;
         Ok(made.swap_remove(0)) // one for an order that is not dual
@@ -311,6 +320,19 @@ fn staff_account(seed: &StaffSeed) -> Result<(Account, Staff), FoundError> {
         approval_key: None,
     };
     Ok((login, account))
+}
+
+/// Draws an officer's own key, sealed by the password of the first login, where the officer takes it
+/// away from; gives the public half.
+fn officer_key(data: &Path, login: &Account) -> Result<Hex, FoundError> {
+    let dir = data.join(OFFICERS_DIR);
+    make_dir(&dir)?;
+    let passphrase = Passphrase::new(&login.password)
+        .map_err(|error| FoundError::Password(error.to_string()))?;
+    let officer = format!("{}/{}", login.institution, login.name);
+    let key = OfficerKey::create(&officer, &passphrase, Cost::DEFAULT);
+    key.save(&dir.join(format!("{}.key", login.name)))?;
+    Ok(Hex(key.public.to_vec()))
 }
 
 /// Three groups of four letters and digits that are not mistaken for one another: 60 bits.

@@ -78,6 +78,33 @@ pub(crate) fn seal(files: &SealFiles, keys: &KeyStore) -> Result<Identity, Ident
     Identity::from_pem(&chain, &key).map_err(|error| format(&files.chain, &error))
 }
 
+/// The same while the node runs: a renewed key that is still in plain is used and left for the
+/// supervisor to wrap. The next seal is for documents, in force, of the name it replaces, and leads to
+/// one of `roots`.
+pub(crate) fn renewed_seal(
+    files: &SealFiles,
+    keys: &KeyStore,
+    present: &Identity,
+    roots: &[Vec<u8>],
+    now_unix: u64,
+) -> Result<Identity, IdentityError> {
+    let wrong = |error: &dyn std::error::Error| format(&files.chain, error);
+    let chain = read(&files.chain)?;
+    let (KeyFile::Wrapped(key) | KeyFile::Plain(key)) = keys.read_key_file(&files.key, "seal")?;
+    let key = text(&files.key, &key)?;
+    let seal = Identity::from_pem(&chain, &key).map_err(|error| wrong(&error))?;
+    let leaf = present.chain.first().map_or(&[][..], Vec::as_slice);
+    let leaf = x509::dangerous_read_unverified(leaf).map_err(|error| wrong(&error))?;
+    let subject = x509::Subject {
+        common_name: leaf.common_name,
+        organization: leaf.organization,
+        dns_names: leaf.dns_names,
+    };
+    let fits = seal.check(roots, &subject, x509::Usage::Documents, now_unix);
+    fits.map_err(|error| wrong(&error))?;
+    Ok(seal)
+}
+
 /// Checks tokens.
 pub(crate) fn verifier(files: &Files) -> Result<Verifier, IdentityError> {
     let path = &files.token_public;

@@ -9,7 +9,8 @@ use std::{
 use guitai_crypto::keys::{KeyStore, Purpose, StoreError, Unlock, storage_context};
 use guitai_store::{STORAGE_KEY_BYTES, Sealing};
 
-use guitai_cli::keys::STORAGE_KEY;
+use guitai_api::KeysSource;
+use guitai_cli::keys::{Kept, STORAGE_KEY, held};
 
 use crate::config::NodeConfig;
 
@@ -65,6 +66,24 @@ pub(crate) fn sealing(
     }
     let key = keys.open_data_key_file::<STORAGE_KEY_BYTES>(&path, Purpose::Storage, &context)?;
     Ok(Some(Arc::new(Sealing::new(&key))))
+}
+
+/// The answer to "which keys do you hold?", read anew each time it is asked.
+pub(crate) fn source(config: &NodeConfig, keys: &KeyStore) -> KeysSource {
+    let below = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+    let dir = below(&config.files.identity_key);
+    let kept = Kept {
+        data: config
+            .files
+            .data
+            .clone()
+            .unwrap_or_else(|| dir.join("data")),
+        store: config.keys.dir.clone(),
+        dir,
+    };
+    let (name, zone) = (config.member.name.clone(), config.member.zone);
+    let keys = keys.clone();
+    Arc::new(move || held(&kept, &keys, name.clone(), zone))
 }
 
 /// Takes over what `guitai keys rotate` changed, for as long as the node runs.

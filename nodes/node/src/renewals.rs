@@ -7,8 +7,8 @@ use std::{
 };
 
 use guitai_cli::{
-    keys::{KEYS_DIR, PASSPHRASE_FILE},
-    pki::{Directory, PkiError},
+    keys::{KEYS_DIR, PASSPHRASE_FILE, demo_passphrase},
+    pki::{Directory, PASSPHRASE_VARIABLE, PkiError},
 };
 use guitai_crypto::keys::{KeyStore, Unlock};
 use guitai_host::{Clock as _, SystemClock};
@@ -28,7 +28,14 @@ pub(crate) fn renew(data: &Path, now_unix: u64) -> Result<(), PkiError> {
         );
         return Ok(());
     }
-    for entry in Directory::open(&dir, now_unix)?.renew_due(now_unix)? {
+    if std::env::var_os(PASSPHRASE_VARIABLE).is_none() {
+        demo_passphrase(&dir)?;
+    }
+    let mut directory = Directory::open(&dir, now_unix)?;
+    if directory.seal_authority(now_unix)? {
+        tracing::info!("the authority's key lay in plain; it is wrapped now");
+    }
+    for entry in directory.renew_due(now_unix)? {
         tracing::info!(name = %entry.name, serial = %entry.serial, "certificate renewed");
         if let Some(install) = &entry.install {
             wrap(&dir.join(&install.dir), &install.stem);

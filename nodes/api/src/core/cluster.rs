@@ -7,7 +7,9 @@ use guitai_types::{
     Code, Member, NodeName, Voice,
     event::Event,
     inventory::InventoryView,
+    keys::KeysView,
     record::Duty,
+    sync::SyncView,
     view::{NodeView, QueueView, QuorumView, StatusView},
 };
 use serde::Deserialize;
@@ -32,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(nodes))
         .routes(routes!(queues))
         .routes(routes!(crypto))
+        .routes(routes!(keys))
         .routes(routes!(events))
 }
 
@@ -74,11 +77,24 @@ async fn crypto(
 ) -> Result<Json<InventoryView>, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
-    let members = core
-        .meta
-        .peek(|state| state.members().cloned().collect::<Vec<_>>());
+    let members = core.members();
     let now = core.clock.wall();
     let view = inventory::take(&core.mesh, &core.inventory, core.policy, members, now).await;
+    Ok(Json(view))
+}
+
+/// Which key lives where: every node asked which keys it holds, what each is wrapped by, its generation,
+/// and the zone that can use it. No key is part of any answer.
+#[utoipa::path(get, path = "/api/v1/keys", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = KeysView), (status = "default", body = ProblemBody)))]
+async fn keys(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<KeysView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let now = core.clock.wall();
+    let view = inventory::whereabouts(&core.mesh, &core.keys, core.members(), now).await;
     Ok(Json(view))
 }
 
@@ -134,6 +150,10 @@ async fn events(
 }
 
 impl Core {
+    fn members(&self) -> Vec<Member> {
+        self.meta.peek(|state| state.members().cloned().collect())
+    }
+
     async fn status(&self, bearer: &StaffBearer) -> Result<StatusView, Refusal> {
         let consensus = self.consensus().await;
         let nodes = self.nodes(&consensus);
@@ -149,6 +169,7 @@ impl Core {
         let raft = self.meta.status();
         let quarantine = self.meta.lineage_view().quarantine;
         let node = self.member.name.clone();
+        let verdict = self.meta.verdict();
         let view = self.meta.peek(move |state| {
             Some(StatusView {
                 cluster: state.cluster()?.clone(),
@@ -167,6 +188,11 @@ impl Core {
                 sessions_running: state.sessions_running().count() as u64,
                 recordings: state.recordings_sealed(),
                 event_number: state.event_number(),
+                sync: SyncView {
+                    state: state.sync().clone(),
+                    guards: consensus.guards,
+                    verdict,
+                },
             })
         });
         view.ok_or_else(|| Refusal::new(Code::NoLeader, "the cluster is not founded yet"))

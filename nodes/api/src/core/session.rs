@@ -11,7 +11,7 @@ use guitai_types::{
     command::Command,
     media::KeyChange,
     record::{Duty, EndReason, RecordingState},
-    view::SessionView,
+    view::{SessionView, StaffView},
 };
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(sessions))
         .routes(routes!(session))
         .routes(routes!(add_step))
+        .routes(routes!(colleagues))
         .routes(routes!(transfer))
         .routes(routes!(hang_up))
         .routes(routes!(recordings))
@@ -127,6 +128,27 @@ async fn add_step(
 pub struct Transfer {
     /// Login name of an agent of the same institution who is ready and serves the queue.
     pub to: StaffName,
+}
+
+/// Who can take over a call now: agents of its institution who are ready and serve its queue.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/colleagues", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = Vec<StaffView>), (status = "default", body = ProblemBody)))]
+async fn colleagues(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<StaffView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let view = core.session(&bearer, &session).await?;
+    if view.agent != bearer.staff {
+        bearer.must_have(&[Duty::Operator])?;
+    }
+    let colleagues = core.read(|state| {
+        let running = state.session(&session);
+        running.map(|session| state.colleagues(session))
+    });
+    Ok(Json(colleagues.await?.unwrap_or_default()))
 }
 
 /// Hands a call to another agent, who must be ready; the former one can open nothing more of it.

@@ -106,6 +106,7 @@ impl Follow {
             Change::SessionStarted { .. }
             | Change::Ticket { .. }
             | Change::Dr { .. }
+            | Change::SyncMode { .. }
             | Change::Cluster => false,
         }
     }

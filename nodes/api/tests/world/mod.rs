@@ -9,14 +9,15 @@ use std::{
 use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
-    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, InventorySource, core_router,
-    edge_router, follow_recorders, register_door, register_inventory,
+    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, InventorySource, KeysSource,
+    core_router, edge_router, follow_recorders, register_door, register_inventory,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
     sm2::SecretKey,
     x509::{Authority, Identity, Subject, Usage},
 };
+use guitai_dr::Recovery;
 use guitai_host::{Clock, MemoryKv, SimDisk, SystemClock, SystemEntropy};
 use guitai_meta::{Config, Meta};
 use guitai_net::{Calls, Mesh, Peer, TUNNEL_ALPN, Target};
@@ -31,7 +32,9 @@ use guitai_types::{
     command::{Command, RecordingReport},
     control::{Answer as Answered, Ask},
     inventory::{CryptoPolicy, NodeInventory},
+    keys::{KeyLayer, KeyRow, NodeKeys},
     place::Text,
+    profile::Raft,
     record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
     view::DoorView,
 };
@@ -123,6 +126,32 @@ fn inventory(member: &Member) -> InventorySource {
     })
 }
 
+/// A node with one key.
+fn keys(member: &Member) -> KeysSource {
+    let (node, zone) = (member.name.clone(), member.zone);
+    Arc::new(move || NodeKeys {
+        node: node.clone(),
+        zone,
+        verified: true,
+        why: None,
+        rotation_unfinished: false,
+        keys: vec![KeyRow {
+            node: node.clone(),
+            key: "root".to_owned(),
+            layer: KeyLayer::Root,
+            id: None,
+            generation: Some(1),
+            created_unix: None,
+            algorithm: "SM4-GCM".to_owned(),
+            national: true,
+            lives: "keys/root".to_owned(),
+            under: "passphrase (Argon2id)".to_owned(),
+            protects: Text::default(),
+            zone,
+        }],
+    })
+}
+
 fn id<T: FromStr>(text: &str) -> Outcome<T>
 where
     T::Err: std::error::Error + 'static,
@@ -147,7 +176,8 @@ impl World {
         let verifier = signer.verifier();
         let entropy = Arc::new(SystemEntropy);
         let (disk, view) = (Arc::new(SimDisk::new()), Arc::new(MemoryKv::new()));
-        let config = Config::new(core_member.clone(), vec![core_member.clone()], disk, view);
+        let peers = vec![core_member.clone()];
+        let config = Config::new(core_member.clone(), peers, disk.clone(), view);
         let calls = Calls::new();
         let meta = Meta::start(config, &core_mesh, &calls, clock.clone(), entropy.clone()).await?;
         calls.attach(&core_mesh);
@@ -207,6 +237,26 @@ impl World {
         }));
         let following = follow_recorders(meta.clone(), core_member.id, entropy.clone());
         tokio::spawn(following);
+        let recovery = Recovery::new(
+            guitai_dr::Config {
+                member: core_member.clone(),
+                raft: Raft::default(),
+                binary: std::env::current_exe()?,
+                version: guitai_api::VERSION,
+                identity: Identity {
+                    chain: Vec::new(),
+                    key: SecretKey::generate(),
+                },
+                root: Vec::new(),
+            },
+            meta.clone(),
+            core_mesh.clone(),
+            disk,
+            clock.clone(),
+            entropy.clone(),
+            &Calls::new(),
+        );
+        tokio::spawn(recovery.clone().run());
         let core = core_router(CoreDeps {
             member: core_member.clone(),
             meta: meta.clone(),
@@ -221,7 +271,9 @@ impl World {
             doors,
             tunnels: tunnels.clone(),
             inventory: inventory(&core_member),
+            keys: keys(&core_member),
             policy: CryptoPolicy::Mixed,
+            recovery,
         });
         // The edge's mesh lives as long as its tunnel's handler, which the endpoint keeps.
         tokio::spawn(async move {
@@ -478,7 +530,7 @@ fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
     };
     mesh.serve(TUNNEL_ALPN, Arc::new(serve));
     let questions = Calls::new();
-    register_inventory(&questions, inventory(member));
+    register_inventory(&questions, inventory(member), keys(member));
     register_door(&questions, door(member), Arc::new(|| true));
     questions.attach_questions(mesh);
     guard

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use guitai_crypto::keys::Purpose;
 
-use crate::Output;
+use crate::{Access, Output};
 
 /// `keys …`: the keys at rest of a node or of a deployment's data directory.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// 每把密钥在何处、何区可用 / Where each key lives, and which zone can use it
-    Where(Place),
+    Where(Where),
     /// 密钥加密密钥逐代列出 / Every key-encryption key, generation by generation
     List(Place),
     /// 为旧版本的数据目录建立密钥库 / Make the key stores of a data directory of the release before
@@ -32,7 +32,8 @@ impl Keys {
     /// How it was asked to show things.
     pub(crate) const fn output(&self) -> &Output {
         match self {
-            Self::Where(place) | Self::List(place) | Self::Init(place) => &place.output,
+            Self::Where(which) => &which.output,
+            Self::List(place) | Self::Init(place) => &place.output,
             Self::Rotate(rotate) => &rotate.place.output,
             Self::Rewrap(rewrap) => &rewrap.place.output,
             Self::Split(split) => &split.place.output,
@@ -57,6 +58,43 @@ pub struct Place {
     /// How to show it.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Arguments of `keys where`.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// 问运行中集群的每个节点,不读本机文件;给出 --url 时亦然 / Ask every node of the running cluster instead of reading files here; so does --url
+    #[arg(long)]
+    pub online: bool,
+    /// 只看此节点 / Only this node
+    #[arg(long)]
+    pub node: Option<String>,
+    /// 离线:根密钥口令文件;默认为节点目录中的 root-passphrase / Offline: file with the root's passphrase; root-passphrase in the node's directory unless given
+    #[arg(long, env = "GUITAI_ROOT_PASSPHRASE_FILE", hide_env_values = true)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Which cluster, and as whom; offline, its data directory.
+    #[command(flatten)]
+    pub access: Access,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Where {
+    /// Whether nodes are asked rather than files read.
+    pub(crate) const fn asks(&self) -> bool {
+        self.online || self.access.url.is_some()
+    }
+
+    /// The files to read.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            data: self.access.data.clone(),
+            node: self.node.clone(),
+            passphrase_file: self.passphrase_file.clone(),
+            output: self.output.clone(),
+        }
+    }
 }
 
 /// Arguments of `keys rotate`.

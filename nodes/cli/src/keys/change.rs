@@ -5,8 +5,7 @@ use guitai_types::{Code, profile::Profile};
 use serde::Serialize;
 
 use super::{
-    KEYS_DIR, NodeKeys, PASSPHRASE_FILE, Place, Rewrap, Rotate, Seat, found::migrate, nodes,
-    refused, unlock,
+    Holder, PASSPHRASE_FILE, Place, Rewrap, Rotate, Seat, found::migrate, holders, refused, unlock,
 };
 use crate::{
     Language,
@@ -56,7 +55,7 @@ struct Rotated {
 
 /// Rotates the root or the KEK of a purpose on every node that has it.
 pub(super) fn rotate(rotate: &Rotate, lang: Language, now_unix: u64) -> Result<String, Failure> {
-    let nodes = nodes(&rotate.place)?;
+    let nodes = holders(&rotate.place)?;
     let rotated = match rotate.layer.purpose() {
         None => rotate_roots(&nodes, rotate, now_unix)?,
         Some(purpose) => rotate_keks(&nodes, purpose, &rotate.place, now_unix)?,
@@ -75,14 +74,15 @@ pub(super) fn rotate(rotate: &Rotate, lang: Language, now_unix: u64) -> Result<S
 }
 
 fn rotate_keks(
-    nodes: &[NodeKeys],
+    nodes: &[Holder],
     purpose: Purpose,
     place: &Place,
     now_unix: u64,
 ) -> Result<Vec<Rotated>, Failure> {
     let mut rotated = Vec::new();
     for node in nodes {
-        if !node.inventory.zone.may_hold(purpose) {
+        let not_its = node.is_pki() && purpose != Purpose::Identity;
+        if not_its || !node.inventory.zone.may_hold(purpose) {
             continue;
         }
         let store = node.open(place)?;
@@ -98,11 +98,7 @@ fn rotate_keks(
 
 /// The inner nodes get one new root together, each edge one of its own. Nodes that an interrupted
 /// rotation left on an older root are brought to the newest instead of drawing another.
-fn rotate_roots(
-    nodes: &[NodeKeys],
-    rotate: &Rotate,
-    now_unix: u64,
-) -> Result<Vec<Rotated>, Failure> {
+fn rotate_roots(nodes: &[Holder], rotate: &Rotate, now_unix: u64) -> Result<Vec<Rotated>, Failure> {
     let place = &rotate.place;
     let new_passphrase = match &rotate.new_passphrase_file {
         None => None,
@@ -112,7 +108,7 @@ fn rotate_roots(
         }
     };
     let mut rotated = Vec::new();
-    let mut change = |node: &NodeKeys, store: &KeyStore, root: NewRoot| {
+    let mut change = |node: &Holder, store: &KeyStore, root: NewRoot| {
         let present = unlock(place, &node.dir);
         let unlock = new_passphrase.clone().map_or(present, Unlock::Given);
         store
@@ -129,9 +125,14 @@ fn rotate_roots(
         });
         Ok::<_, Failure>(())
     };
-    let of_zone = |zone| nodes.iter().filter(move |node| node.inventory.zone == zone);
-    for edge in of_zone(Zone::Dmz) {
-        change(edge, &edge.open(place)?, NewRoot::software(Cost::DEFAULT))?;
+    // The authority has a root of its own too: it may be moved to a machine without a network.
+    let of_zone = |zone| {
+        let of_zone = move |node: &&Holder| node.inventory.zone == zone && !node.is_pki();
+        nodes.iter().filter(of_zone)
+    };
+    let alone = nodes.iter().filter(|node| node.is_pki());
+    for one in of_zone(Zone::Dmz).chain(alone) {
+        change(one, &one.open(place)?, NewRoot::software(Cost::DEFAULT))?;
     }
     let newest = of_zone(Zone::Inner)
         .map(|node| &node.inventory.root)
@@ -192,7 +193,7 @@ struct Rewrapped {
 /// Puts recordings' data keys and private key files under the newest KEKs.
 pub(super) fn rewrap(rewrap: &Rewrap, lang: Language, now_unix: u64) -> Result<String, Failure> {
     let mut done = Vec::new();
-    for node in nodes(&rewrap.place)? {
+    for node in holders(&rewrap.place)? {
         done.push(rewrap_node(&node, rewrap, now_unix)?);
     }
     if rewrap.place.output.json {
@@ -213,7 +214,7 @@ pub(super) fn rewrap(rewrap: &Rewrap, lang: Language, now_unix: u64) -> Result<S
     Ok(table.render())
 }
 
-fn rewrap_node(node: &NodeKeys, rewrap: &Rewrap, now_unix: u64) -> Result<Rewrapped, Failure> {
+fn rewrap_node(node: &Holder, rewrap: &Rewrap, now_unix: u64) -> Result<Rewrapped, Failure> {
     let store = node.open(&rewrap.place)?;
     let mut done = Rewrapped {
         node: node.inventory.node.clone(),
@@ -222,10 +223,10 @@ fn rewrap_node(node: &NodeKeys, rewrap: &Rewrap, now_unix: u64) -> Result<Rewrap
         destroyed: 0,
     };
     for key in node.key_files()? {
-        let moved = store.rewrap_key_file(&key.path, key.name);
+        let moved = store.rewrap_key_file(&key.path, &key.name);
         done.key_files += usize::from(moved.map_err(|error| refused(&error))?);
     }
-    for key in node.data_keys()? {
+    for key in node.data_keys(usize::MAX)? {
         let moved = store.rewrap_data_key_file(&key.path, key.purpose, &key.context);
         done.data_keys += usize::from(moved.map_err(|error| refused(&error))?);
     }
@@ -245,8 +246,8 @@ fn rewrap_node(node: &NodeKeys, rewrap: &Rewrap, now_unix: u64) -> Result<Rewrap
 
 /// A running recorder may have made a key under the old KEK since the rotation: nothing is destroyed
 /// that a file still needs.
-fn still_used(node: &NodeKeys, store: &KeyStore, now_unix: u64) -> Result<(), Failure> {
-    let newest = KeyStore::inventory(&node.dir.join(KEYS_DIR)).map_err(|error| refused(&error))?;
+fn still_used(node: &Holder, store: &KeyStore, now_unix: u64) -> Result<(), Failure> {
+    let newest = KeyStore::inventory(&node.store).map_err(|error| refused(&error))?;
     let young = newest
         .keks
         .iter()
@@ -274,7 +275,7 @@ fn still_used(node: &NodeKeys, store: &KeyStore, now_unix: u64) -> Result<(), Fa
                     }
         })
     };
-    let data_keys = node.data_keys()?;
+    let data_keys = node.data_keys(usize::MAX)?;
     let files = node.key_files()?;
     let mut old = data_keys
         .iter()

@@ -13,7 +13,7 @@ use guitai_crypto::keys::{
 use guitai_types::Code;
 use serde::Serialize;
 
-use super::{Combine, KEYS_DIR, PASSPHRASE_FILE, Split, nodes, refused};
+use super::{Combine, KEYS_DIR, PASSPHRASE_FILE, PKI_NAME, Split, holders, nodes, refused};
 use crate::{
     Language,
     failure::{Failure, chain},
@@ -35,7 +35,11 @@ struct Written {
 
 /// Splits the root among officers and writes one file for each.
 pub(super) fn share_out(arguments: &Split, lang: Language) -> Result<String, Failure> {
-    let nodes = nodes(&arguments.place)?;
+    let nodes = match arguments.place.node.as_deref() {
+        // The authority's root is split when it is asked for by name.
+        Some(PKI_NAME) => holders(&arguments.place)?,
+        _ => nodes(&arguments.place)?,
+    };
     // Every inner node has the deployment's root; an edge is asked for by name.
     let node = nodes
         .iter()

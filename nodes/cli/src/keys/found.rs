@@ -137,6 +137,21 @@ pub fn migrate(data: &Path, seats: &[Seat], now_unix: u64) -> Result<bool, Store
     Ok(true)
 }
 
+/// Draws a passphrase into `root-passphrase` of a directory, mode 600, unless it is there: the demo's way.
+///
+/// # Errors
+/// The file.
+///
+/// # Panics
+/// Like [`random::fill`].
+pub fn demo_passphrase(dir: &Path) -> Result<(), StoreError> {
+    let file = dir.join(PASSPHRASE_FILE);
+    if !file.exists() {
+        draw().save(&file)?;
+    }
+    Ok(())
+}
+
 /// 160 random bits in letters and digits.
 fn draw() -> Passphrase {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

@@ -1,66 +1,63 @@
 //! `where` and `list`: what the files say, opened only to see whether they are whole.
 
 use guitai_crypto::keys::{KekEntry, KeyStore, Purpose, WrappedBy, Zone};
+use guitai_types::{
+    NodeName,
+    keys::{KeysView, NodeKeys},
+    record::Duty,
+};
 use serde::Serialize;
 
-use super::{NodeKeys, Place, PrivateKey, STORAGE_KEY, nodes, protects, unlock};
+use super::{
+    Holder, Place, Where,
+    held::{newest, rows},
+    holders, unlock,
+};
 use crate::{
     Language,
     failure::Failure,
     show::{json, when},
+    staff,
     table::Table,
 };
 
-/// One key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Row {
-    node: String,
-    key: String,
-    /// `root`, `kek`, `private key`, `data keys`
-    layer: &'static str,
-    id: Option<String>,
-    generation: Option<u32>,
-    created_unix: Option<u64>,
-    algorithm: &'static str,
-    national: bool,
-    /// What holds it: a file's or a device's name.
-    lives: String,
-    /// Under what it is wrapped; `plain` for a file that nobody wrapped.
-    under: String,
-    protects: Protects,
-    /// The one zone that can use it.
-    zone: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Protects {
-    zh: String,
-    en: String,
-}
-
-/// A node's keys, and whether they open.
-#[derive(Debug, Serialize)]
-struct NodeRows {
-    node: String,
-    zone: &'static str,
-    /// The passphrase was at hand, and every key opened under its root.
-    verified: bool,
-    /// Why not, if not.
-    why: Option<String>,
-    /// A rotation of the root was cut short; the next change tidies up.
-    rotation_unfinished: bool,
-    keys: Vec<Row>,
-}
-
-/// Which key lives where.
+/// Which key lives where, by the files.
 pub(super) fn whereabouts(place: &Place, lang: Language) -> Result<String, Failure> {
     let mut all = Vec::new();
-    for node in nodes(place)? {
-        all.push(rows(&node, place)?);
+    for node in holders(place)? {
+        let opened = KeyStore::open(&node.store, unlock(place, &node.dir));
+        all.push(rows(&node, opened.map(|_| true))?);
     }
     if place.output.json {
         return json(&all);
     }
+    let opened = lang.pick("已逐把打开核对", "every key opened and fits");
+    Ok(words(&all, opened, lang))
+}
+
+/// Which key lives where, by what the nodes of a running cluster answer.
+pub(crate) async fn ask_where(which: &Where, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter(&which.access, &[Duty::Operator, Duty::Auditor]).await?;
+    let mut view: KeysView = door.get("/api/v1/keys").await?;
+    let asked = |name: &NodeName| which.node.as_ref().is_none_or(|node| node == name.as_str());
+    view.nodes.retain(|node| asked(&node.node));
+    view.silent.retain(asked);
+    if which.output.json {
+        return json(&view);
+    }
+    let opened = lang.pick(
+        "与节点正在使用的一致",
+        "what lies on the disk is what the node works with",
+    );
+    let mut text = words(&view.nodes, opened, lang);
+    for node in &view.silent {
+        let said = lang.pick("无应答,情况不明", "does not answer; nothing is known of it");
+        text.push_str(&format!("{node}: {said}\n"));
+    }
+    Ok(text)
+}
+
+fn words(all: &[NodeKeys], opened: &str, lang: Language) -> String {
     let mut table = Table::new(match lang {
         Language::Zh => [
             "节点",
@@ -88,172 +85,28 @@ pub(super) fn whereabouts(place: &Place, lang: Language) -> Result<String, Failu
     let dash = || "-".to_owned();
     for row in all.iter().flat_map(|node| &node.keys) {
         table.row([
-            row.node.clone(),
-            row.zone.to_owned(),
+            row.node.to_string(),
+            row.zone.to_string(),
             row.key.clone(),
             row.generation.map_or_else(dash, |it| it.to_string()),
-            row.algorithm.to_owned(),
+            row.algorithm.clone(),
             row.created_unix
                 .map_or_else(dash, |unix| when(unix.saturating_mul(1000))),
             row.lives.clone(),
             row.under.clone(),
-            lang.pick(&row.protects.zh, &row.protects.en).to_owned(),
+            lang.of(&row.protects).to_owned(),
         ]);
     }
     let mut text = table.render();
     text.push('\n');
-    for node in &all {
+    for node in all {
         let said = match &node.why {
-            None => lang
-                .pick("已逐把打开核对", "every key opened and fits")
-                .to_owned(),
+            None => opened.to_owned(),
             Some(why) => format!("{}: {why}", lang.pick("未核对", "not verified")),
         };
         text.push_str(&format!("{}: {said}\n", node.node));
     }
-    Ok(text)
-}
-
-fn rows(node: &NodeKeys, place: &Place) -> Result<NodeRows, Failure> {
-    let inventory = &node.inventory;
-    let zone = inventory.zone.as_str();
-    let name = &inventory.node;
-    let opened = KeyStore::open(&node.store_dir(), unlock(place, &node.dir));
-    let why = opened.err().map(|error| crate::failure::chain(&error));
-    let device = &inventory.device;
-    let row = |key: String, layer, under: String, (zh, en): (&str, &str)| Row {
-        node: name.clone(),
-        key,
-        layer,
-        id: None,
-        generation: None,
-        created_unix: None,
-        algorithm: "SM4-GCM",
-        national: true,
-        lives: "keys/ring".to_owned(),
-        under,
-        protects: Protects {
-            zh: zh.to_owned(),
-            en: en.to_owned(),
-        },
-        zone,
-    };
-    let under = match device.backend {
-        "file" => "passphrase (Argon2id)",
-        _ => "device",
-    };
-    let protects_keks = ("本节点的密钥加密密钥", "this node's KEKs");
-    let mut keys = vec![Row {
-        id: Some(inventory.root.name.id.to_string()),
-        generation: Some(inventory.root.name.generation),
-        created_unix: Some(inventory.root.name.created_unix),
-        algorithm: device.algorithm,
-        national: device.national,
-        lives: match device.backend {
-            "file" => format!("keys/{}", device.location),
-            _ => device.location.clone(),
-        },
-        ..row("root".to_owned(), "root", under.to_owned(), protects_keks)
-    }];
-    for kek in newest(inventory.keks.iter()) {
-        keys.push(Row {
-            id: Some(kek.id.to_string()),
-            generation: Some(kek.generation),
-            created_unix: Some(kek.created_unix),
-            ..row(
-                format!("kek {}", kek.purpose),
-                "kek",
-                "root".to_owned(),
-                protects(kek.purpose),
-            )
-        });
-    }
-    for PrivateKey {
-        path,
-        name: key,
-        by,
-    } in node.key_files()?
-    {
-        let under = by.map_or_else(
-            || "plain".to_owned(),
-            |by| format!("kek identity {}", generation(by)),
-        );
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        keys.push(Row {
-            algorithm: "SM2",
-            lives: file.into_owned(),
-            ..row(format!("private {key}"), "private key", under, private(key))
-        });
-    }
-    let data_keys = node.data_keys()?;
-    for purpose in [Purpose::Storage, Purpose::Recording] {
-        let of = data_keys.iter().filter(|key| key.purpose == purpose);
-        let mut generations: Vec<u32> = of.clone().map(|key| generation(key.by)).collect();
-        let count = generations.len();
-        if count == 0 {
-            continue;
-        }
-        generations.sort_unstable();
-        generations.dedup();
-        let words: Vec<String> = generations.iter().map(u32::to_string).collect();
-        let (zh, en) = match purpose {
-            Purpose::Recording => (format!("{count} 份录制"), format!("{count} recordings")),
-            _ => (
-                protects(purpose).0.to_owned(),
-                protects(purpose).1.to_owned(),
-            ),
-        };
-        let lives = match purpose {
-            Purpose::Recording => "data/recordings/*/key".to_owned(),
-            _ => format!("data/{STORAGE_KEY}"),
-        };
-        keys.push(Row {
-            lives,
-            ..row(
-                format!("data {purpose}"),
-                "data keys",
-                format!("kek {purpose} {}", words.join(",")),
-                (&zh, &en),
-            )
-        });
-    }
-    Ok(NodeRows {
-        node: name.clone(),
-        zone,
-        verified: why.is_none(),
-        why,
-        rotation_unfinished: inventory.unfinished,
-        keys,
-    })
-}
-
-/// The newest generation of each purpose.
-fn newest<'a>(keks: impl Iterator<Item = &'a KekEntry>) -> Vec<&'a KekEntry> {
-    let mut newest: Vec<&KekEntry> = Vec::new();
-    for kek in keks {
-        match newest.last_mut() {
-            // Sorted by purpose, then generation.
-            Some(last) if last.purpose == kek.purpose => *last = kek,
-            _ => newest.push(kek),
-        }
-    }
-    newest
-}
-
-fn generation(by: WrappedBy) -> u32 {
-    match by {
-        WrappedBy::Version1 => 0,
-        WrappedBy::Kek { generation, .. } => generation,
-    }
-}
-
-fn private(key: &str) -> (&'static str, &'static str) {
-    match key {
-        "identity" => ("节点间 TLS 身份", "the node's TLS identity"),
-        "media" => ("打开会话媒体密钥", "opens the media keys of sessions"),
-        "token" => ("媒体凭证签名", "signs media tokens"),
-        _ => ("证据包封印", "seals evidence packages"),
-    }
+    text
 }
 
 /// One KEK.
@@ -274,7 +127,7 @@ struct Kek {
 /// Every KEK, old ones too, and how many keys are under each.
 pub(super) fn list(place: &Place, lang: Language) -> Result<String, Failure> {
     let mut keks = Vec::new();
-    for node in nodes(place)? {
+    for node in holders(place)? {
         keks.extend(census(&node)?);
     }
     if place.output.json {
@@ -315,9 +168,9 @@ pub(super) fn list(place: &Place, lang: Language) -> Result<String, Failure> {
     Ok(table.render())
 }
 
-fn census(node: &NodeKeys) -> Result<Vec<Kek>, Failure> {
+fn census(node: &Holder) -> Result<Vec<Kek>, Failure> {
     let inventory = &node.inventory;
-    let data_keys = node.data_keys()?;
+    let data_keys = node.data_keys(usize::MAX)?;
     let files = node.key_files()?.into_iter().filter_map(|key| key.by);
     let files: Vec<WrappedBy> = files.collect();
     let active: Vec<_> = newest(inventory.keks.iter())

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use guitai_crypto::{
+    keys::Unlock,
     sm2, sm3,
     x509::{self, Authority, Identity, Purpose, Reason, Request, Subject},
 };
 use guitai_types::Hex;
+use zeroize::Zeroizing;
 
 use super::{
     PkiError,
@@ -14,7 +16,9 @@ use super::{
     files::{PUBLIC, SECRET, read, read_if_there},
     index::{AuthorityState, ENTRIES_MAX, Entry, Holder, Index, Install, Kind, Pending, State},
     journal::Act,
+    vault,
 };
+use crate::keys::CA_KEY_FILE;
 
 /// Name of the authority's own request.
 pub const AUTHORITY: &str = "ca";
@@ -48,7 +52,8 @@ struct Made {
 }
 
 impl Directory {
-    /// Makes a directory with a self-signed root that may have one level of authorities below it.
+    /// Makes a directory with a self-signed root that may have one level of authorities below it. The
+    /// passphrase that seals its key is in the directory's `root-passphrase` already.
     pub fn init(
         path: &Path,
         common_name: &str,
@@ -56,14 +61,28 @@ impl Directory {
         days: u32,
         now_unix: u64,
     ) -> Result<Self, PkiError> {
+        let unlock = vault::unlock(path, None);
+        Self::init_with(path, unlock, common_name, organization, days, now_unix)
+    }
+
+    /// The same, with what opens the authority's key.
+    pub fn init_with(
+        path: &Path,
+        unlock: Unlock,
+        common_name: &str,
+        organization: &str,
+        days: u32,
+        now_unix: u64,
+    ) -> Result<Self, PkiError> {
         let index = Index::new(organization, AuthorityState::Active);
         let mut directory = Self::make(path, index)?;
+        directory.unlock = unlock;
         let root = Authority::create_root(common_name, organization, 1, days, now_unix)?;
         let pem = x509::certificates_to_pem(&[root.certificate_der().to_vec()]);
         directory
             .files
             .write(&path.join("root.pem"), pem.as_bytes(), PUBLIC)?;
-        directory.install_authority(&root)?;
+        directory.install_authority(&root, now_unix)?;
         let mut change = directory.change(now_unix);
         change.record(Act::Founded, AUTHORITY, "", format!("root {common_name}"));
         change.new_list();
@@ -108,7 +127,11 @@ impl Directory {
         let pem = x509::request_to_pem(&request);
         let (request_path, key_path) = self.request_paths(name);
         let key = key.to_pkcs8_pem();
-        self.files.write(&key_path, key.as_bytes(), SECRET)?;
+        if of_authority {
+            self.write_authority_key(&key_path, &key, now_unix)?;
+        } else {
+            self.files.write(&key_path, key.as_bytes(), SECRET)?;
+        }
         self.files.write(&request_path, pem.as_bytes(), PUBLIC)?;
         let mut change = self.change(now_unix);
         if of_authority {
@@ -153,12 +176,15 @@ impl Directory {
         let mut change = self.change(now_unix);
         let pending = change.index.requests.remove(waiting);
         let (_, key_path) = self.request_paths(name);
-        let key = read(&key_path)?;
+        let key = match pending.kind {
+            Kind::Intermediate => self.read_authority_key(&key_path, now_unix)?,
+            _ => Zeroizing::new(read(&key_path)?),
+        };
         let made = match pending.kind.usage() {
             None => {
                 let authority = Authority::from_pem(chain_pem, &key)?;
                 authority.check(&roots, now_unix)?;
-                self.install_authority(&authority)?;
+                self.install_authority(&authority, now_unix)?;
                 change.index.authority = AuthorityState::Active;
                 change.new_list();
                 let serial = Hex(x509::identify(authority.certificate_der())?.serial);
@@ -208,7 +234,7 @@ impl Directory {
             return Err(PkiError::Known(order.name.clone()));
         }
         let usage = order.kind.usage().ok_or(PkiError::AuthorityByName)?;
-        let authority = self.authority()?;
+        let authority = self.authority(now_unix)?;
         let mut change = self.change(now_unix);
         let made = self.make_all(&authority, order, usage, now_unix)?;
         let entries: Vec<Entry> = made.iter().map(|made| made.entry.clone()).collect();
@@ -254,7 +280,7 @@ impl Directory {
         if self.index.knows(&name) {
             return Err(PkiError::Known(name));
         }
-        let authority = self.authority()?;
+        let authority = self.authority(now_unix)?;
         let key = request.public_key;
         let certificate = match kind.usage() {
             Some(usage) => authority.issue(&Subject::from(&holder), &key, usage, days, now_unix)?,
@@ -314,7 +340,7 @@ impl Directory {
             install: first.install.clone(),
             renews: first.renews,
         };
-        let authority = self.authority()?;
+        let authority = self.authority(now_unix)?;
         let mut change = self.change(now_unix);
         let made = self.make_all(&authority, &order, usage, now_unix)?;
         for entry in &mut change.index.entries {
@@ -375,7 +401,7 @@ impl Directory {
                 return Err(PkiError::Revoked(which.to_owned()));
             }
         }
-        self.authority()?;
+        self.authority(now_unix)?;
         let mut change = self.change(now_unix);
         for entry in &found {
             withdraw(&mut change, &entry.serial, reason, now_unix);
@@ -385,12 +411,16 @@ impl Directory {
         Ok(found)
     }
 
-    /// Rotates whatever renews by itself and has less than a third of its life left.
+    /// Rotates whatever renews by itself and has less than a third of its life left. A seal that was put
+    /// where it is used always does: the release before issued seals that did not.
     pub fn renew_due(&mut self, now_unix: u64) -> Result<Vec<Entry>, PkiError> {
         let due = |entry: &&Entry| {
             let life = entry.not_after.saturating_sub(entry.not_before);
             let left = entry.not_after.saturating_sub(now_unix);
-            entry.renews
+            let renews = entry.renews
+                || entry.kind == Kind::Seal && entry.install.is_some() && entry.key_here;
+            renews
+                && entry.issued_here
                 && entry.state == State::Current
                 && entry.kind != Kind::Encryption
                 && left < life / 3
@@ -432,10 +462,10 @@ impl Directory {
         Box::new(last.into_iter())
     }
 
-    fn install_authority(&self, authority: &Authority) -> Result<(), PkiError> {
+    fn install_authority(&self, authority: &Authority, now_unix: u64) -> Result<(), PkiError> {
         let (chain, key) = authority.to_pem();
-        let key_path = self.path.join("ca.key.pem");
-        self.files.write(&key_path, key.as_bytes(), SECRET)?;
+        let key_path = self.path.join(CA_KEY_FILE);
+        self.write_authority_key(&key_path, &key, now_unix)?;
         let chain_path = self.path.join("ca.pem");
         Ok(self.files.write(&chain_path, chain.as_bytes(), PUBLIC)?)
     }

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use guitai_crypto::x509::Reason;
+use guitai_crypto::{keys::Unlock, x509::Reason};
 
-use super::index::{Holder, Kind};
+use super::{
+    PASSPHRASE_VARIABLE,
+    index::{Holder, Kind},
+    vault,
+};
 use crate::Output;
 
 /// Life of an authority made here, in days.
@@ -55,6 +59,16 @@ pub struct Place {
     /// 证书目录 / PKI directory
     #[arg(long, default_value = "guitai-data/pki")]
     pub dir: PathBuf,
+    /// 封存 CA 私钥的口令文件;默认为目录中的 root-passphrase / File with the passphrase that seals the authority's key; root-passphrase in the directory unless given
+    #[arg(long, env = PASSPHRASE_VARIABLE, hide_env_values = true)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// What opens the authority's key.
+    pub(super) fn unlock(&self) -> Unlock {
+        vault::unlock(&self.dir, self.passphrase_file.clone())
+    }
 }
 
 /// For whom.

@@ -4,7 +4,8 @@
 //! index.json      what there is; everything below that can be made from it again is
 //! journal.jsonl   every act, chained by SM3
 //! root.pem        the trusted root
-//! ca.pem          the authority's chain; ca.key.pem its key (mode 600)
+//! ca.pem          the authority's chain; ca.key.pem its key, wrapped by the store (mode 600)
+//! store/          the key store that wraps it, opened by a passphrase (`guitai_crypto::keys`)
 //! crl.pem         the newest revocation list
 //! certs/          <serial>.pem: certificate and issuers
 //! keys/           <serial>.key.pem (mode 600), unless it was put where it is used
@@ -16,21 +17,28 @@
 //! off after the index, and removes what it cut off before.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use guitai_crypto::x509::{self, Authority, Crl, Revoked};
+use guitai_crypto::{
+    keys::{KeyStore, Unlock},
+    x509::{self, Authority, Crl, Revoked},
+};
 use guitai_types::Hex;
 
 use super::{
     PkiError,
+    args::Place,
     files::{FileError, Files, PUBLIC, SECRET, failed, read, read_if_there},
     index::{AuthorityState, Entry, Index, Pending, SCHEMA, State},
     journal::{self, Act, JournalError, Record},
+    vault,
 };
+use crate::keys::CA_KEY_FILE;
 
 /// Life of a revocation list. Its successor is made after a third of it, by whatever opens the
 /// directory next; `guitai up` opens its own every minute.
@@ -48,6 +56,10 @@ pub struct Directory {
     pub(super) path: PathBuf,
     pub(super) files: Files,
     pub(super) index: Index,
+    /// What opens the key store.
+    pub(super) unlock: Unlock,
+    /// The key store, once something was signed.
+    pub(super) keys: OnceCell<KeyStore>,
     _lock: File,
 }
 
@@ -79,17 +91,23 @@ impl Directory {
 
     /// Opens a directory, waits for whoever uses it, and completes what a crash cut off.
     pub fn open(path: &Path, now_unix: u64) -> Result<Self, PkiError> {
+        Self::open_with(path, vault::unlock(path, None), now_unix)
+    }
+
+    /// The same, with what opens the authority's key.
+    pub fn open_with(path: &Path, unlock: Unlock, now_unix: u64) -> Result<Self, PkiError> {
         if !Self::is_there(path) {
             return Err(PkiError::NotThere(path.to_owned()));
         }
         let lock = lock(path)?;
-        Self::open_locked(path, lock, Files::default(), now_unix)
+        Self::open_locked(path, lock, Files::default(), unlock, now_unix)
     }
 
     pub(super) fn open_locked(
         path: &Path,
         lock: File,
         files: Files,
+        unlock: Unlock,
         now_unix: u64,
     ) -> Result<Self, PkiError> {
         let at = path.join("index.json");
@@ -107,6 +125,8 @@ impl Directory {
             path: path.to_owned(),
             files,
             index,
+            unlock,
+            keys: OnceCell::new(),
             _lock: lock,
         };
         directory.refuse_open_keys()?;
@@ -135,8 +155,16 @@ impl Directory {
             path: path.to_owned(),
             files,
             index,
+            unlock: vault::unlock(path, None),
+            keys: OnceCell::new(),
             _lock: lock,
         })
+    }
+
+    /// Opens the authority's key with what `place` names.
+    pub(super) fn unlocked_by(mut self, place: &Place) -> Self {
+        self.unlock = place.unlock();
+        self
     }
 
     /// Certificates in the order of their making.
@@ -195,12 +223,12 @@ impl Directory {
     }
 
     /// The directory's authority.
-    pub(super) fn authority(&self) -> Result<Authority, PkiError> {
+    pub(super) fn authority(&self, now_unix: u64) -> Result<Authority, PkiError> {
         if self.index.authority != AuthorityState::Active {
             return Err(PkiError::NoAuthority(self.path.clone()));
         }
         let chain = read(&self.path.join("ca.pem"))?;
-        let key = read(&self.path.join("ca.key.pem"))?;
+        let key = self.read_authority_key(&self.path.join(CA_KEY_FILE), now_unix)?;
         Ok(Authority::from_pem(&chain, &key)?)
     }
 
@@ -291,7 +319,7 @@ impl Directory {
             }
         }
         let made_at = self.index.crl_made_at;
-        let list = self.authority()?.issue_crl(
+        let list = self.authority(now_unix)?.issue_crl(
             self.index.crl_number,
             &entries,
             made_at,
@@ -395,7 +423,7 @@ impl Directory {
 
     /// A key that others can read is refused: it would have to be replaced anyway.
     fn refuse_open_keys(&self) -> Result<(), PkiError> {
-        let path = self.path.join("ca.key.pem");
+        let path = self.path.join(CA_KEY_FILE);
         let Ok(metadata) = std::fs::metadata(&path) else {
             return Ok(());
         };

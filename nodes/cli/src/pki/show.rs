@@ -29,7 +29,7 @@ fn find(arguments: &Show, now: u64) -> Result<String, PkiError> {
     if Path::new(what).is_file() {
         return Ok(files::read(Path::new(what))?);
     }
-    let directory = Directory::open(&place.dir, now)?;
+    let directory = Directory::open_with(&place.dir, place.unlock(), now)?;
     let serial = Hex::parse(what);
     let by_serial = |entry: &&super::Entry| serial.as_ref() == Some(&entry.serial);
     let mut entries = directory.entries().iter();

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use guitai_crypto::keys::{KeyFile, KeyStore, Unlock};
 use guitai_crypto::x509::{
     self, ChainError, Demands, FitError, Identity, Reason, Usage, verify_chain_for,
 };
@@ -43,7 +44,16 @@ fn order(name: &str) -> Order {
     }
 }
 
+/// A directory in which an authority's key can be sealed without being asked.
+fn prepared(path: &Path) -> PathBuf {
+    fs::create_dir(path).expect("a directory");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("mode");
+    crate::keys::demo_passphrase(path).expect("a passphrase");
+    path.to_owned()
+}
+
 fn bank(dir: &Path) -> Result<Directory, PkiError> {
+    prepared(&dir.join("pki"));
     Directory::init(&dir.join("pki"), "Root", "c-1", 3650, NOW)
 }
 
@@ -186,7 +196,14 @@ fn whatever_the_moment_of_a_crash_nothing_acknowledged_is_lost() -> Outcome {
             for budget in 0..3 {
                 let files = Files::default();
                 files.steps_left.set(Some(budget));
-                drop(Directory::open_locked(&path, lock(&path)?, files, NOW + 2));
+                let unlock = vault::unlock(&path, None);
+                drop(Directory::open_locked(
+                    &path,
+                    lock(&path)?,
+                    files,
+                    unlock,
+                    NOW + 2,
+                ));
             }
             let directory = Directory::open(&path, NOW + 2)?;
             let records = directory.journal()?;
@@ -295,7 +312,7 @@ fn an_authority_of_the_bank_signs_an_intermediate_and_a_node() -> Outcome {
     let refused = node.revoke("edge-a1", Reason::Superseded, NOW);
     assert!(matches!(refused, Err(PkiError::Foreign(_))));
 
-    let mut below = Directory::init_empty(&dir.path().join("below"), "c-1", NOW)?;
+    let mut below = Directory::init_empty(&prepared(&dir.path().join("below")), "c-1", NOW)?;
     let request = below.request("any", Kind::Intermediate, holder("Issuing"), NOW)?;
     let refused = below.issue(&order("edge-a1"), NOW);
     assert!(matches!(refused, Err(PkiError::NoAuthority(_))));
@@ -362,6 +379,59 @@ fn what_renews_by_itself_does_so_at_two_thirds_of_its_life() -> Outcome {
     let crl = directory.crl()?.ok_or("a list")?;
     crl.check_current(NOW + 70 * DAY_S)?;
     assert_eq!(crl.number().to_string(), "2");
+    Ok(())
+}
+
+#[test]
+fn the_authoritys_key_is_sealed_and_a_plain_one_is_wrapped_when_it_is_used() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let mut directory = bank(dir.path())?;
+    let (pki, key) = (dir.path().join("pki"), dir.path().join("pki/ca.key.pem"));
+    let sealed = fs::read_to_string(&key)?;
+    assert!(
+        !sealed.contains("PRIVATE KEY-----\nMI"),
+        "no PKCS#8 in plain: {sealed}"
+    );
+    let store = KeyStore::open(
+        &pki.join("store"),
+        Unlock::File(pki.join("root-passphrase")),
+    )?;
+    let (KeyFile::Wrapped(plain) | KeyFile::Plain(plain)) = store.read_key_file(&key, "ca")?;
+    directory.issue(&order("edge-a1"), NOW)?;
+    drop(directory);
+
+    // As the release before left it: in plain, with neither store nor passphrase.
+    fs::write(&key, &*plain)?;
+    fs::remove_dir_all(pki.join("store"))?;
+    fs::rename(pki.join("root-passphrase"), dir.path().join("kept"))?;
+    let mut directory = Directory::open(&pki, NOW)?;
+    let refused = directory.issue(&order("edge-a2"), NOW);
+    let Err(PkiError::NoPassphrase { file, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(file, pki.join("root-passphrase"));
+    assert_eq!(fs::read(&key)?, *plain, "nothing was touched");
+    assert!(!directory.index.knows("edge-a2"));
+    drop(directory);
+    fs::rename(dir.path().join("kept"), pki.join("root-passphrase"))?;
+    let mut directory = Directory::open(&pki, NOW)?;
+    let entry = directory.issue(&order("edge-a2"), NOW)?.remove(0);
+    verify(&directory, &entry, NOW)?;
+    let text = fs::read(&key)?;
+    assert!(
+        !text.windows(plain.len()).any(|part| part == &**plain),
+        "wrapped by its first use"
+    );
+    assert!(KeyStore::key_file_wrapped_by(&key)?.is_some());
+    assert!(!directory.seal_authority(NOW)?, "nothing is left to do");
+    drop(directory);
+
+    // Another passphrase opens nothing, and says so.
+    fs::write(pki.join("root-passphrase"), "another passphrase")?;
+    let refused = Directory::open(&pki, NOW)?.rotate("edge-a2", false, NOW);
+    assert!(matches!(refused, Err(PkiError::Keys(_))), "{refused:?}");
+    let failure = Failure::from(refused.expect_err("refused"));
+    assert_eq!(failure.problem.code, Code::KeysRefused);
     Ok(())
 }
 

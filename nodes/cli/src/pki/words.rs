@@ -181,6 +181,24 @@ pub(super) fn advice(error: &PkiError) -> (Text, Text) {
                 "Check --dir, or make one with guitai pki init",
             ),
         ),
+        PkiError::NoPassphrase { .. } => (
+            (
+                "CA 私钥由口令封存,口令文件不在",
+                "The authority's key is sealed by a passphrase, and its file is not there",
+            ),
+            (
+                "写一个 600 权限的口令文件,用 --passphrase-file 或 GUITAI_PKI_PASSPHRASE_FILE 指明",
+                "Write the passphrase to a file of mode 600 and name it with --passphrase-file or \
+                 GUITAI_PKI_PASSPHRASE_FILE",
+            ),
+        ),
+        PkiError::Keys(_) => (
+            ("CA 私钥打不开", "The authority's key does not open"),
+            (
+                "核对口令;口令遗失则从备份恢复目录与口令",
+                "Check the passphrase; if it is lost, restore directory and passphrase from backup",
+            ),
+        ),
         PkiError::Exists(_) | PkiError::Known(_) => (
             ("已经存在", "It is there already"),
             (

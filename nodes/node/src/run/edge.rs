@@ -23,6 +23,7 @@ pub(crate) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
     let keys = keys::open(&config)?;
+    let held = keys::source(&config, &keys);
     let NodeConfig {
         member,
         files,
@@ -68,6 +69,7 @@ pub(crate) async fn run(
             metadata_sealed: false,
             selftest,
         }),
+        held,
     );
     let source = door.source(&member);
     let tunnelled = guard.clone();

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use guitai_api::{
@@ -13,6 +14,7 @@ use guitai_api::{
     register_door, register_inventory,
 };
 use guitai_crypto::selftest::Check;
+use guitai_dr::Recovery;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
@@ -38,6 +40,7 @@ pub(crate) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, AssembleError> {
     let keys = keys::open(&config)?;
+    let held = keys::source(&config, &keys);
     let NodeConfig {
         member,
         files,
@@ -77,7 +80,7 @@ pub(crate) async fn run(
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
-    let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
+    let mut renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();
@@ -96,6 +99,8 @@ pub(crate) async fn run(
     });
     meta_config.timing = timing(&raft, &member);
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
+    meta_config.guards = guards(&raft, peers.iter().chain([&member]));
+    meta_config.sync_lease = Duration::from_millis(raft.sync_lease_ms);
     let meta = Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
 
     let relay = member.has(Role::Relay).then(|| {
@@ -113,7 +118,10 @@ pub(crate) async fn run(
     let seal = files
         .seal
         .as_ref()
-        .map(|files| identity::seal(files, &keys))
+        .map(|files| {
+            let present = identity::seal(files, &keys)?;
+            Ok::<_, AssembleError>(renewal.with_seal(files, roots.clone(), present, clock.clone()))
+        })
         .transpose()?;
     let inventory = inventory::source(inventory::Subject {
         member: member.clone(),
@@ -126,7 +134,7 @@ pub(crate) async fn run(
         selftest,
     });
     let questions = Calls::new();
-    register_inventory(&questions, inventory.clone());
+    register_inventory(&questions, inventory.clone(), held.clone());
     let source = door.source(&member);
     let led = meta.clone();
     let fit = Arc::new(move || led.status().leader.is_some());
@@ -138,7 +146,7 @@ pub(crate) async fn run(
                 name: member.name.clone(),
                 dir: data.join("recordings"),
                 keys: keys.clone(),
-                identity: identity::media(&files, &keys, own)?,
+                identity: identity::media(&files, &keys, own.clone())?,
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
             };
@@ -159,8 +167,26 @@ pub(crate) async fn run(
     let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
     register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
 
+    let recovery = Recovery::new(
+        guitai_dr::Config {
+            member: member.clone(),
+            raft: raft.clone(),
+            binary: std::env::current_exe().unwrap_or_default(),
+            version: guitai_api::VERSION,
+            identity: own.clone(),
+            root: roots.first().cloned().unwrap_or_default(),
+        },
+        meta.clone(),
+        mesh.clone(),
+        dir.disk(),
+        clock.clone(),
+        entropy.clone(),
+        &questions,
+    );
+
     let doors = Doors::default();
     let mut tasks = JoinSet::new();
+    tasks.spawn(recovery.clone().run());
     tasks.spawn(doors.clone().keep(DoorsDeps {
         me: member.clone(),
         meta: meta.clone(),
@@ -202,7 +228,9 @@ pub(crate) async fn run(
         doors,
         tunnels: tunnels.clone(),
         inventory,
+        keys: held,
         policy: crypto.policy,
+        recovery,
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
     let start_again = AtomicBool::new(false);
@@ -274,4 +302,14 @@ fn homes<'a>(raft: &Raft, members: impl Iterator<Item = &'a Member>) -> Vec<Node
     } else {
         willing.map(|member| member.id).collect()
     }
+}
+
+/// Voters of the guard city, by id: the reluctant centres are the city that sync writes wait for.
+fn guards<'a>(raft: &Raft, members: impl Iterator<Item = &'a Member>) -> Vec<NodeId> {
+    let remote = members
+        .filter(|member| member.voice == Voice::Voter && raft.reluctant.contains(&member.centre));
+    let mut guards: Vec<NodeId> = remote.map(|member| member.id).collect();
+    guards.sort_unstable();
+    guards.dedup();
+    guards
 }

@@ -16,6 +16,8 @@ use guitai_types::{
     place::Text,
 };
 
+use tokio::sync::watch;
+
 use crate::config::Files;
 
 /// What the inventory is made from.
@@ -23,7 +25,7 @@ pub(crate) struct Subject {
     pub(crate) member: Member,
     pub(crate) files: Files,
     pub(crate) own: Identity,
-    pub(crate) seal: Option<Identity>,
+    pub(crate) seal: Option<watch::Receiver<Identity>>,
     pub(crate) keys: KeyStore,
     /// Log, snapshots and view are sealed.
     pub(crate) metadata_sealed: bool,
@@ -71,7 +73,7 @@ impl Subject {
         let seal = self
             .seal
             .as_ref()
-            .and_then(|seal| seal.chain.first().cloned());
+            .and_then(|seal| seal.borrow().chain.first().cloned());
         let mut rows: Vec<_> = [("mesh", self.present()), ("seal", seal)]
             .into_iter()
             .filter_map(|(purpose, leaf)| sm2_row(purpose, &leaf?))

@@ -1,22 +1,31 @@
-//! Certificates that change while the node runs: its own, and the list of those that were revoked.
+//! Certificates that change while the node runs: its own, the seal of a recorder, and the list of those
+//! that were revoked.
 //!
 //! The files are looked at every few seconds and on SIGHUP. What is new is checked before it is used;
 //! what does not check leaves the old in use, and is tried again: between two renames the chain and
 //! the key of one renewal do not fit.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use guitai_crypto::{
     keys::KeyStore,
     x509::{self, Identity},
 };
+use guitai_host::Clock;
 use guitai_meta::{Meta, State};
 use guitai_net::{Door, Mesh, Target};
 use guitai_types::{Member, NodeName};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
-use crate::{config::Files, exit::chain, identity};
+use crate::{
+    config::{Files, SealFiles},
+    exit::chain,
+    identity,
+};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -33,6 +42,18 @@ pub(crate) struct Renewal {
     chain: String,
     list: String,
     said: bool,
+    seal: Option<Seal>,
+}
+
+/// A recorder's seal: packages are signed with what was sent last, and each carries the certificate it
+/// was signed with, so those of before verify as before.
+struct Seal {
+    files: SealFiles,
+    roots: Vec<Vec<u8>>,
+    clock: Arc<dyn Clock>,
+    sender: watch::Sender<Identity>,
+    /// The chain that was looked at last, whether it could be used or not.
+    chain: String,
 }
 
 impl Renewal {
@@ -53,9 +74,30 @@ impl Renewal {
             chain: x509::certificates_to_pem(&own.chain),
             list: String::new(),
             said: false,
+            seal: None,
         };
         renewal.look();
         renewal
+    }
+
+    /// Also looks after the seal `present`; what is renewed arrives at the receiver.
+    pub(crate) fn with_seal(
+        &mut self,
+        files: &SealFiles,
+        roots: Vec<Vec<u8>>,
+        present: Identity,
+        clock: Arc<dyn Clock>,
+    ) -> watch::Receiver<Identity> {
+        let chain = x509::certificates_to_pem(&present.chain);
+        let (sender, receiver) = watch::channel(present);
+        self.seal = Some(Seal {
+            files: files.clone(),
+            roots,
+            clock,
+            sender,
+            chain,
+        });
+        receiver
     }
 
     /// Looks at the files for ever.
@@ -78,6 +120,9 @@ impl Renewal {
 
     fn look(&mut self) {
         self.look_at_list();
+        if let Some(seal) = &mut self.seal {
+            seal.look(&self.keys);
+        }
         let chain = read(&self.files.identity);
         if chain == self.chain || chain.is_empty() {
             return;
@@ -123,6 +168,30 @@ impl Renewal {
             Err(error) => tracing::warn!(%error, "the revocation list in the file was not taken"),
         }
         self.list = list;
+    }
+}
+
+impl Seal {
+    fn look(&mut self, keys: &KeyStore) {
+        let chain = read(&self.files.chain);
+        if chain == self.chain || chain.is_empty() {
+            return;
+        }
+        let now_unix = self.clock.wall().0 / 1000;
+        let present = self.sender.borrow().clone();
+        let renewed = identity::renewed_seal(&self.files, keys, &present, &self.roots, now_unix);
+        match renewed {
+            Ok(seal) => {
+                self.sender.send_replace(seal);
+                self.chain = chain;
+                tracing::info!("the seal of evidence packages was renewed");
+            }
+            // Between two renames chain and key do not fit: the next look may find them whole.
+            Err(error) => {
+                let error = crate::exit::chain(&error);
+                tracing::warn!(%error, "a new seal is not used; packages get the one before");
+            }
+        }
     }
 }
 
