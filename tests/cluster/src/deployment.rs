@@ -25,11 +25,16 @@ pub struct Deployment {
 impl Deployment {
     /// Prepares a deployment; starts nothing.
     pub fn prepare() -> Self {
+        Self::prepare_with(|profile| profile)
+    }
+
+    /// The same with a profile that `change` makes of the demo's; starts nothing.
+    pub fn prepare_with(change: impl FnOnce(String) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let (door_port, mesh_port) = free_ports();
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles/demo.toml");
         let text = fs::read_to_string(demo).expect("the demo profile");
-        let text = text
+        let text = change(text)
             .replace(":4443\"", &format!(":{door_port}\""))
             .replace(":7443\"", &format!(":{mesh_port}\""));
         let profile = dir.path().join("profile.toml");
