@@ -91,13 +91,16 @@ impl Door {
         Ok(pieces.map(move |piece| piece.map_err(|error| Failure::not_reachable(&url, &error))))
     }
 
-    /// Server-sent events, parsed as `T`, until the door ends them.
+    /// Server-sent events of one name, parsed as `T`, until the door ends them. A stream carries others
+    /// beside them, and a later release may add more.
     pub(crate) async fn events<T: DeserializeOwned>(
         &self,
         path: &str,
+        name: &'static str,
     ) -> Result<Events<T>, Failure> {
         let pieces = self.download(path).await?;
         Ok(Events {
+            name,
             pieces: Box::pin(pieces),
             parser: sse::Parser::default(),
             ready: std::collections::VecDeque::new(),
@@ -173,6 +176,7 @@ async fn refusal(response: Response) -> Failure {
 
 /// Events of one answer.
 pub(crate) struct Events<T> {
+    name: &'static str,
     pieces: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>,
     parser: sse::Parser,
     ready: std::collections::VecDeque<sse::Event>,
@@ -184,6 +188,9 @@ impl<T: DeserializeOwned> Events<T> {
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                if event.name != self.name {
+                    continue;
+                }
                 let item = serde_json::from_str(&event.data);
                 return item
                     .map(Some)

@@ -69,7 +69,7 @@ impl Agent {
             }
             Presence::Offline | Presence::Break | Presence::Ready => {}
         }
-        let views = door.events("/api/v1/desk/events").await?;
+        let views = door.events("/api/v1/desk/events", "desk").await?;
         let agent = Self {
             door,
             key: SecretKey::generate(),
@@ -178,7 +178,10 @@ impl Customer {
         let opened: Opened = door.send(Method::POST, "/api/v1/tickets", &body).await?;
         let door = door.with_token(opened.token);
         let views = door
-            .events(&format!("/api/v1/tickets/{}/events", opened.ticket))
+            .events(
+                &format!("/api/v1/tickets/{}/events", opened.ticket),
+                "ticket",
+            )
             .await?;
         Ok(Self {
             door,
