@@ -26,6 +26,8 @@ const LEASE_MS: u64 = 1_000;
 /// How long things go wrong, then how long nothing does, in microseconds of true time.
 const STORM_US: u64 = 15_000_000;
 const CALM_US: u64 = 6_000_000;
+/// Changes of the mode in one world: to and fro takes two leases, and there are some leaders.
+const CHANGES_MAX: u64 = 40;
 /// Between two looks of a node, in microseconds of true time.
 const TICK_US: u64 = 10_000;
 
@@ -450,6 +452,9 @@ impl LeaseWorld {
 
     /// After the calm one leader holds, a guard proves, and nothing acknowledged is lost.
     fn finish(&self) -> Result<(), Violation> {
+        if self.counter_seen > CHANGES_MAX {
+            return Err(format!("the mode flaps: {} changes", self.counter_seen));
+        }
         let newest = self.nodes.iter().max_by_key(|node| node.commit());
         let newest = newest.ok_or("there is no node")?;
         if let Some((at, write)) = self

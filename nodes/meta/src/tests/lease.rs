@@ -141,6 +141,8 @@ async fn a_leader_dies_while_the_guard_is_away() {
         cluster.meta(guard).peek(there),
         "who proves again has everything"
     );
+    let seen = changes(cluster.meta(next));
+    assert!(seen.len() < 20, "the mode flaps: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,10 +21,13 @@ pub struct Holder {
     term: u64,
     elected_at: Duration,
     looked_at: Duration,
-    awake_since: Duration,
+    /// Since when the guards are asked without a break.
+    tried_since: Duration,
     /// A log index, and since when the guards have been asked to reach it.
     mark: Option<(u64, Duration)>,
     proposed: Option<Proposed>,
+    /// The change by which the guards are waited for.
+    entered: Option<u64>,
     guards: BTreeMap<NodeId, Held>,
 }
 
@@ -99,9 +102,10 @@ impl Holder {
             term,
             elected_at: now,
             looked_at: now,
-            awake_since: now,
+            tried_since: now,
             mark: None,
             proposed: None,
+            entered: None,
             guards: BTreeMap::new(),
         }
     }
@@ -120,7 +124,7 @@ impl Holder {
         };
         // A leader that stood still could not have renewed anything: it tries again before it gives up.
         if now.saturating_sub(self.looked_at) > lease / RENEWALS {
-            self.awake_since = now;
+            self.tried_since = now;
         }
         self.looked_at = now;
         match &sync.mode {
@@ -142,6 +146,11 @@ impl Holder {
         let best = guards.iter().filter_map(|it| standing.matched.get(it));
         let best = best.copied().max().unwrap_or(0);
         let keeps_up = self.keeps_up(now, lease, standing.applied, best);
+        // A guard just taken back has promised nothing yet and is given the time to.
+        if self.entered != Some(sync.counter) {
+            self.entered = Some(sync.counter);
+            self.tried_since = now;
+        }
         if self.may_degrade(now, lease, guards) {
             let cause = self.cause(now, lease, guards);
             let mode = SyncMode::Degraded {
@@ -236,7 +245,7 @@ impl Holder {
         };
         is_over(self.elected_at)
             && guards.iter().all(is_free)
-            && now.saturating_sub(self.awake_since) >= lease / 2
+            && now.saturating_sub(self.tried_since) >= lease / 2
     }
 
     fn cause(&self, now: Duration, lease: Duration, guards: &[NodeId]) -> DegradeCause {

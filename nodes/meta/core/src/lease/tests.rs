@@ -305,6 +305,11 @@ fn the_guard_is_waited_for_again_when_it_answers_and_has_caught_up() {
     assert_eq!(answers(&mut holder, 0, 3_000, behind), None);
     let (_, counter, mode) = answers(&mut holder, 3_000, 4_000, behind + 1).unwrap();
     assert_eq!((counter, mode), (3, guarded(1).mode));
+    // It has promised nothing yet; that is no reason to give it up at once.
+    for now_ms in (4_000..4_500).step_by(10) {
+        let look = holder.look(ms(now_ms), &guarded(3), &standing(1_000, 1_000));
+        assert_eq!(look.propose, None, "at {now_ms} ms");
+    }
     let mut fresh = Holder::new(3, ms(0));
     let (at_ms, ..) = answers(&mut fresh, 0, 4_000, 1_000).unwrap();
     assert_eq!(at_ms, 1_000, "a whole lease of answers");
