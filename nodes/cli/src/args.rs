@@ -37,7 +37,7 @@ pub enum Command {
     /// 灾备:计划、预演、切换、报告 / Disaster recovery: plan, rehearse, fail over, report
     #[command(subcommand)]
     Dr(Dr),
-    /// 单个节点:纪元、接管、重新加入 / One node: its epoch, taking over, coming back
+    /// 单个节点:纪元、重新加入、投票权 / One node: its epoch, coming back, who votes
     #[command(subcommand)]
     Node(Node),
     /// 经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use

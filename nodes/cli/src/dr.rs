@@ -38,7 +38,7 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
     match command {
         Dr::Plan(it) => {
             let aim = aim(&it.aim)?;
-            let door = staff::enter(&it.access, VIEWERS).await?;
+            let door = enter(&it.access, VIEWERS).await?;
             let plan: dr::Plan = door.send(Method::POST, "/api/v1/dr/plan", &aim).await?;
             let text = if it.output.json {
                 show::json(&plan)?
@@ -81,14 +81,14 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
         }
         Dr::Approve(it) => officer::approve(it, lang).await,
         Dr::Abort(it) => {
-            let door = staff::enter(&it.access, ACTORS).await?;
+            let door = enter(&it.access, ACTORS).await?;
             let path = format!("/api/v1/dr/runs/{}/abort", it.run);
             let why = it.why.clone();
             let run: dr::Run = door.send(Method::POST, &path, &dr::Abort { why }).await?;
             done(&run, &it.output, lang)
         }
         Dr::Show(it) => {
-            let door = staff::enter(&it.access, VIEWERS).await?;
+            let door = enter(&it.access, VIEWERS).await?;
             let run = if it.wait {
                 follow(&it.access, &it.run, &it.output, lang).await?
             } else {
@@ -99,7 +99,7 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
         Dr::Report(it) => report::fetch(it, lang).await,
         Dr::Verify(it) => report::verify(it, lang),
         Dr::History(it) => {
-            let door = staff::enter(&it.access, VIEWERS).await?;
+            let door = enter(&it.access, VIEWERS).await?;
             let runs: Vec<RunView> = door.get("/api/v1/dr/runs").await?;
             let text = if it.output.json {
                 show::json(&runs)?
@@ -121,7 +121,7 @@ async fn propose(
     wait: bool,
     lang: Language,
 ) -> Result<Done, Failure> {
-    let door = staff::enter(access, ACTORS).await?;
+    let door = enter(access, ACTORS).await?;
     let run: dr::Run = door.send(Method::POST, "/api/v1/dr/runs", body).await?;
     if !wait {
         return done(&run, output, lang);
@@ -163,7 +163,7 @@ async fn follow(
     loop {
         let present = match &door {
             Some(door) => look(door, id).await,
-            None => match staff::enter(access, VIEWERS).await {
+            None => match enter(access, VIEWERS).await {
                 Ok(entered) => look(door.insert(entered), id).await,
                 Err(failure) => Err(failure),
             },
@@ -191,12 +191,22 @@ async fn follow(
     }
 }
 
+/// The node that was named, whatever it knows of the others (a takeover begins where no leader is); else
+/// any that is fit.
+async fn enter(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
+    if access.url.is_some() {
+        staff::enter_node(access, duties).await
+    } else {
+        staff::enter(access, duties).await
+    }
+}
+
 async fn look(door: &Door, id: &RunId) -> Result<dr::Run, Failure> {
     door.get(&format!("/api/v1/dr/runs/{id}")).await
 }
 
 async fn first_centre(access: &Access) -> Result<Centre, Failure> {
-    let door = staff::enter(access, VIEWERS).await?;
+    let door = enter(access, VIEWERS).await?;
     let status: StatusView = door.get("/api/v1/status").await?;
     let first = status.centres.into_iter().next();
     first.ok_or_else(|| usage("the cluster has no centre", "--to"))

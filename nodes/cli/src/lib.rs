@@ -36,7 +36,7 @@ pub use crate::{
     dr::args::Dr,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
     language::Language,
-    node::{Node, Rejoin, Replace, Takeover, Voices},
+    node::{Node, Rejoin, Replace, Voices},
     pki::args::Pki,
 };
 

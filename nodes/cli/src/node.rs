@@ -1,13 +1,13 @@
-//! `node …`: which lineage a node is of, a takeover in its low-level form, and the way back.
+//! `node …`: which lineage a node is of, the way back from an old one, and who votes.
 
 use clap::{Args, Subcommand};
 use guitai_types::{
     Epoch, NodeName,
-    lineage::{LineageView, Rejoined, TakeoverOrder, VoiceChange, VoiceOrder},
+    lineage::{LineageView, Rejoined, VoiceChange, VoiceOrder},
     record::Duty,
 };
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{Access, Language, Output, View, failure::Failure, show, staff};
 
@@ -16,8 +16,6 @@ use crate::{Access, Language, Output, View, failure::Failure, show, staff};
 pub enum Node {
     /// 该节点所属纪元 / Which epoch and lineage the node is of
     Lineage(View),
-    /// 强制接管(底层命令):对侧全失、无多数派时,由该节点继续 / Forced takeover, low-level: the node goes on without the lost side
-    Takeover(Takeover),
     /// 旧纪元节点导出分歧日志后,以学习者身份重新加入 / A node of an old epoch exports what only it has and comes back as a learner
     Rejoin(Rejoin),
     /// 核心节点成为学习者 / A core node becomes a learner
@@ -68,26 +66,6 @@ pub struct Replace {
     pub output: Output,
 }
 
-/// Arguments of `node takeover`.
-#[derive(Debug, Args)]
-pub struct Takeover {
-    /// 原因,记入接管记录 / Why, for the record
-    #[arg(long)]
-    pub reason: String,
-    /// 新纪元;默认为当前加一 / The new epoch; one above the present unless given
-    #[arg(long)]
-    pub epoch: Option<u64>,
-    /// 继续运行的节点;默认为本城市全部核心节点 / Nodes that go on; the core nodes of its city unless given
-    #[arg(long = "survivor", value_name = "NODE")]
-    pub survivors: Vec<NodeName>,
-    /// Which node, and as whom.
-    #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
-}
-
 /// Arguments of `node rejoin`.
 #[derive(Debug, Args)]
 pub struct Rejoin {
@@ -106,7 +84,6 @@ impl Node {
     pub(crate) const fn output(&self) -> &Output {
         match self {
             Self::Lineage(view) => &view.output,
-            Self::Takeover(takeover) => &takeover.output,
             Self::Rejoin(rejoin) => &rejoin.output,
             Self::Add(voices)
             | Self::Promote(voices)
@@ -117,11 +94,6 @@ impl Node {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct TakenOver {
-    epoch: Epoch,
-}
-
 #[derive(Serialize)]
 struct RejoinBody {
     epoch: Option<Epoch>,
@@ -130,7 +102,6 @@ struct RejoinBody {
 pub(crate) async fn answer(command: &Node, lang: Language) -> Result<String, Failure> {
     match command {
         Node::Lineage(view) => lineage(view, lang).await,
-        Node::Takeover(takeover) => take_over(takeover, lang).await,
         Node::Rejoin(rejoin) => come_back(rejoin, lang).await,
         Node::Add(voices) => one_by_one(voices, lang, |node| VoiceChange::Add { node }).await,
         Node::Remove(voices) => one_by_one(voices, lang, |node| VoiceChange::Remove { node }).await,
@@ -230,29 +201,6 @@ async fn lineage(view: &View, lang: Language) -> Result<String, Failure> {
         ));
     }
     Ok(text)
-}
-
-async fn take_over(arguments: &Takeover, lang: Language) -> Result<String, Failure> {
-    let door = staff::enter_node(&arguments.access, &[Duty::Operator]).await?;
-    let order = TakeoverOrder {
-        epoch: arguments.epoch.map(Epoch),
-        survivors: arguments.survivors.clone(),
-        reason: arguments.reason.clone(),
-    };
-    let path = "/api/v1/node/takeover";
-    let taken: TakenOver = door.send(Method::POST, path, &order).await?;
-    if arguments.output.json {
-        return show::json(&taken);
-    }
-    let epoch = taken.epoch.0;
-    Ok(match lang {
-        Language::Zh => format!("接管已下令,纪元 {epoch};节点正在重新启动,用 guitai status 查看\n"),
-        Language::En => {
-            format!(
-                "The takeover is under way, epoch {epoch}; the node starts anew, see guitai status\n"
-            )
-        }
-    })
 }
 
 async fn come_back(arguments: &Rejoin, lang: Language) -> Result<String, Failure> {

@@ -37,7 +37,7 @@ fn help_names_every_command_in_both_languages() {
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
             "  keys        密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap",
             "  dr          灾备:计划、预演、切换、报告 / Disaster recovery: plan, rehearse, fail over, report",
-            "  node        单个节点:纪元、接管、重新加入 / One node: its epoch, taking over, coming back",
+            "  node        单个节点:纪元、重新加入、投票权 / One node: its epoch, coming back, who votes",
             "  demo        经由浏览器所走的入口完成整通演示通话 / Complete calls through the doors that browsers use",
             "  openapi     打印 HTTP 接口描述(OpenAPI) / Print the description of the HTTP interface (OpenAPI)",
             "  help        Print this message or the help of the given subcommand(s)",

@@ -5,6 +5,7 @@
 //! `plan`, `model`, `apart` and `meter` decide without I/O; `facts`, `runner` and `probe` act.
 
 pub mod apart;
+mod city;
 mod facts;
 pub mod meter;
 pub mod model;

@@ -25,6 +25,8 @@ pub const CLOCK_MS_MAX: u64 = 50;
 pub const DISK_FREE_MIN: u64 = 1024 * 1024 * 1024;
 /// Days a node's certificate must still be good.
 pub const CERTIFICATE_DAYS_MIN: u64 = 7;
+/// The margin that only a takeover has: nobody else can agree on anything.
+pub(crate) const NO_QUORUM: &str = "no-quorum";
 /// How long the probes run before and after, in milliseconds.
 const BASE_LINE_MS: u64 = 3_000;
 /// Steps that wait for nodes to come back, in milliseconds.
@@ -312,7 +314,7 @@ impl Planner<'_> {
         let epoch = guitai_types::Epoch(self.facts.epoch.0 + 1);
         let checks = vec![
             check(
-                "no-quorum",
+                NO_QUORUM,
                 text("多数派确已不可达", "no quorum can be reached"),
                 self.facts.leader.is_none(),
                 match self.facts.leader {

@@ -16,7 +16,13 @@ use guitai_types::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{PlanError, facts, plan::plan, runner};
+use crate::{
+    PlanError,
+    city::{self, City},
+    facts,
+    plan::{NO_QUORUM, plan},
+    runner,
+};
 
 /// What a node tells of itself.
 #[derive(Clone)]
@@ -52,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) city: City,
 }
 
 /// Why nothing was planned, begun or approved.
@@ -122,7 +129,9 @@ impl Recovery {
             disk,
             clock,
             entropy,
+            city: City::default(),
         });
+        inner.load_city();
         facts::register(questions, &inner);
         Self(inner)
     }
@@ -153,8 +162,18 @@ impl Recovery {
         by: StaffRef,
         inject_loss: bool,
     ) -> Result<Run, RecoveryError> {
-        let plan = self.plan(aim).await?;
+        let mut plan = self.plan(aim).await?;
         let run = random_id(&*self.0.entropy, RunId::from_random);
+        if city::is_takeover(&plan, kind) {
+            let hash = drill::plan_hash(&plan).map_err(RecoveryError::Canonical)?;
+            let kept = self.0.propose_city(run.clone(), plan, hash, by);
+            kept.map_err(RecoveryError::Refused)?;
+            return self.find(&run).await;
+        }
+        if kind == Kind::Rehearsal {
+            // What only a real takeover needs would forbid to rehearse one.
+            plan.checks.retain(|check| check.id != NO_QUORUM);
+        }
         let order = Order::Propose {
             run: run.clone(),
             kind,
@@ -177,6 +196,11 @@ impl Recovery {
             let officer = approval.officer;
             return Err(RecoveryError::Signature { officer });
         }
+        if self.is_city(run) {
+            let approved = self.0.approve_city(approval);
+            approved.map_err(RecoveryError::Refused)?;
+            return self.find(run).await;
+        }
         let order = Order::Approve {
             run: run.clone(),
             approval,
@@ -195,6 +219,11 @@ impl Recovery {
         by: StaffRef,
         why: String,
     ) -> Result<Run, RecoveryError> {
+        if self.is_city(run) {
+            let aborted = self.0.abort_city(&format!("{by}: {why}"));
+            aborted.map_err(RecoveryError::Refused)?;
+            return self.find(run).await;
+        }
         let order = Order::Abort {
             run: run.clone(),
             by,
@@ -209,6 +238,9 @@ impl Recovery {
     /// # Errors
     /// When there is none.
     pub async fn find(&self, run: &RunId) -> Result<Run, RecoveryError> {
+        if let Some(city) = self.0.city.run().filter(|city| &city.id == run) {
+            return Ok(city);
+        }
         let meta = &self.0.meta;
         let read = meta.read(|state| state.run(run).cloned()).await;
         let found = read.unwrap_or_else(|_| meta.peek(|state| state.run(run).cloned()));
@@ -218,7 +250,13 @@ impl Recovery {
     /// All runs that are kept, the newest first.
     pub fn runs(&self) -> Vec<Run> {
         let meta = &self.0.meta;
-        meta.peek(|state| state.runs().rev().cloned().collect())
+        let agreed = meta.peek(|state| state.runs().rev().cloned().collect::<Vec<_>>());
+        self.0.city.run().into_iter().chain(agreed).collect()
+    }
+
+    /// Whether the run is the takeover that this node keeps.
+    fn is_city(&self, run: &RunId) -> bool {
+        self.0.city.run().is_some_and(|city| &city.id == run)
     }
 
     /// The signed report of a run: what happened, what was measured, and what the cluster holds now of

@@ -36,6 +36,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
     loop {
         look.tick().await;
         runner.hold();
+        runner.inner.drive_city().await;
         runner.probe().await;
         runner.lead().await;
     }
@@ -230,6 +231,9 @@ impl Attempt<'_> {
             Act::Lead { centre } => self.hand_over(centre, leading, now).await,
             Act::Settle => self.settled(),
             Act::Judge => self.reported(),
+            Act::TakeOver { on, .. } if !is_real => {
+                Some(done(&format!("rehearsed: {on} did not take over")))
+            }
             Act::TakeOver { .. } => Some(failed(
                 "a takeover is carried out where no quorum is; this cluster has one",
             )),

@@ -40,6 +40,38 @@ fn refused(output: &Output) -> String {
     format!("{} {}", said["error"]["code"], said["error"]["detail"])
 }
 
+/// Two officers have b-1 take over; gives the run when it has ended.
+fn take_over(deployment: &Deployment) -> Value {
+    let words = "dr run --scenario city --lost a --on b-1 --no-wait";
+    let words: Vec<&str> = words.split(' ').collect();
+    let proposed = wait_for("the proposal", PATIENCE, || {
+        let output = at(deployment, B_1, &words);
+        output.status.success().then(|| json(&output))
+    });
+    let run = proposed["id"].as_str().expect("a run").to_owned();
+    let off = now_ms().to_string();
+    let approve = |officer: &str, off: Option<&str>| {
+        let mut words = vec!["dr", "approve", &run, "--officer", officer];
+        words.extend(off.iter().flat_map(|off| ["--off-since", *off]));
+        at(deployment, B_1, &words)
+    };
+    let unattested = refused(&approve("chenjing", None));
+    assert!(unattested.contains("--off-since"), "{unattested}");
+    let first = approve("chenjing", Some(&off));
+    assert_eq!(json(&first)["state"]["state"], "proposed");
+    let twice = refused(&approve("chenjing", Some(&off)));
+    assert!(twice.contains("another officer"), "{twice}");
+    let second = json(&approve("liuyang", Some(&off)));
+    assert_eq!(second["state"]["state"], "abort-point");
+    let ended = at(deployment, B_1, &["dr", "show", &run, "--wait"]);
+    json(&ended)
+}
+
+fn now_ms() -> u128 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.expect("a clock after 1970").as_millis()
+}
+
 /// Opens tickets at an edge until so many are acknowledged.
 fn tickets(deployment: &Deployment, edge: &str, count: usize) -> BTreeSet<(String, String)> {
     let mut acknowledged = BTreeSet::new();
@@ -74,12 +106,13 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
     let profile = profile.replace("away_ms = 30000", "away_ms = 3600000");
     fs::write(&deployment.profile, profile).expect("profile");
     deployment.up();
-    let order = ["node", "takeover", "--reason", "city A is lost"];
-    let early = refused(&at(&deployment, B_1, &order));
-    assert!(
-        early.contains("GT-0521") && early.contains("leader"),
-        "{early}"
-    );
+    let early = "dr run --scenario city --lost a --on b-1 --no-wait";
+    let early: Vec<&str> = early.split(' ').collect();
+    let leader = wait_for("a leader", PATIENCE, || {
+        let refused = refused(&at(&deployment, B_1, &early));
+        refused.contains("no-quorum").then_some(refused)
+    });
+    assert!(leader.contains("GT-0409"), "{leader}");
     let before = tickets(&deployment, "127.1.1.1", 20);
     let applied = |host: &str| {
         let status = at(&deployment, host, &["status"]);
@@ -94,11 +127,11 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
     for node in CITY_A {
         deployment.freeze(node);
     }
-    let taken = wait_for("the takeover", PATIENCE, || {
-        let output = at(&deployment, B_1, &order);
-        output.status.success().then(|| json(&output))
-    });
-    assert_eq!(taken["epoch"], 2);
+    let run = take_over(&deployment);
+    assert_eq!(run["verdict"]["green"], true, "{run:#}");
+    assert_eq!(run["verdict"]["lost"], 0);
+    let proof = run["proof"].as_str().expect("what b-1 could prove");
+    assert!(proof.contains("proven"), "{proof}");
     let after = tickets(&deployment, EDGE_B, 5);
     let status = json(&at(&deployment, B_1, &["status"]));
     assert_eq!(status["epoch"], 2);
@@ -117,7 +150,13 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
     let tombstone = json(&at(&deployment, B_1, &["node", "lineage"]))["tombstone"].clone();
     assert_eq!(
         (&tombstone["epoch_old"], &tombstone["reason"]),
-        (&Value::from(1), &Value::from("city A is lost"))
+        (
+            &Value::from(1),
+            &Value::from(format!(
+                "disaster recovery run {}",
+                run["id"].as_str().unwrap_or_default()
+            ))
+        )
     );
     assert!(
         tombstone["signature"]
@@ -173,8 +212,8 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
         (status["quorum"]["voters"] == 3 && node(&status, "a1-1")?["member"]["voice"] == "voter")
             .then_some(())
     });
-    let again = refused(&at(&deployment, B_1, &order));
-    assert!(again.contains("GT-0521"), "{again}");
+    let again = refused(&at(&deployment, B_1, &early));
+    assert!(again.contains("no-quorum"), "{again}");
 }
 
 fn ticket() -> String {

@@ -58,14 +58,17 @@ async fn login(
         institution: body.institution,
         name: body.name,
     };
-    // Without a leader, operators still get in, by the accounts this node has applied: taking over and
+    // Without a leader, operators and officers still get in, by the accounts this node has applied: taking over and
     // rejoining begin there. Everybody else waits.
     let look = |state: &guitai_meta::State| {
         let view = state.staff_view(&staff);
         (state.staff(&staff).cloned(), state.epoch(), view)
     };
     let ((account, epoch, view), fresh) = core.read_or_here(look).await;
-    let is_operator = |account: &Staff| account.duties.contains(&Duty::Operator);
+    let is_operator = |account: &Staff| {
+        let lets_in = [Duty::Operator, Duty::Officer];
+        account.duties.iter().any(|duty| lets_in.contains(duty))
+    };
     if !account.as_ref().is_some_and(is_operator) {
         fresh?;
     }

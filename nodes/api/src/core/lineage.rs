@@ -4,7 +4,7 @@
 use axum::{extract::State, http::HeaderMap};
 use guitai_types::{
     Epoch,
-    lineage::{LineageView, Rejoined, TakeoverOrder, VoiceOrder},
+    lineage::{LineageView, Rejoined, VoiceOrder},
     record::Duty,
 };
 use serde::{Deserialize, Serialize};
@@ -19,17 +19,8 @@ use crate::{
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
         .routes(routes!(lineage))
-        .routes(routes!(takeover))
         .routes(routes!(rejoin))
         .routes(routes!(voices))
-}
-
-/// Answer to a takeover.
-#[derive(Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TakenOver {
-    /// The epoch that counts once the node has started anew.
-    pub(super) epoch: Epoch,
 }
 
 /// Body of `POST /api/v1/node/rejoin`.
@@ -50,23 +41,6 @@ async fn lineage(
 ) -> Result<Json<LineageView>, Refusal> {
     core.staff(&headers)?;
     Ok(Json(core.meta.lineage_view()))
-}
-
-/// Has this node go on without the nodes that are lost. Operators only, by the accounts it has applied;
-/// refused while anything of the other side answers. The node starts anew.
-#[utoipa::path(post, path = "/api/v1/node/takeover", tag = "cluster", request_body = TakeoverOrder,
-    security(("staff" = [])),
-    responses((status = 200, body = TakenOver), (status = "default", body = ProblemBody)))]
-async fn takeover(
-    State(core): State<CoreState>,
-    headers: HeaderMap,
-    Json(order): Json<TakeoverOrder>,
-) -> Result<Json<TakenOver>, Refusal> {
-    let bearer = core.staff(&headers)?;
-    bearer.must_have(&[Duty::Operator])?;
-    let taken = core.meta.takeover(order, bearer.staff.to_string()).await;
-    let epoch = taken.map_err(|error| Refusal(error.problem()))?;
-    Ok(Json(TakenOver { epoch }))
 }
 
 /// Has this node, left behind on an old lineage, set its log aside and come back as a learner. Entries

@@ -117,10 +117,10 @@ pub(crate) async fn register(arguments: &RegisterKey, lang: Language) -> Result<
 
 async fn enter(access: &Access, filed: Option<&Account>) -> Result<Door, Failure> {
     let Some(account) = filed.filter(|_| access.token.is_none() && access.name.is_none()) else {
-        return staff::enter(access, &[Duty::Officer]).await;
+        return super::enter(access, &[Duty::Officer]).await;
     };
     let doors = match &access.url {
-        Some(url) => vec![url.clone()],
+        Some(url) => return staff::login(&Door::new(url.clone())?, account).await,
         None => read_cluster(access)?.cores,
     };
     staff::login(&staff::first_that_answers(&doors).await?, account).await
