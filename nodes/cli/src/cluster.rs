@@ -62,10 +62,11 @@ impl std::fmt::Debug for LoginFile {
 }
 
 impl LoginFile {
-    /// The first account that has one of these duties.
+    /// The first account that has the first of these duties, else the second, and so on: a node without a
+    /// leader lets operators in and nobody else.
     pub fn with_duty(&self, duties: &[Duty]) -> Option<&Account> {
-        let fits = |account: &&Account| account.duties.iter().any(|duty| duties.contains(duty));
-        self.accounts.iter().find(fits)
+        let with = |duty| self.accounts.iter().find(|it| it.duties.contains(duty));
+        duties.iter().find_map(with)
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) async fn login(door: &Door, account: &Account) -> Result<Door, Failur
 /// has one of `duties`.
 pub(crate) async fn enter(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
     let (doors, cluster) = match &access.url {
-        Some(url) => (vec![url.clone()], None),
+        // The login may still be of --data.
+        Some(url) => (vec![url.clone()], read_cluster(access).ok()),
         None => {
             let cluster = read_cluster(access)?;
             (cluster.cores.clone(), Some(cluster))
