@@ -20,6 +20,8 @@ use crate::recovery::Inner;
 const KIND: &str = "dr.vitals";
 /// How long a node is given to answer, in milliseconds.
 const ANSWER_MS: u64 = 1_000;
+/// A leader not heard of for this long, in milliseconds, is none: two elections would have replaced it.
+const LEADER_SILENT_MS: u64 = 3_000;
 /// Seconds of a day.
 const DAY_S: u64 = 24 * 60 * 60;
 
@@ -112,8 +114,14 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
             state.members().cloned().collect::<Vec<Member>>(),
         )
     });
+    // Consensus goes on naming the last leader when nobody can be elected: only one that is heard counts.
+    let is_alive = |id: &NodeId| {
+        let heard = status.heard_ms.get(id);
+        *id == inner.member.id || heard.is_some_and(|ms| *ms <= LEADER_SILENT_MS)
+    };
+    let leader = status.leader.filter(is_alive);
     let mut matched = status.matched;
-    if let Some(leader) = status.leader {
+    if let Some(leader) = leader {
         // What the leader has, it does not replicate to itself.
         let newest = matched.values().copied().max().unwrap_or(0);
         let own = matched.entry(leader).or_default();
@@ -131,7 +139,7 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
         cities,
         centres,
         members,
-        leader: status.leader,
+        leader,
         voters: status.voters.iter().copied().collect(),
         matched,
         heard_ms: status.heard_ms,

@@ -58,7 +58,7 @@ fn quorum_trip_us(timers: &Timers) -> u64 {
     let last_needed = timers.answers.saturating_sub(1);
     trips
         .get(last_needed)
-        .or(trips.last())
+        .or_else(|| trips.last())
         .copied()
         .unwrap_or(0)
 }

@@ -562,7 +562,7 @@ impl Planner<'_> {
         let facts = self.facts;
         let timers = self.timers(aim);
         let lead_is_gone = facts.leader.is_some_and(|leader| match aim {
-            Aim::Node { node, .. } => &self.name_of(leader) == node.as_str(),
+            Aim::Node { node, .. } => self.name_of(leader) == node.as_str(),
             Aim::Centre { centre, .. } => self.is_in(leader, centre),
             _ => false,
         });
