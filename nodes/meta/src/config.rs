@@ -60,8 +60,11 @@ pub struct Seal {
     /// Point of the public key.
     pub public_key: Hex,
     /// Signs a message.
-    pub sign: Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    pub sign: Sign,
 }
+
+/// Signs a message by a key that this crate does not see.
+pub type Sign = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 impl Config {
     /// The usual configuration.

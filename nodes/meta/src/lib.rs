@@ -38,7 +38,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Seal, Timing};
+pub use config::{Config, Seal, Sign, Timing};
 pub use error::{ReadError, StartError, WriteError};
 pub use guitai_meta_core::{Outcome, State};
 pub use membership::VoiceError;

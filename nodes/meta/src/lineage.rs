@@ -186,7 +186,7 @@ impl Lineage {
     /// A node that had a log before it kept epochs belongs to the one its state says.
     pub(crate) fn settle(&self, epoch: Epoch) -> io::Result<()> {
         self.change(|record| {
-            record.epoch.get_or_insert(epoch.max(EPOCH_FIRST));
+            record.epoch.get_or_insert_with(|| epoch.max(EPOCH_FIRST));
         })
     }
 

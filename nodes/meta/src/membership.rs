@@ -229,7 +229,7 @@ impl Ground<'_> {
         if count == 0 {
             return Err("nobody would vote".to_owned());
         }
-        if count % 2 == 0 && !even {
+        if count.is_multiple_of(2) && !even {
             return Err(format!(
                 "{count} voters bear the loss of no more nodes than {} do; say --even if it must be",
                 count - 1

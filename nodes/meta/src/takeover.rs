@@ -215,7 +215,7 @@ impl Meta {
             return Err(TakeoverError::Quarantined { heard });
         }
         let present = self.lineage().epoch().ok_or(TakeoverError::Empty)?;
-        let epoch = epoch.unwrap_or(Epoch(present.0.saturating_add(1)));
+        let epoch = epoch.unwrap_or_else(|| Epoch(present.0.saturating_add(1)));
         if epoch <= present {
             let asked = epoch;
             return Err(TakeoverError::EpochNotAbove { asked, present });

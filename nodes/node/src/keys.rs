@@ -70,7 +70,7 @@ pub(crate) fn sealing(
 
 /// The answer to "which keys do you hold?", read anew each time it is asked.
 pub(crate) fn source(config: &NodeConfig, keys: &KeyStore) -> KeysSource {
-    let below = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+    let below = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
     let dir = below(&config.files.identity_key);
     let kept = Kept {
         data: config

@@ -171,7 +171,7 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
     let quarantine = wait_for("a1-1 to quarantine itself", PATIENCE, || {
         let output = at(&deployment, A1_1, &["status"]);
         let status: Value = serde_json::from_slice(&output.stdout).ok()?;
-        (!status["quarantine"].is_null()).then(|| status)
+        (!status["quarantine"].is_null()).then_some(status)
     });
     assert_eq!(quarantine["quarantine"]["heard"], 2);
     assert!(quarantine["leader"].is_null(), "{quarantine:#}");

@@ -30,7 +30,7 @@ pub(crate) async fn keep(
         relay.set_epoch(meta.epoch());
     }
     // What was dialled lives as long as `following`.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn follow(me: Member, meta: Meta, mesh: Mesh, relay: Option<Relay>, tunnels: Tunnels) {

@@ -275,7 +275,7 @@ fn ask(
 fn nothing_acknowledged_is_lost_by_any_cut() {
     let wanted = cuts_wanted();
     let (mut cuts, mut seed) = (0, 0);
-    while wanted.map_or(seed < seeds(), |wanted| cuts < wanted) {
+    while wanted.map_or_else(|| seed < seeds(), |wanted| cuts < wanted) {
         match run(seed, |_| ()) {
             Ok(more) => cuts += more,
             Err(what) => panic!("seed {seed}: {what}"),
