@@ -120,7 +120,7 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     // Events go on through the other edge, and what the customer does arrives.
     await customer.by("offline").waitFor({ state: "detached", ...WAIT });
     await customer.by("confirm-step").click(WAIT);
-    await agent.by("confirmed-identity").waitFor(WAIT);
+    await customer.page.waitForSelector('[data-test="confirm-step"][disabled]', { ...WAIT, state: "attached" });
     await customer.shot("moves-1-another-edge");
     revive();
     await healthy();
