@@ -57,6 +57,8 @@ impl Meta {
     /// # Errors
     /// When this node does not lead, a new voter is behind, or it is not agreed on in time.
     pub async fn set_voices(&self, voices: &BTreeMap<NodeId, Voice>) -> Result<(), LeadError> {
+        // As every other change: `succession` must not take this one for a dead leader's.
+        let _one_at_a_time = self.lineage().voices().lock().await;
         let status = RaftStatus::of(self);
         if status.leader != Some(self.id()) {
             return Err(LeadError::NotLeader);
