@@ -171,13 +171,6 @@ impl Meta {
         Ok(kept.epoch)
     }
 
-    /// Everything a takeover would check now, changing nothing: the epoch it would begin, or why it
-    /// would be refused.
-    pub async fn takeover_check(&self, order: TakeoverOrder) -> Result<Epoch, TakeoverError> {
-        let kept = self.check_order(order, String::new()).await?;
-        Ok(kept.epoch)
-    }
-
     /// Which line of history this node belongs to.
     pub fn lineage_view(&self) -> LineageView {
         self.lineage().view()
