@@ -40,6 +40,9 @@ pub struct Config {
     /// [`SYNC_LEASE_MS_MIN`]: guitai_types::profile::SYNC_LEASE_MS_MIN
     /// [`SYNC_LEASE_MS_MAX`]: guitai_types::profile::SYNC_LEASE_MS_MAX
     pub sync_lease: Duration,
+    /// A voter not heard of for so long gives its voice to a learner that has caught up. `None`: only an
+    /// operator replaces voters.
+    pub replace_after: Option<Duration>,
     /// Where log (`raft-log`) and snapshots (`raft-snapshots`) are kept; everything acknowledged is
     /// there.
     pub disk: Arc<dyn Disk>,
@@ -76,6 +79,7 @@ impl Config {
             homes: Vec::new(),
             guards: Vec::new(),
             sync_lease: Duration::from_millis(SYNC_LEASE_MS),
+            replace_after: None,
             disk,
             view,
             sealing: None,

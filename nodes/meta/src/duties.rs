@@ -1,19 +1,18 @@
-//! What the leader does besides agreeing: lets time pass, speaks for recorders that are gone, and hands
-//! leadership home.
+//! What the leader does besides agreeing: lets time pass, speaks for recorders that are gone, has dead
+//! voters replaced, and hands leadership home.
 
 use std::time::Duration;
 
 use guitai_host::random_id;
 use guitai_meta_core::State;
 use guitai_types::{
-    NodeId, NodeName, RequestId, SessionId,
+    CentreId, NodeId, NodeName, RequestId, Role, SessionId,
     command::{Command, RecordingReport},
     record::RecordingState,
 };
-use openraft::{ServerState, async_runtime::WatchReceiver as _};
 use tokio::sync::watch;
 
-use crate::{meta::Meta, status::RaftStatus};
+use crate::{meta::Meta, replacement, status::RaftStatus};
 
 /// How often the leader looks whether something is due, in milliseconds: a desk rings at most this
 /// much longer than it should.
@@ -26,12 +25,6 @@ const OUTAGE_MS: u64 = 10_000;
 const MERCY_MS: u64 = 12_000;
 /// How long a leader stays before it hands over, in milliseconds: nobody hands over in a row.
 const HAND_OVER_AFTER_MS: u64 = 5_000;
-/// A node may take over when at most this many entries are missing there. Handing over to one that
-/// is far behind would leave the cluster without a leader until it has caught up.
-const HAND_OVER_BEHIND_MAX: u64 = 64;
-/// ...and was heard of within this, in milliseconds.
-const HAND_OVER_HEARD_MS: u64 = 1_000;
-
 /// How long a new leader waits for every node to be heard of, in milliseconds.
 const ROLL_CALL_MS: u64 = 3_000;
 /// Recordings declared lost in one look; the rest waits for the next.
@@ -47,13 +40,16 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             _ = look.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        term = leading(&meta).map(|present| Term::follow(term, present, &meta));
+        term = meta
+            .leading()
+            .map(|present| Term::follow(term, present, &meta));
         if let Some(term) = &mut term {
             if meta.now() >= term.ticks_from {
                 tick(&meta).await;
             }
             if meta.now() >= term.roll_called_at {
                 speak_for_the_gone(&meta).await;
+                replacement::look(&meta, term.roll_called_at).await;
             }
             if meta.now() >= term.hands_over_from {
                 term.hands_over_from = meta.now() + Duration::from_millis(HAND_OVER_AFTER_MS);
@@ -87,13 +83,6 @@ impl Term {
             hands_over_from: now + Duration::from_millis(HAND_OVER_AFTER_MS),
         }
     }
-}
-
-/// The term, if this node leads.
-fn leading(meta: &Meta) -> Option<u64> {
-    let metrics = meta.raft().metrics();
-    let metrics = metrics.borrow_watched();
-    (metrics.state == ServerState::Leader).then_some(metrics.current_term)
 }
 
 async fn tick(meta: &Meta) {
@@ -153,6 +142,49 @@ fn recordings_of_the_gone(
         .collect()
 }
 
+/// Why the lead was not handed over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeadError {
+    /// Only the leader hands it over.
+    #[error("this node does not lead")]
+    NotLeader,
+    /// No node of the centre votes and has caught up.
+    #[error("no voter of {0} has caught up")]
+    NoHeir(CentreId),
+    /// Consensus did not do it.
+    #[error("not handed over: {0}")]
+    Raft(String),
+}
+
+impl Meta {
+    /// Asks consensus to hand the lead to a voter of that centre that has caught up. Whether it took it,
+    /// the status shows.
+    ///
+    /// # Errors
+    /// When this node does not lead, or nobody there can.
+    pub async fn hand_over_to(&self, centre: &CentreId) -> Result<NodeId, LeadError> {
+        if self.leading().is_none() {
+            return Err(LeadError::NotLeader);
+        }
+        let homes = self.cores_of(centre);
+        let heir = heir(&homes, &RaftStatus::of(self));
+        let heir = heir.ok_or_else(|| LeadError::NoHeir(centre.clone()))?;
+        let handed = self.raft().trigger().transfer_leader(heir.0).await;
+        handed.map_err(|error| LeadError::Raft(error.to_string()))?;
+        Ok(heir)
+    }
+
+    /// Core nodes of a centre.
+    fn cores_of(&self, centre: &CentreId) -> Vec<NodeId> {
+        self.peek(|state| {
+            let members = state.members();
+            let there = members.filter(|it| it.has(Role::Core) && &it.centre == centre);
+            there.map(|member| member.id).collect()
+        })
+    }
+}
+
 async fn hand_over(meta: &Meta) {
     // A disaster recovery run may have moved where the cluster should be led from.
     let preferred = meta.peek(|state| state.preferred().cloned());
@@ -173,22 +205,9 @@ async fn hand_over(meta: &Meta) {
 }
 
 /// The first of the homes that votes, is alive and has nearly everything.
-pub(crate) fn heir(homes: &[NodeId], status: &RaftStatus) -> Option<NodeId> {
-    let newest = status
-        .matched
-        .values()
-        .copied()
-        .max()
-        .unwrap_or(0)
-        .max(status.applied);
-    let is_ready = |node: &&NodeId| {
-        let matched = status.matched.get(node).copied();
-        let heard_ms = status.heard_ms.get(node).copied().unwrap_or(u64::MAX);
-        status.voters.contains(node)
-            && heard_ms <= HAND_OVER_HEARD_MS
-            && matched.is_some_and(|matched| newest.saturating_sub(matched) <= HAND_OVER_BEHIND_MAX)
-    };
-    homes.iter().find(is_ready).copied()
+fn heir(homes: &[NodeId], status: &RaftStatus) -> Option<NodeId> {
+    let inherits = |node: &&NodeId| status.voters.contains(node) && status.is_ready(**node);
+    homes.iter().find(inherits).copied()
 }
 
 #[cfg(test)]

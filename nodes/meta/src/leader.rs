@@ -8,9 +8,10 @@ use guitai_types::{
     sync::WriteClass,
 };
 use openraft::{
-    ReadPolicy,
+    ReadPolicy, ServerState,
     async_runtime::WatchReceiver as _,
     errors::{ClientWriteError, RaftError},
+    vote::RaftLeaderId as _,
 };
 use serde::de::DeserializeOwned;
 
@@ -157,6 +158,14 @@ impl Meta {
             }
             tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
         }
+    }
+
+    /// The term, if this node leads.
+    pub(crate) fn leading(&self) -> Option<u64> {
+        // A vote read from the disk says "leader" of a node that was one before its restart.
+        let leads = self.raft().metrics().borrow_watched().state == ServerState::Leader;
+        let leader = self.raft().as_leader().ok().filter(|_| leads)?;
+        Some(leader.leader_id().term())
     }
 
     pub(crate) async fn ask<T: DeserializeOwned>(

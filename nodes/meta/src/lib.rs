@@ -5,7 +5,7 @@
 //! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides, `lease` lets the
 //! guard city prove what was acknowledged. `lineage` says which line of history counts, `fence` keeps
 //! other lines out, `takeover` begins a new one, `succession` is what happens after, `rejoin` is the way
-//! back. `membership` is who votes. Nothing outside this crate knows openraft.
+//! back. `membership` is who votes, `replacement` when a dead voter loses its voice. Nothing outside this crate knows openraft.
 
 mod applied;
 mod config;
@@ -24,6 +24,7 @@ mod meta;
 mod network;
 mod raft;
 mod rejoin;
+mod replacement;
 mod service;
 mod status;
 mod storage;
@@ -32,18 +33,17 @@ mod takeover;
 mod talk;
 mod transport;
 mod view;
-mod voices;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{Config, Seal, Sign, Timing};
+pub use duties::LeadError;
 pub use error::{ReadError, StartError, WriteError};
 pub use guitai_meta_core::{Outcome, State};
 pub use membership::VoiceError;
 pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;
-pub use status::RaftStatus;
+pub use status::{BEHIND_MAX, RaftStatus, SILENT_MS};
 pub use takeover::TakeoverError;
-pub use voices::LeadError;

@@ -4,7 +4,11 @@
 //! there, and the next one brings it to its end (`succession`). The member list follows what raft
 //! does, never the other way round.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use guitai_types::{
     Code, Member, NodeId, NodeName, Problem, Voice,
@@ -14,18 +18,14 @@ use guitai_types::{
 use openraft::{BasicNode, ChangeMembers};
 
 use crate::{
-    RaftStatus,
     meta::Meta,
-    succession::{leads, propose, voices},
+    status::{BEHIND_MAX, RaftStatus, SILENT_MS},
+    succession::{list_voices, propose, voices},
     talk::{Ask, Told},
 };
 
 /// How long a change may take, in milliseconds: two entries, and a learner that lags a little.
 const CHANGE_MS: u64 = 10_000;
-/// A node may vote when at most this many entries are missing there...
-const BEHIND_MAX: u64 = 64;
-/// ...and it was heard of within this, in milliseconds.
-const HEARD_MS: u64 = 3_000;
 
 /// Why who votes was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ impl VoiceError {
 impl Meta {
     /// Changes who votes, at the leader wherever it is. Done when the new membership is committed.
     pub async fn change_voices(&self, order: VoiceOrder) -> Result<(), VoiceError> {
-        let told = if leads(self) {
+        let told = if self.leading().is_some() {
             self.change_voices_here(order).await
         } else {
             let leader = self.leader_heard().ok_or(VoiceError::NoLeader)?;
@@ -71,8 +71,33 @@ impl Meta {
     }
 
     pub(crate) async fn change_voices_here(&self, order: VoiceOrder) -> Told {
-        if !leads(self) || self.lineage().is_quarantined() {
-            return Told::NotLeader;
+        match self.change_as(|ground| ground.plan(&order)).await {
+            Ok(()) => {
+                tracing::info!(?order, "who votes has changed");
+                Told::Done
+            }
+            Err(VoiceError::Refused(why)) => Told::Refused(why),
+            Err(VoiceError::NoLeader) => Told::NotLeader,
+        }
+    }
+
+    /// Changes who votes as a disaster recovery run has it: any number of nodes at once, an even number
+    /// of voters too, this leader among those that cease to. What is not named stays as it is; who
+    /// ceases to vote goes on learning.
+    ///
+    /// # Errors
+    /// When this node does not lead, a new voter is behind, or it is not agreed on in time.
+    pub async fn set_voices(&self, set: &BTreeMap<NodeId, Voice>) -> Result<(), VoiceError> {
+        self.change_as(|ground| ground.set(set)).await
+    }
+
+    /// One change at a time: `succession` must not take a joint membership for a dead leader's.
+    async fn change_as(
+        &self,
+        plan: impl FnOnce(&Ground<'_>) -> Result<Step, String>,
+    ) -> Result<(), VoiceError> {
+        if self.leading().is_none() || self.lineage().is_quarantined() {
+            return Err(VoiceError::NoLeader);
         }
         let _one_at_a_time = self.lineage().voices().lock().await;
         let (voters, learners) = voices(self);
@@ -84,10 +109,7 @@ impl Meta {
             status: RaftStatus::of(self),
             me: self.id(),
         };
-        let step = match ground.plan(&order) {
-            Ok(step) => step,
-            Err(why) => return Told::Refused(why),
-        };
+        let step = plan(&ground).map_err(VoiceError::Refused)?;
         if let Step::Remove(member) = &step {
             // First the list: a learner of the founding that it names would be added again.
             let (voice, member) = (Voice::None, member.clone());
@@ -97,13 +119,14 @@ impl Meta {
         let (change, retain) = step.change();
         let changing = self.raft().change_membership(change, retain);
         match tokio::time::timeout(Duration::from_millis(CHANGE_MS), changing).await {
-            Ok(Ok(_)) => {
-                tracing::info!(?order, "who votes has changed");
-                Told::Done
+            Ok(Ok(_)) => list_voices(self).await,
+            Ok(Err(error)) => return Err(VoiceError::Refused(error.to_string())),
+            Err(_) => {
+                let late = format!("not agreed on within {CHANGE_MS} ms");
+                return Err(VoiceError::Refused(late));
             }
-            Ok(Err(error)) => Told::Refused(error.to_string()),
-            Err(_) => Told::Refused(format!("not agreed on within {CHANGE_MS} ms")),
         }
+        Ok(())
     }
 }
 
@@ -187,6 +210,18 @@ impl Ground<'_> {
         }
     }
 
+    fn set(&self, set: &BTreeMap<NodeId, Voice>) -> Result<Step, String> {
+        let mut voters = self.voters.clone();
+        for (node, voice) in set {
+            if *voice != Voice::Voter {
+                voters.remove(node);
+            } else if voters.insert(*node) {
+                self.ready(*node, node)?;
+            }
+        }
+        self.voters(voters, true, true)
+    }
+
     fn member(&self, name: &NodeName) -> Result<&Member, String> {
         let found = self.cores.iter().find(|member| &member.name == name);
         found.ok_or_else(|| format!("{name} is no core node of this cluster"))
@@ -197,18 +232,22 @@ impl Ground<'_> {
         if !self.learners.contains(&id) {
             return Err(format!("{name} is no learner: add it first"));
         }
-        if !self.is_up(id) {
-            return Err(format!("{name} was not heard of within {HEARD_MS} ms"));
-        }
-        let newest = self.status.matched.values().copied().max().unwrap_or(0);
-        let there = self.status.matched.get(&id).copied().unwrap_or(0);
-        let behind = newest.max(self.status.applied).saturating_sub(there);
-        if behind > BEHIND_MAX {
-            return Err(format!(
-                "{name} lacks {behind} entries, at most {BEHIND_MAX} may be missing"
-            ));
-        }
+        self.ready(id, name)?;
         Ok(id)
+    }
+
+    fn ready(&self, id: NodeId, name: &dyn fmt::Display) -> Result<(), String> {
+        if !self.is_up(id) {
+            return Err(format!("{name} was not heard of within {SILENT_MS} ms"));
+        }
+        match self.status.behind(id) {
+            _ if id == self.me => Ok(()),
+            Some(behind) if behind <= BEHIND_MAX => Ok(()),
+            Some(behind) => Err(format!(
+                "{name} lacks {behind} entries, at most {BEHIND_MAX} may be missing"
+            )),
+            None => Err(format!("{name} never answered this leader")),
+        }
     }
 
     fn other_voter(&self, name: &NodeName) -> Result<NodeId, String> {
@@ -246,8 +285,7 @@ impl Ground<'_> {
     }
 
     fn is_up(&self, id: NodeId) -> bool {
-        let heard = self.status.heard_ms.get(&id).copied();
-        id == self.me || heard.is_some_and(|ms| ms <= HEARD_MS)
+        id == self.me || !self.status.is_silent(id)
     }
 }
 

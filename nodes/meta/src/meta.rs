@@ -15,6 +15,7 @@ use guitai_types::{
 };
 use openraft::{
     BasicNode,
+    async_runtime::WatchReceiver as _,
     errors::{InitializeError, RaftError},
 };
 use tokio::sync::watch;
@@ -49,6 +50,7 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     node: Member,
     homes: Vec<NodeId>,
+    replace_after: Option<Duration>,
     lease: Lease,
     seal: Option<Seal>,
     raft: Raft,
@@ -125,6 +127,7 @@ impl Meta {
         let meta = Self(Arc::new(Inner {
             node: config.node,
             homes: config.homes,
+            replace_after: config.replace_after,
             lease,
             seal: config.seal,
             raft,
@@ -267,6 +270,21 @@ impl Meta {
         }
     }
 
+    /// Resolves when consensus cannot go on here, with the reason: a disk that fails, above all. What
+    /// was acknowledged stays true, and what this node would say from now on could not be: its process
+    /// must end, and start anew from what is durable. At shutdown it resolves too.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "consensus is gone".to_owned();
+            }
+        }
+    }
+
     /// Stops taking part; nothing is applied or written any more when it returns. A guard gives its
     /// promise back first, so that no sync write waits for it.
     pub async fn shutdown(&self) {
@@ -333,6 +351,10 @@ impl Meta {
 
     pub(crate) fn homes(&self) -> &[NodeId] {
         &self.0.homes
+    }
+
+    pub(crate) fn replace_after(&self) -> Option<Duration> {
+        self.0.replace_after
     }
 
     pub(crate) fn id(&self) -> NodeId {

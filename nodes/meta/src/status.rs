@@ -31,13 +31,29 @@ pub struct RaftStatus {
 
 /// A core node that was not heard of for this long, in milliseconds, is gone. A recorder among them: both
 /// pages show within two seconds that nothing is recorded.
-const SILENT_MS: u64 = 1_500;
+pub const SILENT_MS: u64 = 1_500;
+/// Entries that may be missing on a node that begins to vote or to lead: the cluster would wait for one
+/// that is further behind.
+pub const BEHIND_MAX: u64 = 64;
 
 impl RaftStatus {
     /// Whether a core node is gone, as far as whose status this is can tell.
     pub fn is_silent(&self, node: NodeId) -> bool {
         let heard_ms = self.heard_ms.get(&node);
         heard_ms.is_none_or(|heard_ms| *heard_ms > SILENT_MS)
+    }
+
+    /// Entries that a node lacks; nothing when it never answered the leader whose status this is.
+    pub fn behind(&self, node: NodeId) -> Option<u64> {
+        let newest = self.matched.values().copied().max().unwrap_or(0);
+        let there = self.matched.get(&node)?;
+        Some(newest.max(self.applied).saturating_sub(*there))
+    }
+
+    /// Whether a node is alive and lacks so little that it may begin to vote or to lead.
+    pub fn is_ready(&self, node: NodeId) -> bool {
+        let behind = self.behind(node);
+        !self.is_silent(node) && behind.is_some_and(|behind| behind <= BEHIND_MAX)
     }
 
     pub(crate) fn of(meta: &Meta) -> Self {

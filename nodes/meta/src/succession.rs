@@ -9,7 +9,7 @@ use guitai_types::{
     Member, NodeId, RequestId, Voice,
     command::{Command, Reply},
 };
-use openraft::{BasicNode, ServerState, async_runtime::WatchReceiver as _};
+use openraft::{BasicNode, async_runtime::WatchReceiver as _};
 use tokio::sync::watch;
 
 use crate::{
@@ -43,16 +43,12 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
         }
         if meta.lineage().record().joining {
             ask_in(&meta).await;
-        } else if leads(&meta) {
+        } else if meta.leading().is_some() {
             raise_epoch(&meta).await;
             gather(&meta).await;
             agree(&meta).await;
         }
     }
-}
-
-pub(crate) fn leads(meta: &Meta) -> bool {
-    meta.raft().metrics().borrow_watched().state == ServerState::Leader
 }
 
 /// The epoch of the lineage becomes that of the state, and with it of tokens and tunnels.
@@ -92,14 +88,12 @@ async fn gather(meta: &Meta) {
     }
 }
 
-/// What the member list says of voices is what raft does: a node that is not in the membership has
-/// none, except a learner of the founding that was not added yet.
+/// Ends what a dead leader began, and lets the member list say what raft does.
 async fn agree(meta: &Meta) {
     // Whoever changes it now will be done in a moment.
     let Ok(_one_at_a_time) = meta.lineage().voices().try_lock() else {
         return;
     };
-    let (voters, learners) = voices(meta);
     if let Some(voters) = unfinished(meta) {
         tracing::info!("bringing a change of voters to its end");
         let finishing = meta.raft().change_membership(voters, true);
@@ -109,6 +103,14 @@ async fn agree(meta: &Meta) {
         }
         return;
     }
+    list_voices(meta).await;
+}
+
+/// What the member list says of voices is what raft does: a node that is not in the membership has
+/// none, except a learner of the founding that was not added yet. Only whoever holds the lock of
+/// changes calls this.
+pub(crate) async fn list_voices(meta: &Meta) {
+    let (voters, learners) = voices(meta);
     let survivors = meta.lineage().record().tombstone.map(|it| it.survivors);
     for member in meta.cores() {
         let voice = if voters.contains(&member.id) {
@@ -162,7 +164,7 @@ async fn ask_in(meta: &Meta) {
 impl Meta {
     /// Takes in a core node that has left an old lineage, as a learner.
     pub(crate) async fn take_in(&self, from: &Member) -> Told {
-        if !leads(self) || self.lineage().is_quarantined() {
+        if self.leading().is_none() || self.lineage().is_quarantined() {
             return Told::NotLeader;
         }
         if add_learner(self, from).await {

@@ -1,6 +1,8 @@
 //! Clusters within the process, on simulated disks, with lines that can be cut.
 
 mod lease;
+mod losses;
+mod takeover;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,7 +24,6 @@ const TIMING: Timing = Timing {
     election_min_ms: 500,
     election_max_ms: 1_000,
 };
-mod takeover;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,6 +33,8 @@ struct Cluster {
     snapshot_every: u64,
     /// The guard city; its nodes stand for election late.
     guards: Vec<NodeId>,
+    /// A voter silent for so long is replaced.
+    replace_after: Option<Duration>,
 }
 
 struct Seat {
@@ -68,6 +71,7 @@ impl Cluster {
             seats,
             snapshot_every,
             guards,
+            replace_after: None,
         };
         for seat in 0..cluster.seats.len() {
             cluster.start(seat).await;
@@ -95,6 +99,7 @@ impl Cluster {
         config.snapshot_every = self.snapshot_every;
         config.guards = self.guards.clone();
         config.sync_lease = lease::LEASE;
+        config.replace_after = self.replace_after;
         if self.guards.contains(&seat.member.id) {
             config.timing.election_min_ms = 2_000;
             config.timing.election_max_ms = 3_000;

@@ -79,6 +79,8 @@ codes! {
     NoTunnel = "GT-0504", 503, "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run";
     /// Full disk.
     DiskFull = "GT-0507", 507, "磁盘空间不足", "The disk is full", "清理或扩容磁盘", "Free or add disk space";
+    /// Log or vote could not be made durable.
+    StorageFailed = "GT-0508", 500, "日志无法落盘,节点已停止", "The log could not be made durable; the node has stopped", "检查磁盘与内核日志;修复后节点自行恢复", "Check the disk and the kernel's log; the node recovers by itself";
     /// This node was left behind on an old lineage and takes no part.
     Quarantined = "GT-0520", 503, "本节点属于旧纪元,已隔离,只读", "This node is of an old epoch: in quarantine, read-only", "在本节点执行 guitai node rejoin", "Run guitai node rejoin on this node";
     /// A forced takeover that must not happen.

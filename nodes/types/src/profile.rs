@@ -95,7 +95,15 @@ pub struct Raft {
     /// write is acknowledged without them, [`SYNC_LEASE_MS_MIN`] to [`SYNC_LEASE_MS_MAX`]. When they
     /// are lost, sync writes stall for this and a tenth more.
     pub sync_lease_ms: u64,
+    /// A voter silent for so long gives its voice to a learner that has caught up and becomes a learner
+    /// itself, [`REPLACE_VOTER_MS_MIN`] to [`REPLACE_VOTER_MS_MAX`]; 0: only `guitai node replace` does it.
+    pub replace_voter_after_ms: u64,
 }
+
+/// Shortest silence after which a voter is replaced, in milliseconds: a node that restarts is no loss.
+pub const REPLACE_VOTER_MS_MIN: u64 = 5_000;
+/// Longest, in milliseconds: a day.
+pub const REPLACE_VOTER_MS_MAX: u64 = 86_400_000;
 
 /// Shortest sync lease in milliseconds: some round trips between cities, and a busy disk.
 pub const SYNC_LEASE_MS_MIN: u64 = 200;
@@ -116,6 +124,7 @@ impl Default for Raft {
             reluctant_min_ms: 600,
             reluctant_max_ms: 900,
             sync_lease_ms: SYNC_LEASE_MS,
+            replace_voter_after_ms: 0,
         }
     }
 }
@@ -308,6 +317,12 @@ impl Profile {
             && raft.heartbeat_ms.saturating_mul(2) < raft.election_min_ms;
         if !(SYNC_LEASE_MS_MIN..=SYNC_LEASE_MS_MAX).contains(&raft.sync_lease_ms) {
             return Err(ProfileError::Whole("raft: sync_lease_ms is 200 to 5000"));
+        }
+        let replaced = raft.replace_voter_after_ms;
+        if replaced != 0 && !(REPLACE_VOTER_MS_MIN..=REPLACE_VOTER_MS_MAX).contains(&replaced) {
+            return Err(ProfileError::Whole(
+                "raft: replace_voter_after_ms is 0, or 5000 to 86400000",
+            ));
         }
         if ordered && raft.heartbeat_ms > 0 {
             return Ok(());

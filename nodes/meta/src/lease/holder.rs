@@ -11,7 +11,7 @@ use guitai_types::{
     command::{Command, PROPOSAL_VERSION, Proposal},
     sync::{SyncMode, SyncState},
 };
-use openraft::{ServerState, async_runtime::WatchReceiver as _, vote::RaftLeaderId as _};
+use openraft::{async_runtime::WatchReceiver as _, vote::RaftLeaderId as _};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{Guarded, Request};
@@ -126,13 +126,6 @@ impl Meta {
     }
 
     /// The term, if this node leads.
-    fn leading(&self) -> Option<u64> {
-        // A vote read from the disk says "leader" of a node that was one before its restart.
-        let leads = self.raft().metrics().borrow_watched().state == ServerState::Leader;
-        let leader = self.raft().as_leader().ok().filter(|_| leads)?;
-        Some(leader.leader_id().term())
-    }
-
     fn begin_term(&self, term: u64) {
         let mut holder = self.lease().holder();
         if holder.as_ref().map(Holder::term) != Some(term) {

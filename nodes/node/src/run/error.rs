@@ -30,6 +30,8 @@ pub(crate) enum AssembleError {
     },
     #[error("metadata")]
     Meta(#[from] guitai_meta::StartError),
+    #[error("consensus has stopped here: {0}")]
+    Consensus(String),
     #[error("recorder")]
     Recorder(#[from] guitai_recorder::StartError),
     #[error("foundation {path}")]
@@ -54,6 +56,7 @@ impl AssembleError {
             | Self::Listen { .. } => Code::PortTaken,
             Self::Keys(_) | Self::Identity(IdentityError::Key(_)) => Code::KeysRefused,
             Self::Missing(_) => Code::BadProfile,
+            Self::Consensus(_) => Code::StorageFailed,
             _ => Code::Internal,
         }
     }

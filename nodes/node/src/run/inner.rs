@@ -1,13 +1,6 @@
 //! An inner node: core, relay and recorder as its roles say.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use guitai_api::{
     CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, follow_recorders, orders, register_calls,
@@ -22,7 +15,10 @@ use guitai_recorder::Recorder;
 use guitai_relay::{Limits, Relay, guard::Tunnels};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{Hex, Member, NodeId, Role, Voice, command::Command, profile::Raft};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 
 use super::{
     Ended, doorway,
@@ -101,6 +97,8 @@ pub(crate) async fn run(
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
     meta_config.guards = guards(&raft, peers.iter().chain([&member]));
     meta_config.sync_lease = Duration::from_millis(raft.sync_lease_ms);
+    let replace_after = Duration::from_millis(raft.replace_voter_after_ms);
+    meta_config.replace_after = (!replace_after.is_zero()).then_some(replace_after);
     let meta = Meta::start(meta_config, &mesh, &calls, clock.clone(), entropy.clone()).await?;
 
     let relay = member.has(Role::Relay).then(|| {
@@ -233,11 +231,17 @@ pub(crate) async fn run(
         recovery,
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
-    let start_again = AtomicBool::new(false);
-    let ending = async {
-        tokio::select! {
-            () = stopped(stop) => {}
-            () = meta.restart_wanted() => start_again.store(true, Ordering::Relaxed),
+    let (say, said) = oneshot::channel();
+    let ending = {
+        let meta = meta.clone();
+        async move {
+            let ended = tokio::select! {
+                () = stopped(stop) => Ok(Ended::Asked),
+                () = meta.restart_wanted() => Ok(Ended::StartAgain),
+                why = meta.failed() => Err(AssembleError::Consensus(why)),
+            };
+            // The receiver is in this very function.
+            drop(say.send(ended));
         }
     };
     let served = guitai_api::serve(door.http, router, ending).await;
@@ -255,11 +259,8 @@ pub(crate) async fn run(
     door.media.close().await;
     mesh.close().await;
     served.map_err(AssembleError::Serve)?;
-    Ok(if start_again.into_inner() {
-        Ended::StartAgain
-    } else {
-        Ended::Asked
-    })
+    // Nobody said why it ends only where serving ended by itself.
+    said.await.unwrap_or(Ok(Ended::Asked))
 }
 
 fn read_foundation(path: &Path) -> Result<Command, AssembleError> {
