@@ -324,6 +324,7 @@ impl Watch {
                 self.session() == Some(session)
             }
             Change::SessionStarted { .. }
+            | Change::Recorders { .. }
             | Change::Desk { .. }
             | Change::Dr { .. }
             | Change::SyncMode { .. }

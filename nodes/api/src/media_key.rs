@@ -2,7 +2,7 @@
 //! everybody who may see the call, and forgotten here. Edges and relays are not among them. Who that is
 //! decides the core ([`State::next_keys`]); here it is done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use guitai_crypto::sm2::PublicKey;
@@ -19,6 +19,13 @@ use zeroize::Zeroizing;
 
 /// How often a change is tried when another change of the same session comes in between.
 const ATTEMPTS_MAX: usize = 4;
+
+/// How often the leader looks whether a recorder must be replaced, whatever events say.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(200);
+/// Hand-overs in one look; the rest waits for the next.
+const HAND_OVERS_PER_LOOK_MAX: usize = 256;
+/// Media keys wrapped and agreed on at the same time.
+const REKEYS_AT_ONCE: usize = 16;
 
 /// Changes who takes part in a session and gives those who then do its next media key.
 pub(crate) async fn rekey(
@@ -63,22 +70,51 @@ pub(crate) async fn rekey(
     Err(refused)
 }
 
-/// Gives sessions another media key when a recorder has another key pair. Runs on every core node;
-/// the one that leads acts, so that it is done once.
+/// Gives sessions another media key when a recorder has another key pair, and puts another recorder in
+/// the place of one that can record no longer: it gets the next key, and the one before does not. Runs
+/// on every core node; the one that leads acts, so that it is done once.
 pub async fn follow_recorders(meta: Meta, me: NodeId, entropy: Arc<dyn Entropy>) {
     let from = meta.peek(State::event_number);
     let mut events = meta.events(from.saturating_add(1));
-    while let Some(event) = events.next().await {
-        if event.change != Change::Cluster || meta.status().leader != Some(me) {
-            continue;
-        }
-        for session in meta.peek(State::sessions_to_rekey) {
-            let done = rekey(&meta, &entropy, &session, &KeyChange::Recorders).await;
-            if let Err(problem) = done {
-                tracing::warn!(%session, detail = problem.detail, "the media key was not renewed");
+    let mut hearing = meta.hearing();
+    let mut look = tokio::time::interval(HAND_OVER_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            changed = hearing.changed() => if changed.is_err() { return },
+            _ = look.tick() => {}
+            event = events.next() => {
+                let Some(event) = event else { return };
+                if event.change == Change::Cluster && meta.status().leader == Some(me) {
+                    let stale = meta.peek(State::sessions_to_rekey).into_iter();
+                    let due = stale.map(|session| (session, KeyChange::Recorders));
+                    rekey_all(&meta, &entropy, due.collect()).await;
+                }
+                continue;
             }
         }
+        let heard = hearing.borrow_and_update().clone();
+        if let Some(heard) = heard {
+            let due = meta.peek(|state| state.hand_overs(&heard, HAND_OVERS_PER_LOOK_MAX));
+            rekey_all(&meta, &entropy, due).await;
+        }
     }
+}
+
+async fn rekey_all(meta: &Meta, entropy: &Arc<dyn Entropy>, due: Vec<(SessionId, KeyChange)>) {
+    let one = |(session, change): (SessionId, KeyChange)| async move {
+        if let KeyChange::HandOver { from, to, cause } = &change {
+            let from = from.as_ref().map(ToString::to_string);
+            tracing::warn!(%session, from, %to, cause, "another recorder takes over");
+        }
+        if let Err(problem) = rekey(meta, entropy, &session, &change).await {
+            tracing::warn!(%session, detail = problem.detail, "the media key was not renewed");
+        }
+    };
+    futures::stream::iter(due)
+        .for_each_concurrent(REKEYS_AT_ONCE, one)
+        .await;
 }
 
 /// Draws a key and wraps it to each participant's public key (uncompressed point).

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use guitai_types::{InstitutionId, SessionId, StaffName};
+use guitai_types::{InstitutionId, NodeName, SessionId, StaffName};
 use url::Url;
 
 use crate::dr::args::Dr;
@@ -114,6 +114,9 @@ pub enum Evidence {
 pub struct Export {
     /// 会话编号 / Session id
     pub session: SessionId,
+    /// 取这个节点录的那一份;不给则取内容最全的一份 / The recording this node made; without it the one that has most of the call
+    #[arg(long, value_name = "NODE")]
+    pub recorder: Option<NodeName>,
     /// 写入此目录,必须尚不存在或为空 / Directory to write to; must be new or empty
     #[arg(long)]
     pub out: PathBuf,
@@ -164,6 +167,9 @@ pub struct Demo {
     /// 通话数 / How many calls
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub calls: u16,
+    /// 开始录制后通话多少秒 / Seconds both sides talk once the recording runs
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub talk: u16,
     /// 保留证据包于此目录 / Keep the evidence packages in this directory
     #[arg(long)]
     pub keep_package: Option<PathBuf>,

@@ -12,7 +12,10 @@ mod report;
 mod sample;
 mod stage;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use guitai_host::Clock;
 use guitai_types::record::Duty;
@@ -31,7 +34,12 @@ pub struct Setting {
     pub expected_root: Option<[u8; 32]>,
     /// Where packages stay; without it they are removed after the check.
     pub keep_package: Option<PathBuf>,
+    /// How long both sides talk once the recording runs.
+    pub talk: Duration,
 }
+
+/// Unless somebody says otherwise: several segments of at most 2 s.
+const TALK: Duration = Duration::from_secs(4);
 
 impl Setting {
     /// Reads what `guitai up` wrote to its data directory.
@@ -65,6 +73,7 @@ impl Setting {
             logins,
             expected_root,
             keep_package,
+            talk: TALK,
         })
     }
 
@@ -105,7 +114,7 @@ pub async fn run(setting: &Setting, calls: u16, clock: &dyn Clock) -> Result<Dem
     if agents.is_empty() {
         return Err(nothing("agent"));
     }
-    let samples = sample::Samples::load()?;
+    let samples = sample::Samples::load(setting.talk)?;
     let mut reports = Vec::new();
     for number in 0..usize::from(calls) {
         let turn = |length: usize| number % length;

@@ -8,7 +8,7 @@ use std::{
 
 use futures::StreamExt as _;
 use guitai_evidence::{Options, Report, UnpackError};
-use guitai_types::{Code, Problem, SessionId, record::Duty};
+use guitai_types::{Code, NodeName, Problem, SessionId, record::Duty};
 use serde_json::json;
 
 use crate::{
@@ -32,11 +32,12 @@ pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String,
     let door = staff::enter(&arguments.access, &[Duty::Operator, Duty::Auditor]).await?;
     let Export {
         session,
+        recorder,
         out,
         output,
         ..
     } = arguments;
-    let bytes = fetch(&door, session, out).await?;
+    let bytes = fetch(&door, session, recorder.as_ref(), out).await?;
     if output.json {
         return show::json(&json!({ "session": session, "out": out, "bytes": bytes }));
     }
@@ -53,9 +54,17 @@ pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String,
     })
 }
 
-/// Downloads the package of `session` and unpacks it into `out`; gives the bytes downloaded.
-pub(crate) async fn fetch(door: &Door, session: &SessionId, out: &Path) -> Result<u64, Failure> {
-    let path = format!("/api/v1/recordings/{session}/package");
+/// Downloads the package of `session`, the one that a node made or the most complete, and unpacks it
+/// into `out`; gives the bytes downloaded.
+pub(crate) async fn fetch(
+    door: &Door,
+    session: &SessionId,
+    recorder: Option<&NodeName>,
+    out: &Path,
+) -> Result<u64, Failure> {
+    let query = recorder.map(|node| format!("?recorder={node}"));
+    let query = query.unwrap_or_default();
+    let path = format!("/api/v1/recordings/{session}/package{query}");
     let mut pieces = door.download(&path).await?;
     // The whole stream first: half a package in a directory would look like a broken one.
     let local = |error: &std::io::Error| Failure::local("keeping the download", error);

@@ -22,7 +22,7 @@ mod sse;
 mod staff;
 mod table;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use guitai_host::{Clock as _, SystemClock};
 
@@ -100,11 +100,13 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
 async fn make_calls(arguments: Demo, lang: Language) -> Result<Done, Failure> {
     let Demo {
         calls,
+        talk,
         keep_package,
         data,
         output,
     } = arguments;
-    let setting = demo::Setting::read(&data, keep_package)?;
+    let mut setting = demo::Setting::read(&data, keep_package)?;
+    setting.talk = Duration::from_secs(u64::from(talk));
     let report = demo::run(&setting, calls, &SystemClock).await?;
     let text = if output.json {
         show::json(&report)?

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use guitai_host::random_id;
-use guitai_meta_core::State;
+use guitai_meta_core::{Hearing, State};
 use guitai_types::{
-    CentreId, NodeId, NodeName, RequestId, Role, SessionId,
+    CentreId, Member, NodeId, NodeName, RequestId, Role, SessionId,
     command::{Command, RecordingReport},
-    record::RecordingState,
+    record::{Assignment, RecordingState},
 };
 use tokio::sync::watch;
 
@@ -34,21 +34,27 @@ const LOST_PER_LOOK_MAX: usize = 64;
 pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
     let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut term = None;
+    let (mut term, mut leader) = (None, None);
     loop {
         tokio::select! {
-            _ = look.tick() => {}
+            biased;
             _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = look.tick() => {}
         }
         term = meta
             .leading()
-            .map(|present| Term::follow(term, present, &meta));
+            .map(|present| Term::follow(term, present, leader, &meta));
+        if term.is_none() {
+            leader = meta.status().leader.or(leader);
+        }
+        let hearing = term.as_ref().map(|term| hearing(&meta, term));
+        meta.hears(hearing.clone());
         if let Some(term) = &mut term {
             if meta.now() >= term.ticks_from {
                 tick(&meta).await;
             }
+            speak_for_the_gone(&meta, &hearing.unwrap_or_default()).await;
             if meta.now() >= term.roll_called_at {
-                speak_for_the_gone(&meta).await;
                 replacement::look(&meta, term.roll_called_at).await;
             }
             if meta.now() >= term.hands_over_from {
@@ -63,13 +69,15 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
 #[derive(Debug, Clone, Copy)]
 struct Term {
     number: u64,
+    /// Who led before, as far as this node knows: it was heard by this very node until it was gone.
+    before: Option<NodeId>,
     ticks_from: Duration,
     roll_called_at: Duration,
     hands_over_from: Duration,
 }
 
 impl Term {
-    fn follow(before: Option<Self>, number: u64, meta: &Meta) -> Self {
+    fn follow(before: Option<Self>, number: u64, leader: Option<NodeId>, meta: &Meta) -> Self {
         if let Some(same) = before.filter(|before| before.number == number) {
             return same;
         }
@@ -78,6 +86,7 @@ impl Term {
         let mercy_ms = if outage_ms > OUTAGE_MS { MERCY_MS } else { 0 };
         Self {
             number,
+            before: leader,
             ticks_from: now + Duration::from_millis(mercy_ms),
             roll_called_at: now + Duration::from_millis(ROLL_CALL_MS),
             hands_over_from: now + Duration::from_millis(HAND_OVER_AFTER_MS),
@@ -96,18 +105,37 @@ async fn tick(meta: &Meta) {
     }
 }
 
-/// A recorder that died cannot say so; the leader says it in its name. When it is back it reports anew.
-async fn speak_for_the_gone(meta: &Meta) {
+/// Which recorders this leader hears. Of a node that led before it knows at once; the others it has only
+/// begun to listen to.
+fn hearing(meta: &Meta, term: &Term) -> Hearing {
     let status = RaftStatus::of(meta);
-    let lost = meta.peek(|state| recordings_of_the_gone(state, &status, meta.id()));
-    for (session, node) in lost {
-        tracing::warn!(%session, %node, "the recorder of a running call is gone");
+    let is_called = meta.now() >= term.roll_called_at;
+    let is_unheard = |member: &&Member| member.id != meta.id() && status.is_silent(member.id);
+    let unheard: Vec<Member> =
+        meta.peek(|state| state.recorders().filter(is_unheard).cloned().collect());
+    let is_gone = |member: &&Member| is_called || Some(member.id) == term.before;
+    let name = |member: &Member| member.name.clone();
+    Hearing {
+        gone: unheard.iter().filter(is_gone).map(name).collect(),
+        unheard: unheard.iter().map(name).collect(),
+    }
+}
+
+/// A recorder that died cannot say so; the leader says it in its name. When it is back it reports anew,
+/// if nobody has taken its turn.
+async fn speak_for_the_gone(meta: &Meta, hearing: &Hearing) {
+    if hearing.gone.is_empty() {
+        return;
+    }
+    for (session, node, assignment) in meta.peek(|state| recordings_of(state, &hearing.gone)) {
+        tracing::warn!(%session, %node, "a recorder of a running call is gone");
         let report = RecordingReport::Lost {
             cause: "recorder-gone".to_owned(),
         };
         let command = Command::ReportRecording {
             session,
             node,
+            assignment,
             report,
         };
         let request = random_id(meta.entropy(), RequestId::from_random);
@@ -116,30 +144,21 @@ async fn speak_for_the_gone(meta: &Meta) {
     }
 }
 
-/// Running calls that count as recorded, or as about to be, by a node that is silent.
-fn recordings_of_the_gone(
-    state: &State,
-    status: &RaftStatus,
-    me: NodeId,
-) -> Vec<(SessionId, NodeName)> {
-    let is_gone = |node: &NodeName| {
-        let id = state
-            .member(node)
-            .map(|member| member.id)
-            .filter(|id| *id != me);
-        id.is_some_and(|id| status.is_silent(id))
-    };
-    let recorded = state.sessions_running().filter(|session| {
-        matches!(
-            session.recording,
+/// Turns at running calls that count as recorded, or as about to be, of nodes that are gone.
+fn recordings_of(state: &State, gone: &[NodeName]) -> Vec<(SessionId, NodeName, u32)> {
+    let is_lost = |turn: &&Assignment| {
+        let counts = matches!(
+            turn.recording,
             RecordingState::Starting | RecordingState::Running { .. }
-        )
+        );
+        counts && turn.until.is_none() && gone.contains(&turn.node)
+    };
+    let sessions = state.sessions_running();
+    let lost = sessions.flat_map(|session| {
+        let turns = session.assignments.iter().filter(is_lost);
+        turns.map(|turn| (session.id.clone(), turn.node.clone(), turn.number))
     });
-    recorded
-        .filter_map(|session| Some((session.id.clone(), session.recorders.first()?.clone())))
-        .filter(|(_, node)| is_gone(node))
-        .take(LOST_PER_LOOK_MAX)
-        .collect()
+    lost.take(LOST_PER_LOOK_MAX).collect()
 }
 
 /// Why the lead was not handed over.

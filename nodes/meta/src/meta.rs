@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::Stream;
 use guitai_host::{Clock, Entropy, random_id};
-use guitai_meta_core::State;
+use guitai_meta_core::{Hearing, State};
 use guitai_net::{Calls, Mesh};
 use guitai_types::{
     Member, NodeId, NodeName, RequestId, UnixMillis, Voice,
@@ -62,6 +62,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     stop: watch::Sender<bool>,
+    /// What this node hears of recorders while it leads.
+    hearing: watch::Sender<Option<Hearing>>,
 }
 
 impl Meta {
@@ -139,6 +141,7 @@ impl Meta {
             clock,
             entropy,
             stop,
+            hearing: watch::Sender::new(None),
         }));
         tokio::spawn(duties::run(meta.clone(), stopped.clone()));
         tokio::spawn(lease::run(meta.clone(), stopped.clone()));
@@ -285,6 +288,11 @@ impl Meta {
         }
     }
 
+    /// Which recorders this node hears of, as long as it leads; `None` while it does not.
+    pub fn hearing(&self) -> watch::Receiver<Option<Hearing>> {
+        self.0.hearing.subscribe()
+    }
+
     /// Stops taking part; nothing is applied or written any more when it returns. A guard gives its
     /// promise back first, so that no sync write waits for it.
     pub async fn shutdown(&self) {
@@ -305,6 +313,14 @@ impl Meta {
 
     pub(crate) fn lease(&self) -> &Lease {
         &self.0.lease
+    }
+
+    pub(crate) fn hears(&self, hearing: Option<Hearing>) {
+        self.0.hearing.send_if_modified(|present| {
+            let is_news = *present != hearing;
+            *present = hearing;
+            is_news
+        });
     }
 
     pub(crate) fn applied(&self) -> &Applied {

@@ -116,6 +116,7 @@ async fn serve(arguments: &Arguments, deployment: &Deployment) -> Result<ExitCod
     let demo = guitai_cli::Demo {
         calls: 1,
         keep_package: arguments.keep_package.clone(),
+        talk: 4,
         data: deployment.data.clone(),
         output: guitai_cli::Output {
             json: arguments.json,

@@ -10,9 +10,11 @@ use guitai_types::{
     command::{Command, RecordingReport, Reply},
     event::Change,
     place::Text,
-    record::{Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
+    record::{Assignment, Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::keeper::Order;
 
 /// Everything a package says about a call beside its media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,35 @@ pub(crate) struct Call {
     pub(crate) consent: Option<Consent>,
     pub(crate) steps: Vec<Step>,
     pub(crate) policy: Policy,
+}
+
+/// What a node has to do for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Duty {
+    pub(crate) session: SessionId,
+    pub(crate) order: Order,
+    /// Its turn is over: another node records. What it kept is sealed, and nothing is begun.
+    pub(crate) is_over: bool,
+}
+
+/// What a node has to do for a session, if it has to do with it.
+pub(crate) fn duty_of(session: &Session, node: &NodeName) -> Option<Duty> {
+    let mut turns = session.assignments.iter().rev();
+    let last = turns.find(|turn| turn.node == *node)?;
+    if matches!(last.recording, RecordingState::Sealed { .. }) {
+        return None;
+    }
+    let is_over = last.until.is_some();
+    let order = match (session.ended_at, is_over) {
+        (Some(_), _) => Order::Seal,
+        (None, true) => Order::Rest,
+        (None, false) => Order::Keep,
+    };
+    Some(Duty {
+        session: session.id.clone(),
+        order,
+        is_over,
+    })
 }
 
 /// Why a report did not arrive.
@@ -40,8 +71,10 @@ pub(crate) enum ReportError {
 pub(crate) trait Cluster: Send + Sync {
     /// Returns when what is known of the cluster is as new as the cluster.
     fn ready(&self) -> BoxFuture<'_, ()>;
-    /// Calls whose first recorder is `node` and whose recording is not sealed, and whether they run.
-    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)>;
+    /// Calls that `node` records or recorded, and whose recording it has not sealed.
+    fn calls_of(&self, node: &NodeName) -> Vec<Duty>;
+    /// The turn of `node` at a running call that is not over, with how the cluster thinks it goes.
+    fn turn(&self, session: &SessionId, node: &NodeName) -> Option<Assignment>;
     /// What is known of a call now.
     fn call(&self, session: &SessionId) -> Option<Call>;
     /// Media keys of a call wrapped to `node`, of epochs after `epoch`, oldest first.
@@ -53,6 +86,7 @@ pub(crate) trait Cluster: Send + Sync {
         &self,
         session: &SessionId,
         node: &NodeName,
+        assignment: u32,
         report: RecordingReport,
     ) -> BoxFuture<'static, Result<(), ReportError>>;
     /// Inner relays.
@@ -83,18 +117,15 @@ impl Cluster for Meta {
         })
     }
 
-    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)> {
+    fn calls_of(&self, node: &NodeName) -> Vec<Duty> {
         self.peek(|state| {
-            let unsealed = |session: &&Session| {
-                session.recorders.first() == Some(node)
-                    && !matches!(session.recording, RecordingState::Sealed { .. })
-            };
             let calls = state.sessions_running().chain(state.sessions_ended());
-            let calls = calls.filter(unsealed);
-            calls
-                .map(|session| (session.id.clone(), session.ended_at.is_none()))
-                .collect()
+            calls.filter_map(|session| duty_of(session, node)).collect()
         })
+    }
+
+    fn turn(&self, session: &SessionId, node: &NodeName) -> Option<Assignment> {
+        self.peek(|state| state.session(session)?.assignment_of(node).cloned())
     }
 
     fn call(&self, session: &SessionId) -> Option<Call> {
@@ -131,7 +162,9 @@ impl Cluster for Meta {
         let concerns = |change: &Change| {
             matches!(
                 change,
-                Change::SessionStarted { .. } | Change::SessionEnded { .. }
+                Change::SessionStarted { .. }
+                    | Change::Recorders { .. }
+                    | Change::SessionEnded { .. }
             )
         };
         let events = self.events(from.saturating_add(1));
@@ -144,6 +177,7 @@ impl Cluster for Meta {
         &self,
         session: &SessionId,
         node: &NodeName,
+        assignment: u32,
         report: RecordingReport,
     ) -> BoxFuture<'static, Result<(), ReportError>> {
         let (session, node) = (session.clone(), node.clone());
@@ -152,6 +186,7 @@ impl Cluster for Meta {
             let command = Command::ReportRecording {
                 session,
                 node,
+                assignment,
                 report,
             };
             match meta.write(command).await {

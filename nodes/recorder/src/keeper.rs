@@ -44,6 +44,8 @@ const DRAIN_IDLE: Duration = Duration::from_millis(400);
 const RETRY: Duration = Duration::from_secs(1);
 /// Broadcasts whose catalog is remembered.
 const CATALOGS_MAX: usize = 256;
+/// What the leader says of a recorder that nobody hears.
+const GONE: &str = "recorder-gone";
 
 /// A record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,8 @@ pub(crate) enum Record {
 pub(crate) enum Order {
     /// Record.
     Keep,
+    /// Another node records; the session runs: make durable what is open and wait.
+    Rest,
     /// The session is over: seal.
     Seal,
     /// The node stops: make durable what is open and leave the rest to the next start.
@@ -82,7 +86,11 @@ struct Keeper {
     seals: Seals,
     take: Take,
     catalogs: Vec<(Arc<str>, Catalog)>,
-    reports: watch::Sender<Option<RecordingReport>>,
+    reports: watch::Sender<Option<(u32, RecordingReport)>>,
+    /// The number of this node's turn; 0 before it has one.
+    turn: u32,
+    /// When the cluster last said that this node was gone, as far as it was seen.
+    gone_at: Option<UnixMillis>,
 }
 
 /// Keeps `session` until it is sealed and the cluster knows, or the node stops.
@@ -118,11 +126,24 @@ pub(crate) async fn keep(
         take,
         catalogs,
         reports,
+        turn: 0,
+        gone_at: None,
     };
-    let order = keeper.receive(&mut orders).await;
-    for pending in keeper.take.finish() {
-        keeper.store(pending).await;
-    }
+    let order = loop {
+        let order = keeper.receive(&mut orders).await;
+        for pending in keeper.take.finish() {
+            keeper.store(pending).await;
+        }
+        if order != Order::Rest {
+            break order;
+        }
+        tracing::info!(session = %keeper.session, "another node records this call");
+        keeper.take.rests();
+        let changed = orders.wait_for(|order| *order != Order::Rest).await;
+        if changed.is_err() {
+            break Order::Stop;
+        }
+    };
     reporter.abort();
     if order == Order::Seal {
         keeper.seal(&mut orders).await;
@@ -136,6 +157,7 @@ impl Keeper {
         if first != Order::Keep {
             return first;
         }
+        self.look_at_turn();
         let room = RoomName {
             institution: self.call.session.institution.clone(),
             session: self.session.clone(),
@@ -149,6 +171,7 @@ impl Keeper {
                 changed = orders.changed() => {
                     let order = if changed.is_ok() { *orders.borrow_and_update() } else { Order::Stop };
                     if order == Order::Keep { continue }
+                    if order == Order::Rest { return order }
                     let drained = self.drain(&mut arrivals);
                     if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
                         tracing::info!(session = %self.session, "frames still came after the session's end");
@@ -171,7 +194,34 @@ impl Keeper {
         }
     }
 
+    /// What the cluster says of this node's turn: whether it is another than before, and whether it was
+    /// taken for gone meanwhile.
+    fn look_at_turn(&mut self) {
+        let node = &self.shared.config.name;
+        let Some(turn) = self.shared.cluster.turn(&self.session, node) else {
+            return;
+        };
+        if turn.number != self.turn {
+            let is_first = turn.since <= self.call.session.started_at;
+            let is_next = self.turn != 0;
+            self.turn = turn.number;
+            tracing::info!(session = %self.session, turn = turn.number, "this node's turn");
+            if is_next || !is_first && self.take.kept().is_empty() {
+                self.take.joins();
+            }
+            self.take.begins(self.shared.clock.monotonic());
+        }
+        match turn.recording {
+            RecordingState::Lost { cause, at } if cause == GONE && self.gone_at != Some(at) => {
+                self.gone_at = Some(at);
+                self.take.was_gone();
+            }
+            _ => {}
+        }
+    }
+
     async fn tick(&mut self) {
+        self.look_at_turn();
         for frame in self.seals.due(&self.shared, &self.session) {
             for pending in self.frame(frame) {
                 self.store(pending).await;
@@ -344,7 +394,7 @@ impl Keeper {
         if let Some(report) = report {
             tracing::info!(session = %self.session, ?report, "recording");
             self.shared.set_state(&self.session, &report);
-            self.reports.send_replace(Some(report));
+            self.reports.send_replace(Some((self.turn, report)));
         }
     }
 
@@ -444,9 +494,10 @@ async fn open(
                 cause: cause(&error).to_owned(),
             };
             shared.set_state(session, &lost);
+            // Whichever turn is its own now.
             let reported = shared
                 .cluster
-                .report(session, &shared.config.name, lost)
+                .report(session, &shared.config.name, 0, lost)
                 .await;
             told = reported.is_ok();
         }
@@ -548,7 +599,7 @@ async fn tell_sealed(
     loop {
         match shared
             .cluster
-            .report(session, &shared.config.name, report.clone())
+            .report(session, &shared.config.name, 0, report.clone())
             .await
         {
             Ok(()) => return tracing::info!(%session, "recording sealed"),
@@ -567,15 +618,15 @@ async fn tell_sealed(
 async fn report_changes(
     shared: Arc<Shared>,
     session: SessionId,
-    mut reports: watch::Receiver<Option<RecordingReport>>,
+    mut reports: watch::Receiver<Option<(u32, RecordingReport)>>,
 ) {
     while reports.changed().await.is_ok() {
-        let Some(report) = reports.borrow_and_update().clone() else {
+        let Some((turn, report)) = reports.borrow_and_update().clone() else {
             continue;
         };
         let reported = shared
             .cluster
-            .report(&session, &shared.config.name, report)
+            .report(&session, &shared.config.name, turn, report)
             .await;
         match reported {
             Ok(()) => {}

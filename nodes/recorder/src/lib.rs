@@ -152,7 +152,7 @@ struct Table {
 }
 
 impl Recorder {
-    /// Starts recording every call whose first recorder is this node, after taking up what an
+    /// Starts recording every call that this node has a turn at, after taking up what an
     /// earlier run left: running calls go on with a declared gap, ended ones are sealed. Must be
     /// called inside a tokio runtime.
     pub fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
@@ -284,6 +284,11 @@ impl Shared {
         Some(stat.clone())
     }
 
+    /// Whether anything is kept of a session.
+    fn has(&self, session: &SessionId) -> bool {
+        self.table().stats.contains_key(session) || self.shelf.has(session)
+    }
+
     /// Puts a keeper on a call, or gives the one it has a new order.
     fn order(self: &Arc<Self>, session: &SessionId, order: Order) {
         let mut table = self.table();
@@ -326,8 +331,11 @@ async fn watch_calls(shared: Arc<Shared>, unsealed: Vec<SessionId>) {
     }
     let mut wakes = shared.cluster.wakes();
     loop {
-        for (session, runs) in shared.cluster.calls_of(&shared.config.name) {
-            shared.order(&session, if runs { Order::Keep } else { Order::Seal });
+        for duty in shared.cluster.calls_of(&shared.config.name) {
+            // A node that was replaced before it kept anything has nothing to seal.
+            if !duty.is_over || shared.has(&duty.session) {
+                shared.order(&duty.session, duty.order);
+            }
         }
         shared
             .table()

@@ -408,9 +408,15 @@ fn participants(session: &Session) -> Vec<Party> {
         id: Some(node.to_string()),
         display: node.to_string(),
     };
+    let mut nodes: Vec<&NodeName> = Vec::new();
+    for turn in &session.assignments {
+        if !nodes.contains(&&turn.node) {
+            nodes.push(&turn.node);
+        }
+    }
     [customer, agent]
         .into_iter()
-        .chain(session.recorders.iter().take(1).map(recorder))
+        .chain(nodes.into_iter().map(recorder))
         .collect()
 }
 

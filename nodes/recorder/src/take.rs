@@ -26,6 +26,10 @@ pub(crate) const NO_MEDIA: Duration = Duration::from_secs(8);
 pub(crate) const START: Duration = Duration::from_secs(30);
 /// Media may end this much before the session does without being a gap: hanging up is not instant.
 const TAIL_MS: u64 = 3_000;
+/// Causes of gaps that come of who records.
+const JOINED: &str = "recorder-joined";
+const REPLACED: &str = "recorder-replaced";
+const GONE: &str = "recorder-gone";
 /// Most tracks of a recording; past it frames are refused, and that is a gap.
 pub(crate) const TRACKS_MAX: usize = 400;
 
@@ -193,6 +197,39 @@ impl Take {
             lane.pending = Some("recorder-restart".to_owned());
         }
         take
+    }
+
+    /// Another node recorded before this one: whatever comes next comes after a gap, from the session's
+    /// start if nothing was kept here.
+    pub(crate) fn joins(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.pending = Some(JOINED.to_owned());
+            lane.pending_from_ms = lane.track.is_none().then_some(0);
+        }
+    }
+
+    /// Another node records from now on: should this one ever go on, then after a gap.
+    pub(crate) fn rests(&mut self) {
+        self.drafts.clear();
+        for lane in self.lanes.values_mut() {
+            lane.pending = Some(REPLACED.to_owned());
+            lane.pending_from_ms = lane.track.is_none().then_some(0);
+        }
+        self.status = Status::Lost;
+        self.lanes.values_mut().for_each(|lane| lane.fresh = false);
+    }
+
+    /// This node's turn begins at `now`: it is given as long as any other to begin.
+    pub(crate) fn begins(&mut self, now: Duration) {
+        self.opened = now;
+        self.status = Status::Starting;
+    }
+
+    /// The cluster said that this node was gone. Whether it records has to be shown anew.
+    pub(crate) fn was_gone(&mut self) {
+        if self.status == Status::Running {
+            self.lose(GONE);
+        }
     }
 
     /// Durable tracks.

@@ -110,6 +110,83 @@ async fn a_sealed_call_becomes_a_package_that_verifies_and_repeats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_replaced_stops_and_what_it_has_is_sealed_with_the_call() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(20);
+    world.publish_all(&clip, "5e1f", 0..5_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.is_replaced();
+    world.rests().await;
+    // The call goes on without it, for longer than any tail.
+    world.clock.advance(Duration::from_secs(9));
+    world.end().await;
+    let (_dir, manifest) = package(&world).await;
+    assert_eq!(manifest.tracks.len(), 4, "what it has is kept");
+    assert_eq!(manifest.gaps.len(), 4);
+    assert!(
+        manifest.gaps.iter().all(|gap| {
+            gap.cause == "recorder-replaced" && gap.length_ms > 8_000 && gap.resumed.is_none()
+        }),
+        "{:#?}",
+        manifest.gaps
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_takes_over_declares_what_was_before_it() {
+    let mut world = World::new(true);
+    world.is_replaced();
+    world.clock.advance(Duration::from_secs(30));
+    world.takes_over();
+    world.start();
+    let clip = Clip::synthetic(40);
+    world.publish_all(&clip, "5e1f", 30_000..36_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    assert_eq!(world.turns(), [3], "it speaks of its own turn");
+    world.end().await;
+    let (_dir, manifest) = package(&world).await;
+    assert_eq!(manifest.tracks.len(), 4);
+    assert_eq!(manifest.gaps.len(), 4);
+    for gap in &manifest.gaps {
+        assert_eq!((gap.cause.as_str(), gap.from_ms), ("recorder-joined", 0));
+        assert!((29_900..31_500).contains(&gap.length_ms), "{gap:?}");
+        assert!(gap.resumed.is_some() && gap.track.is_none());
+    }
+    let recorders = manifest
+        .participants
+        .iter()
+        .filter(|it| it.role == "recorder");
+    let recorders: Vec<_> = recorders.map(|it| it.display.as_str()).collect();
+    assert_eq!(recorders, ["a1-2", "a2-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_taken_for_gone_shows_anew_that_it_records() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(20);
+    world.publish_all(&clip, "5e1f", 0..5_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.is_said_to_be_gone();
+    // It looks four times a second; nothing else tells it.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    world.publish_all(&clip, "5e1f", 5_000..10_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.end().await;
+    let (_dir, manifest) = package(&world).await;
+    assert_eq!(manifest.gaps, [], "nothing was lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn frames_that_are_not_the_partys_own_are_refused() {
     let mut world = World::new(true);
     world.start();

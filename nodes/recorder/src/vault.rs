@@ -55,6 +55,12 @@ impl Shelf {
             .collect())
     }
 
+    /// Whether there is a directory of a session.
+    pub(crate) fn has(&self, session: &SessionId) -> bool {
+        let key = Path::new(session.as_str()).join(KEY);
+        self.disk.exists(&key).unwrap_or(false)
+    }
+
     /// Opens a recording, making it if there is none, and reads its journal.
     pub(crate) fn open<R: DeserializeOwned>(
         &self,

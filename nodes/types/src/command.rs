@@ -133,6 +133,10 @@ pub enum Command {
         /// while there is another.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         silent: Vec<NodeName>,
+        /// How many nodes are to record, where there are as many; the release before said nothing and
+        /// meant one.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        recorders: u8,
     },
     /// Who takes part in a session changes, and with that its media key. Refused unless the keys are
     /// of the epoch after the present one and wrapped to exactly those who then take part.
@@ -193,6 +197,10 @@ pub enum Command {
         session: SessionId,
         /// Recorder.
         node: NodeName,
+        /// The turn it speaks of, [`crate::record::Assignment::number`]; 0, as the release before wrote
+        /// it, is the one that is not over.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        assignment: u32,
         /// What happened.
         report: RecordingReport,
     },
@@ -219,6 +227,18 @@ pub enum Command {
     /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
+}
+
+fn one() -> u8 {
+    1
+}
+
+fn is_one(count: &u8) -> bool {
+    *count == 1
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a recorder reports.

@@ -47,6 +47,13 @@ pub enum Change {
         /// Recorders that must take it, first is primary.
         recorders: Vec<NodeName>,
     },
+    /// Another node records a session from now on.
+    Recorders {
+        /// Which.
+        session: SessionId,
+        /// Nodes that must record it now.
+        recorders: Vec<NodeName>,
+    },
     /// Something in a session changed (step, recording state).
     Session {
         /// Which.

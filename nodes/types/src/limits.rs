@@ -25,6 +25,10 @@ pub const SESSIONS_ENDED_KEPT: usize = 20_000;
 pub const KEY_EPOCHS_MAX: u32 = 64;
 /// Epochs that are over of which a recorder's wraps are kept: as many as its key ring has room for.
 pub const KEYS_PAST_KEPT: usize = 3;
+/// Nodes that record one session at once, where the cluster has as many: one may die.
+pub const RECORDERS_PER_SESSION: u8 = 2;
+/// Turns at recording one session; past it nobody is put in a dead recorder's place any more.
+pub const ASSIGNMENTS_MAX: usize = 32;
 /// Business events in one session.
 pub const SESSION_EVENTS_MAX: usize = 2_000;
 /// Numbered cluster events kept for replay.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Hex, StaffRef, UnixMillis,
+    Hex, NodeName, StaffRef, UnixMillis,
     record::{Participant, WrappedKey},
 };
 
@@ -80,6 +80,16 @@ pub enum KeyChange {
     },
     /// A recorder has another key pair, for example after its certificate was renewed.
     Recorders,
+    /// Another node records from now on, and the one before no longer does.
+    HandOver {
+        /// Whose turn is over; nobody's when a place was empty.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<NodeName>,
+        /// Whose turn begins.
+        to: NodeName,
+        /// Why: `recorder-gone`, `disk-full`, `io-error`, or `joined` when a place was empty.
+        cause: String,
+    },
 }
 
 impl KeyChange {
@@ -90,6 +100,7 @@ impl KeyChange {
             Self::Left { .. } => "left",
             Self::Transferred { .. } => "transferred",
             Self::Recorders => "recorders",
+            Self::HandOver { .. } => "handed-over",
         }
     }
 }

@@ -359,8 +359,14 @@ pub struct Session {
     pub agent_display: String,
     /// Edge of the customer.
     pub edge: NodeName,
-    /// Recorders; the first one reports. One in this release.
+    /// Nodes that record now: those whose assignment is not over, in the order they were assigned.
     pub recorders: Vec<NodeName>,
+    /// How many nodes should record at once, as far as there are as many.
+    #[serde(default = "one_recorder")]
+    pub recorders_wanted: u8,
+    /// Who was to record when, in order; at most [`crate::limits::ASSIGNMENTS_MAX`].
+    #[serde(default)]
+    pub assignments: Vec<Assignment>,
     /// Cluster epoch it was started in.
     pub epoch: Epoch,
     /// The present media key, wrapped to everybody who holds it.
@@ -398,7 +404,62 @@ fn first_epoch() -> u32 {
     KEY_EPOCH_FIRST
 }
 
+/// Sessions of the release before had one recorder.
+fn one_recorder() -> u8 {
+    1
+}
+
+/// One node's turn at recording a session. Its number is the fence: what a node says under a turn that
+/// is over, or of a lower epoch than its turn, does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// From 1, without gap in a session.
+    pub number: u32,
+    /// Who records.
+    pub node: NodeName,
+    /// Cluster epoch it was assigned in.
+    pub epoch: Epoch,
+    /// Assigned at.
+    pub since: UnixMillis,
+    /// Over since; unset while the node is to record, and when it did so to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
+    /// Why it is over: `recorder-gone`, `disk-full`, `io-error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// How the node's own recording stands.
+    pub recording: RecordingState,
+}
+
 impl Session {
+    /// The turn of a node that is not over.
+    pub fn assignment_of(&self, node: &NodeName) -> Option<&Assignment> {
+        let mut open = self.assignments.iter().filter(|it| it.until.is_none());
+        open.find(|assignment| assignment.node == *node)
+    }
+
+    /// Gives a session that was written before there were assignments the ones it would have.
+    pub fn fill_assignments(&mut self) {
+        if !self.assignments.is_empty() {
+            return;
+        }
+        // Only the first of them reported.
+        let states = std::iter::once(self.recording.clone());
+        let states = states.chain(std::iter::repeat(RecordingState::Starting));
+        let turns = (1..).zip(&self.recorders).zip(states);
+        let assignments = turns.map(|((number, node), recording)| Assignment {
+            number,
+            node: node.clone(),
+            epoch: self.epoch,
+            since: self.started_at,
+            until: None,
+            cause: None,
+            recording,
+        });
+        self.assignments = assignments.collect();
+    }
+
     /// Root path of the session's MoQ room: `/<institution>/<session>`.
     pub fn room(&self) -> String {
         format!("/{}/{}", self.institution, self.id)

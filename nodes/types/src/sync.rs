@@ -185,6 +185,7 @@ mod tests {
         let report = |report| Command::ReportRecording {
             session: "s".parse().unwrap(),
             node: "n".parse().unwrap(),
+            assignment: 1,
             report,
         };
         let summary = RecordingSummary {

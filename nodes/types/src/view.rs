@@ -9,7 +9,8 @@ use crate::{
     media::{KeyView, MediaSuite},
     place::{Centre, Text},
     record::{
-        Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step, WrappedKey,
+        Assignment, Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step,
+        WrappedKey,
     },
     sync::SyncView,
 };
@@ -324,8 +325,11 @@ pub struct SessionView {
     pub agent_display: String,
     /// Edge.
     pub edge: NodeName,
-    /// Recorders.
+    /// Nodes that record, or did at the end.
     pub recorders: Vec<NodeName>,
+    /// Who was to record when, each with its own recording.
+    #[serde(default)]
+    pub assignments: Vec<Assignment>,
     /// Started.
     pub started_at: UnixMillis,
     /// Ended.

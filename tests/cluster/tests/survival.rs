@@ -2,7 +2,7 @@
 //! start, a garbled view, garbage at its doors.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::UdpSocket,
     path::Path,
@@ -280,23 +280,28 @@ fn no_secret_is_logged_or_counted() {
 }
 
 #[test]
-fn a_recorder_killed_in_a_call_goes_on_and_declares_the_gap() {
+fn a_recorder_killed_in_a_call_leaves_no_gap_because_another_records_too() {
     let deployment = Deployment::start();
     let (mut call, running) = recorded_call(&deployment);
-    deployment.kill(running["recorders"][0].as_str().expect("a recorder"));
-    call.wait().expect("guitai demo ends");
-    let sealed = wait_for("the recording to be sealed", PATIENCE, || {
-        deployment.session_recording("sealed")
+    let recorders = running["recorders"].as_array().expect("recorders").clone();
+    assert_eq!(recorders, ["a1-2", "a2-2"], "two, in different centres");
+    deployment.kill("a1-2");
+    assert!(call.wait().expect("guitai demo ends").success());
+    let sealed = wait_for("both recordings to be sealed", PATIENCE, || {
+        all_sealed(&deployment)
     });
-    let summary = &sealed["recording"]["summary"];
-    assert!(
-        summary["gaps"].as_u64() > Some(0),
-        "the gap is declared: {sealed:#}"
-    );
-    assert!(
-        summary["segments"].as_u64() > Some(4),
-        "what was closed is there: {sealed:#}"
-    );
+    assert_eq!(sealed["recording"]["summary"]["node"], "a2-2", "{sealed:#}");
+    assert_eq!(sealed["recording"]["summary"]["gaps"], 0, "{sealed:#}");
+    let packages = packages(&deployment, &sealed);
+    assert!(packages["a2-2"]["gaps"] == serde_json::json!([]));
+    // The killed one's is there too, and says what it lacks.
+    let gaps = packages["a1-2"]["gaps"].as_array().expect("gaps");
+    let causes: BTreeSet<_> = gaps
+        .iter()
+        .filter_map(|gap| gap["cause"].as_str())
+        .collect();
+    let known = BTreeSet::from(["recorder-restart", "recorder-replaced"]);
+    assert!(!causes.is_empty() && causes.is_subset(&known), "{causes:?}");
 }
 
 #[test]
@@ -313,8 +318,66 @@ fn no_node_outlives_a_killed_supervisor_and_the_data_is_resumed() {
 }
 
 #[test]
-fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap() {
+fn a_frozen_recorder_is_replaced_and_what_it_has_is_kept() {
     let deployment = Deployment::start();
+    let (mut call, running) = recorded_call(&deployment);
+    let (frozen, heir) = ("a1-2", "b-2");
+    deployment.freeze(frozen);
+    let replaced = wait_for("another recorder to record", PATIENCE, || {
+        let session = deployment.session_recording("running")?;
+        (session["assignments"][2]["recording"]["state"] == "running").then_some(session)
+    });
+    deployment.thaw(frozen);
+    let turns = &replaced["assignments"];
+    assert_eq!(replaced["id"], running["id"]);
+    assert_eq!(
+        [&turns[0]["node"], &turns[1]["node"], &turns[2]["node"]],
+        [frozen, "a2-2", heir],
+    );
+    assert_eq!(turns[0]["cause"], "recorder-gone", "{replaced:#}");
+    assert_eq!(
+        replaced["recorders"],
+        serde_json::json!(["a2-2", heir]),
+        "it is back, and its turn is over"
+    );
+    // Who holds the next media key: both parties and those who record, and not the one that was gone.
+    let holders = replaced["key"]["holders"].as_array().expect("holders");
+    let nodes: BTreeSet<_> = holders
+        .iter()
+        .filter_map(|it| it["participant"]["node"].as_str())
+        .collect();
+    assert_eq!((holders.len(), nodes), (4, BTreeSet::from(["a2-2", heir])));
+    assert!(call.wait().expect("guitai demo ends").success());
+
+    let sealed = wait_for("every recording to be sealed", PATIENCE, || {
+        all_sealed(&deployment)
+    });
+    assert_eq!(sealed["recording"]["summary"]["node"], "a2-2");
+    let packages = packages(&deployment, &sealed);
+    let causes = |node: &str| -> BTreeSet<String> {
+        let gaps = packages[node]["gaps"].as_array().expect("gaps").iter();
+        gaps.map(|gap| gap["cause"].as_str().expect("a cause").to_owned())
+            .collect()
+    };
+    assert_eq!(causes("a2-2"), BTreeSet::new(), "the call has no gap");
+    assert_eq!(causes(heir), BTreeSet::from(["recorder-joined".to_owned()]));
+    assert_eq!(
+        causes(frozen),
+        BTreeSet::from(["recorder-replaced".to_owned()])
+    );
+    let spans = |node: &str| packages[node]["tracks"].as_array().expect("tracks").len();
+    assert_eq!((spans(heir), spans(frozen)), (4, 4));
+}
+
+#[test]
+fn a_call_with_one_recorder_left_stops_business_until_another_records() {
+    let mut deployment = Deployment::prepare();
+    let profile = fs::read_to_string(&deployment.profile).expect("profile");
+    // Only b-2 records.
+    let alone = profile.replacen("roles = [\"core\", \"recorder\"]", "roles = [\"core\"]", 2);
+    assert_ne!(alone, profile);
+    fs::write(&deployment.profile, alone).expect("profile");
+    deployment.up();
     let (mut call, running) = recorded_call(&deployment);
     let recorder = running["recorders"][0]
         .as_str()
@@ -324,8 +387,13 @@ fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap
     let lost = wait_for("the loss to be shown", Duration::from_secs(6), || {
         deployment.session_recording("lost")
     });
-    deployment.thaw(&recorder);
     assert_eq!(lost["recording"]["cause"], "recorder-gone");
+    deployment.thaw(&recorder);
+    // It has not been replaced: it shows anew that it records, with the turn it had.
+    let again = wait_for("the recording to go on", PATIENCE, || {
+        deployment.session_recording("running")
+    });
+    assert_eq!(again["assignments"].as_array().map(Vec::len), Some(1));
     call.wait().expect("guitai demo ends");
     let sealed = wait_for("the recording to be sealed", PATIENCE, || {
         deployment.session_recording("sealed")
@@ -333,10 +401,44 @@ fn a_frozen_recorder_is_said_to_be_gone_and_its_recording_is_sealed_with_the_gap
     assert_eq!(sealed["id"], running["id"]);
 }
 
+/// The session, when each of its recordings is sealed.
+fn all_sealed(deployment: &Deployment) -> Option<Value> {
+    let session = deployment.session_recording("sealed")?;
+    let turns = session["assignments"].as_array()?;
+    let sealed = |turn: &Value| turn["recording"]["state"] == "sealed";
+    turns.iter().all(sealed).then_some(session)
+}
+
+/// Every recording of a session, fetched and verified: its manifest by node.
+fn packages(deployment: &Deployment, session: &Value) -> BTreeMap<String, Value> {
+    let id = session["id"].as_str().expect("an id");
+    let root = deployment.data().join("pki/root.pem");
+    let turns = session["assignments"].as_array().expect("turns");
+    let fetch = |turn: &Value| {
+        let node = turn["node"].as_str().expect("a node");
+        let out = deployment.data().join(format!("package-{node}"));
+        let (to, trusted) = (out.display().to_string(), root.display().to_string());
+        let exported =
+            deployment.run(&["evidence", "export", id, "--recorder", node, "--out", &to]);
+        let said = String::from_utf8_lossy(&exported.stderr);
+        assert!(exported.status.success(), "{node}: {said}");
+        let verified = std::process::Command::new(guitai_cluster::deployment::binary())
+            .args(["evidence", "verify", &to, "--root", &trusted, "--json"])
+            .output()
+            .expect("guitai runs");
+        let said = String::from_utf8_lossy(&verified.stdout);
+        assert!(verified.status.success(), "{node}: {said}");
+        let manifest = fs::read(out.join("manifest.json")).expect("a manifest");
+        let manifest = serde_json::from_slice(&manifest).expect("JSON");
+        (node.to_owned(), manifest)
+    };
+    turns.iter().map(fetch).collect()
+}
+
 /// A demo call in the background, and its session as soon as it is recorded.
 fn recorded_call(deployment: &Deployment) -> (Child, Value) {
     let call = deployment
-        .command(&["demo", "--json"])
+        .command(&["demo", "--talk", "20", "--json"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

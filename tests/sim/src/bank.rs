@@ -125,7 +125,7 @@ pub fn consent(recording: bool) -> Consent {
 
 fn members() -> Vec<Member> {
     let core = Role::Core;
-    let nodes: [(u64, &str, &str, &[Role]); 7] = [
+    let nodes: [(u64, &str, &str, &[Role]); 8] = [
         (1, "a1-1", "a1", &[core, Role::Relay]),
         (2, "a1-2", "a1", &[core, Role::Recorder]),
         (3, "a2-1", "a2", &[core, Role::Relay]),
@@ -133,6 +133,7 @@ fn members() -> Vec<Member> {
         (5, "b-1", "b", &[core]),
         (6, "edge-a1", "a1", &[Role::Edge]),
         (7, "edge-a2", "a2", &[Role::Edge]),
+        (8, "b-2", "b", &[core, Role::Recorder]),
     ];
     let member = |(number, name, centre, roles): (u64, &str, &str, &[Role])| {
         let is_edge = roles.contains(&Role::Edge);

@@ -13,6 +13,7 @@ mod records;
 mod replay;
 mod snapshot;
 mod tickets;
+mod turns;
 
 use guitai_meta_core::{Outcome, State};
 use guitai_types::command::Proposal;
@@ -21,7 +22,7 @@ pub use self::{
     agents::OneCallPerAgent, clock::ClockNeverBack, exactly_once::ExactlyOnce,
     gate::NoStepUnrecorded, idle::NobodyWaitsForNothing, keys::OnlyMembersHoldTheKey,
     numbers::NumbersWithoutGap, order::QueueOrder, records::RecordsAreState, replay::ReplayIsEqual,
-    snapshot::SnapshotIsEqual, tickets::ServedOnce,
+    snapshot::SnapshotIsEqual, tickets::ServedOnce, turns::OverIsOver,
 };
 
 /// What is wrong, for the person who reads the failing seed.
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(NobodyWaitsForNothing),
         Box::new(NoStepUnrecorded::default()),
         Box::new(OnlyMembersHoldTheKey::default()),
+        Box::new(OverIsOver::default()),
         Box::new(NumbersWithoutGap::default()),
         Box::new(ClockNeverBack::default()),
         Box::new(ExactlyOnce::default()),

@@ -133,6 +133,7 @@ impl Run {
                 if let Some(node) = recorders.into_iter().flatten().next() {
                     let report = RecordingReport::Running;
                     self.apply(Command::ReportRecording {
+                        assignment: 0,
                         session,
                         node,
                         report,
@@ -190,6 +191,7 @@ impl Run {
             session: session.clone(),
             keys: keys.collect(),
             silent: Vec::new(),
+            recorders: 1,
         };
         self.apply(command);
         self.plan(800, Next::Record(session.clone()));

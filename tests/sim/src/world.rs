@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use guitai_meta_core::Hearing;
 use guitai_meta_core::{Outcome, State};
 use guitai_types::{
     Epoch, Hex, Member, NodeName, RequestId, ReservationId, SessionId, StaffRef, TicketId,
@@ -213,7 +214,8 @@ impl World {
         let known = self.state.session(&session).cloned();
         let present = known.iter().flat_map(|it| it.key_holders.clone());
         let present = present.into_iter().find(|it| it.participant == participant);
-        let change = match self.dice.below(10) {
+        let change = match self.dice.below(14) {
+            10.. => self.hand_over(&session),
             0..5 => KeyChange::Joined {
                 participant,
                 media_key: self.point(),
@@ -239,6 +241,23 @@ impl World {
             change,
             keys,
         }
+    }
+
+    /// As the leader would, by what it hears; now and then from a leader of yesterday.
+    fn hand_over(&mut self, session: &SessionId) -> KeyChange {
+        let gone = self.silent();
+        let unheard = gone.clone();
+        let due = self.state.hand_overs(&Hearing { gone, unheard }, 100);
+        let found = due.into_iter().find(|(due, _)| due == session);
+        let recorders: Vec<NodeName> = self.state.recorders().map(|it| it.name.clone()).collect();
+        found.map_or_else(
+            || KeyChange::HandOver {
+                from: self.dice.pick(recorders.clone()),
+                to: self.dice.pick(recorders).unwrap_or(bank::id("b-1")),
+                cause: "recorder-gone".to_owned(),
+            },
+            |(_, change)| change,
+        )
     }
 
     fn set_presence(&mut self) -> Command {
@@ -297,6 +316,7 @@ impl World {
                 .map(|holder| bank::wrapped(holder, KEY_EPOCH_FIRST))
                 .collect(),
             silent: self.silent(),
+            recorders: 1 + self.dice.below(2) as u8,
         }
     }
 
@@ -310,15 +330,18 @@ impl World {
 
     fn report(&mut self) -> Command {
         let session = self.session();
-        let node = self
+        let turns = self
             .state
             .session(&session)
-            .and_then(|it| it.recorders.first().cloned());
+            .map(|it| it.assignments.clone());
+        let turn = self.dice.pick(turns.unwrap_or_default());
         let stranger: NodeName = bank::id("b-1");
-        let node = if self.dice.percent(5) {
-            stranger
-        } else {
-            node.unwrap_or(stranger)
+        let (node, assignment) = match turn {
+            Some(turn) if !self.dice.percent(5) => {
+                let is_old = self.dice.percent(10);
+                (turn.node, if is_old { 0 } else { turn.number })
+            }
+            _ => (stranger, 1),
         };
         let report = match self.dice.below(10) {
             0..6 => RecordingReport::Running,
@@ -341,6 +364,7 @@ impl World {
         Command::ReportRecording {
             session,
             node,
+            assignment,
             report,
         }
     }

@@ -8,8 +8,8 @@ use guitai_sim::{
     World,
     invariants::{
         ClockNeverBack, ExactlyOnce, Invariant, NoStepUnrecorded, NobodyWaitsForNothing,
-        NumbersWithoutGap, OneCallPerAgent, OnlyMembersHoldTheKey, QueueOrder, RecordsAreState,
-        ReplayIsEqual, ServedOnce, SnapshotIsEqual, Step,
+        NumbersWithoutGap, OneCallPerAgent, OnlyMembersHoldTheKey, OverIsOver, QueueOrder,
+        RecordsAreState, ReplayIsEqual, ServedOnce, SnapshotIsEqual, Step,
     },
 };
 use guitai_types::{
@@ -329,4 +329,32 @@ fn a_doctored_log_is_seen() {
             checker.name()
         );
     }
+}
+
+#[test]
+fn a_recorder_that_goes_on_after_its_turn_is_seen() {
+    let is_moment = |state: &State| {
+        let over = |it: &guitai_types::record::Session| it.assignments[0].until.is_some();
+        state.sessions_running().any(over)
+    };
+    let (mut log, state) = moment(is_moment);
+    // Seen twice: the turn was over before.
+    log.push(log[log.len() - 1].clone());
+    assert_eq!(sees(&mut OverIsOver::default(), &log, &state), Ok(()));
+    let running = serde_json::json!({"state": "running", "since": 1});
+    let first = |session: &serde_json::Value| session["assignments"][0]["until"].is_u64();
+    let revived = doctored(&state, |key, value| {
+        if key.starts_with("session/") && first(value) {
+            value["assignments"][0]["recording"] = running.clone();
+        }
+    });
+    assert!(sees(&mut OverIsOver::default(), &log, &revived).is_err());
+    let claimed = doctored(&state, |key, value| {
+        if key.starts_with("session/") && first(value) && value["ended_at"].is_null() {
+            let is_recorded = value["recording"]["state"] == "running";
+            let lost = serde_json::json!({"state": "lost", "cause": "io-error", "at": 1});
+            value["recording"] = if is_recorded { lost } else { running.clone() };
+        }
+    });
+    assert!(sees(&mut OverIsOver::default(), &log, &claimed).is_err());
 }

@@ -1,23 +1,31 @@
-//! A ticket that moves to another edge, and recorders that were not heard of: what the core decides.
+//! A ticket that moves to another edge, recorders that were not heard of, and recorders that take over
+//! from each other: what the core decides.
 
-use guitai_meta_core::State;
+use guitai_meta_core::{Hearing, State};
 use guitai_sim::bank::{self, Size};
 use guitai_types::{
-    Code, NodeName, Problem, RequestId, SessionId, TicketId, UnixMillis,
-    command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+    Code, Hex, NodeName, Problem, RequestId, SessionId, TicketId, UnixMillis,
+    command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     event::Change,
-    record::{Presence, Session, TicketState},
+    media::KeyChange,
+    record::{EndReason, Presence, RecordingState, RecordingSummary, Session, TicketState},
 };
 
 struct Desk {
     state: State,
     at: u64,
+    /// How many nodes are to record a call.
+    recorders: u8,
 }
 
 impl Desk {
     fn founded() -> Self {
         let state = State::default();
-        let mut desk = Self { state, at: 0 };
+        let mut desk = Self {
+            state,
+            at: 0,
+            recorders: 1,
+        };
         let size = Size {
             institutions: 1,
             agents: 1,
@@ -97,8 +105,73 @@ impl Desk {
             session: session.clone(),
             keys: all.iter().map(|holder| bank::wrapped(holder, 1)).collect(),
             silent: silent.iter().map(|node| bank::id(node)).collect(),
+            recorders: self.recorders,
         });
         (ticket, session)
+    }
+
+    fn report(session: &SessionId, node: &str, assignment: u32, running: bool) -> Command {
+        Command::ReportRecording {
+            session: session.clone(),
+            node: bank::id(node),
+            assignment,
+            report: match running {
+                true => RecordingReport::Running,
+                false => RecordingReport::Lost {
+                    cause: "recorder-gone".to_owned(),
+                },
+            },
+        }
+    }
+
+    fn seal(session: &SessionId, node: &str, assignment: u32, frames: u64) -> Command {
+        let summary = RecordingSummary {
+            node: bank::id(node),
+            root: Hex(vec![assignment as u8; 32]),
+            duration_ms: 1,
+            bytes: 1,
+            segments: 1,
+            frames,
+            gaps: 0,
+            at: UnixMillis(1),
+        };
+        Command::ReportRecording {
+            session: session.clone(),
+            node: bank::id(node),
+            assignment,
+            report: RecordingReport::Sealed { summary },
+        }
+    }
+
+    /// What the leader proposes when it does not hear of these.
+    fn hand_over(&self, session: &SessionId, gone: &[&str]) -> Option<KeyChange> {
+        let gone: Vec<NodeName> = gone.iter().map(|node| bank::id(node)).collect();
+        let unheard = gone.clone();
+        let due = self.state.hand_overs(&Hearing { gone, unheard }, 10);
+        due.into_iter().find(|(id, _)| id == session).map(|it| it.1)
+    }
+
+    fn rekey(&self, session: &SessionId, change: &KeyChange) -> Command {
+        let next = self.state.next_keys(session, change);
+        let (epoch, holders) = match next {
+            Ok(Some(next)) => (next.epoch, next.holders),
+            _ => (99, Vec::new()),
+        };
+        Command::Rekey {
+            session: session.clone(),
+            epoch,
+            change: change.clone(),
+            keys: holders.iter().map(|it| bank::wrapped(it, epoch)).collect(),
+        }
+    }
+
+    fn state_of(&self, session: &SessionId) -> &'static str {
+        match self.session(session).recording {
+            RecordingState::Starting => "starting",
+            RecordingState::Running { .. } => "running",
+            RecordingState::Lost { .. } => "lost",
+            RecordingState::Sealed { .. } => "sealed",
+        }
     }
 
     fn session(&self, session: &SessionId) -> &Session {
@@ -176,5 +249,191 @@ fn a_recorder_that_was_not_heard_of_gets_no_new_call() {
     assert_eq!(recorders("edge-a1", &["a1-2"]), only("a2-2"));
     assert_eq!(recorders("edge-a1", &["a2-2"]), only("a1-2"));
     // Should nobody have been heard of, the proposer may be the one who is cut off.
-    assert_eq!(recorders("edge-a2", &["a1-2", "a2-2"]), only("a2-2"));
+    assert_eq!(recorders("edge-a2", &["a1-2", "a2-2", "b-2"]), only("a2-2"));
+}
+
+#[test]
+fn two_record_in_different_centres_where_the_cluster_has_them() {
+    let recorders = |edge: &str, silent: &[&str]| {
+        let mut desk = Desk::founded();
+        desk.recorders = 2;
+        let (_, session) = desk.call(edge, silent);
+        let names = desk.session(&session).recorders.iter();
+        names.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(recorders("edge-a1", &[]), ["a1-2", "a2-2"]);
+    assert_eq!(recorders("edge-a2", &[]), ["a2-2", "a1-2"]);
+    assert_eq!(recorders("edge-a1", &["a2-2"]), ["a1-2", "b-2"]);
+    assert_eq!(recorders("edge-a1", &["a1-2", "b-2"]), ["a2-2"]);
+    assert_eq!(recorders("edge-a1", &["a1-2", "a2-2", "b-2"]), ["a1-2"]);
+}
+
+#[test]
+fn a_recorder_that_is_gone_is_replaced_and_has_no_word_when_it_is_back() {
+    let mut desk = Desk::founded();
+    desk.recorders = 2;
+    let (_, session) = desk.call("edge-a1", &[]);
+    desk.done(Desk::report(&session, "a1-2", 1, true));
+    desk.done(Desk::report(&session, "a2-2", 2, true));
+    assert_eq!(desk.hand_over(&session, &[]), None, "nothing is amiss");
+    // A node that was merely not heard of yet is not gone.
+    let unheard = vec![bank::id("a1-2")];
+    let gone = Vec::new();
+    assert_eq!(desk.state.hand_overs(&Hearing { gone, unheard }, 10), []);
+
+    desk.done(Desk::report(&session, "a1-2", 1, false));
+    assert_eq!(desk.state_of(&session), "running", "the other one goes on");
+    let change = desk.hand_over(&session, &["a1-2"]).expect("a hand-over");
+    let KeyChange::HandOver { from, to, cause } = &change else {
+        panic!("{change:?}");
+    };
+    assert_eq!(from.as_ref().map(NodeName::as_str), Some("a1-2"));
+    assert_eq!((to.as_str(), cause.as_str()), ("b-2", "recorder-gone"));
+    let told = desk.done(desk.rekey(&session, &change));
+    let news = Change::Recorders {
+        session: session.clone(),
+        recorders: vec![bank::id("a2-2"), bank::id("b-2")],
+    };
+    assert!(told.contains(&news), "{told:?}");
+
+    let after = desk.session(&session);
+    assert_eq!(
+        after.key_epoch, 2,
+        "whoever is gone does not get the next key"
+    );
+    let holders: Vec<String> = after
+        .keys
+        .iter()
+        .map(|key| serde_json::to_string(&key.recipient).expect("JSON"))
+        .collect();
+    assert!(!holders.iter().any(|it| it.contains("a1-2")), "{holders:?}");
+    assert!(holders.iter().any(|it| it.contains("b-2")), "{holders:?}");
+    let old = &after.assignments[0];
+    assert_eq!(old.cause.as_deref(), Some("recorder-gone"));
+    assert!(old.until.is_some());
+    let event = after
+        .events
+        .iter()
+        .find(|it| it.kind == "recorder-replaced");
+    let details = &event.expect("an event").details;
+    let detail = |name: &str| details.get(name).map(String::as_str);
+    assert_eq!(
+        [
+            detail("from"),
+            detail("to"),
+            detail("cause"),
+            detail("assignment"),
+            detail("epoch")
+        ],
+        ["a1-2", "b-2", "recorder-gone", "3", "1"].map(Some)
+    );
+
+    // It comes back and believes that it records: under its old turn, or under none.
+    for number in [0, 1, 3] {
+        let refused = desk.refused(Desk::report(&session, "a1-2", number, true));
+        assert_eq!(refused.code, Code::Forbidden, "turn {number}");
+    }
+    // The same hand-over again, by a leader that is late.
+    let late = desk.refused(desk.rekey(&session, &change));
+    assert_eq!(late.code, Code::WrongState);
+    desk.done(Desk::report(&session, "b-2", 3, true));
+    assert_eq!(desk.state_of(&session), "running");
+    // The other one may take it up again, with a turn of its own.
+    let back = desk.hand_over(&session, &["a2-2"]).expect("a hand-over");
+    desk.done(desk.rekey(&session, &back));
+    let names: Vec<_> = desk.session(&session).recorders.iter().collect();
+    assert_eq!(names, [&bank::id::<NodeName>("b-2"), &bank::id("a1-2")]);
+}
+
+#[test]
+fn no_step_is_done_while_nobody_has_a_durable_segment() {
+    let mut desk = Desk::founded();
+    let (_, session) = desk.call("edge-a1", &[]);
+    let step = |session: &SessionId| Command::AddStep {
+        session: session.clone(),
+        actor: "agent".to_owned(),
+        step: "identity".to_owned(),
+        details: Default::default(),
+    };
+    assert_eq!(desk.refused(step(&session)).code, Code::NotRecording);
+    desk.done(Desk::report(&session, "a1-2", 1, true));
+    desk.done(step(&session));
+    desk.done(Desk::report(&session, "a1-2", 1, false));
+    assert_eq!(desk.state_of(&session), "lost");
+    let change = desk.hand_over(&session, &["a1-2"]).expect("a hand-over");
+    desk.done(desk.rekey(&session, &change));
+    // Named is not recording yet.
+    assert_eq!(desk.refused(step(&session)).code, Code::NotRecording);
+    desk.done(Desk::report(&session, "a2-2", 2, true));
+    desk.done(step(&session));
+}
+
+#[test]
+fn an_empty_place_is_filled_and_a_full_disk_is_replaced_once() {
+    let mut desk = Desk::founded();
+    desk.recorders = 2;
+    let (_, session) = desk.call("edge-a1", &["a2-2", "b-2"]);
+    assert_eq!(desk.hand_over(&session, &["a2-2", "b-2"]), None);
+    let joins = desk.hand_over(&session, &["b-2"]).expect("a hand-over");
+    let expected = KeyChange::HandOver {
+        from: None,
+        to: bank::id("a2-2"),
+        cause: "joined".to_owned(),
+    };
+    assert_eq!(joins, expected);
+    desk.done(desk.rekey(&session, &joins));
+    assert_eq!(
+        desk.hand_over(&session, &["b-2"]),
+        None,
+        "all places are taken"
+    );
+
+    let mut full = Desk::report(&session, "a2-2", 2, false);
+    if let Command::ReportRecording { report, .. } = &mut full {
+        let cause = "disk-full".to_owned();
+        *report = RecordingReport::Lost { cause };
+    }
+    desk.done(full);
+    assert_eq!(
+        desk.hand_over(&session, &["b-2"]),
+        None,
+        "nobody can take over"
+    );
+    let replaces = desk.hand_over(&session, &[]).expect("a hand-over");
+    desk.done(desk.rekey(&session, &replaces));
+    // Its disk is no less full now: it is not asked again.
+    assert_eq!(desk.hand_over(&session, &["b-2"]), None);
+}
+
+#[test]
+fn every_recording_is_kept_and_the_index_shows_the_one_with_most() {
+    let mut desk = Desk::founded();
+    desk.recorders = 2;
+    let (ticket, session) = desk.call("edge-a1", &[]);
+    desk.done(Desk::report(&session, "a1-2", 1, true));
+    let change = desk.hand_over(&session, &["a1-2"]).expect("a hand-over");
+    desk.done(desk.rekey(&session, &change));
+    let early = desk.refused(Desk::seal(&session, "b-2", 3, 10));
+    assert_eq!(early.code, Code::WrongState, "the call still runs");
+    desk.done(Command::CloseTicket {
+        ticket,
+        reason: EndReason::CustomerHungUp,
+    });
+    let shown = |desk: &Desk| match &desk.session(&session).recording {
+        RecordingState::Sealed { summary } => summary.node.to_string(),
+        other => panic!("{other:?}"),
+    };
+    desk.done(Desk::seal(&session, "b-2", 3, 10));
+    assert_eq!(shown(&desk), "b-2");
+    desk.done(Desk::seal(&session, "a2-2", 2, 30));
+    assert_eq!(shown(&desk), "a2-2");
+    // The one that was replaced is back: what it has is offered, and is not the whole.
+    desk.done(Desk::seal(&session, "a1-2", 1, 20));
+    assert_eq!(shown(&desk), "a2-2");
+    let sealed = |turn: &guitai_types::record::Assignment| {
+        matches!(turn.recording, RecordingState::Sealed { .. })
+    };
+    assert!(desk.session(&session).assignments.iter().all(sealed));
+    let twice = desk.refused(Desk::seal(&session, "a1-2", 1, 21));
+    assert_eq!(twice.code, Code::WrongState);
 }

@@ -4,6 +4,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use guitai_types::{
     Code, Hex, Member, NodeName, ReservationId, SessionId, StaffRef,
     command::Command,
+    limits::RECORDERS_PER_SESSION,
     media::KeyChange,
     record::{Duty, Participant, Presence},
     view::DeskView,
@@ -153,6 +154,7 @@ async fn accept(
         session,
         keys,
         silent: core.silent().await,
+        recorders: RECORDERS_PER_SESSION,
     })
     .await?;
     core.desk(&staff).await.map(Json)

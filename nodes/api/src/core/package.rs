@@ -14,13 +14,14 @@ use guitai_types::{
     Code, Member, NodeName, SessionId,
     record::{Duty, RecordingState},
 };
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Core, CoreState};
 use crate::{
     between,
-    extract::Path,
+    extract::{Path, Query},
     problem::{ProblemBody, Refusal},
 };
 
@@ -35,20 +36,42 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new().routes(routes!(package))
 }
 
+/// Which of a session's recordings.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// The node that made it; without it the one that has most of the call. A session may have several:
+    /// two nodes record it, and one that was replaced keeps what it has.
+    #[param(value_type = Option<String>)]
+    recorder: Option<NodeName>,
+}
+
 /// The evidence package as a tar stream. A connection that breaks off means that it is not complete.
 #[utoipa::path(get, path = "/api/v1/recordings/{session}/package", tag = "session",
-    params(("session" = SessionId, Path)), security(("staff" = [])),
+    params(("session" = SessionId, Path), Which), security(("staff" = [])),
     responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"),
         (status = "default", body = ProblemBody)))]
 async fn package(
     State(core): State<CoreState>,
     Path(session): Path<SessionId>,
+    Query(Which { recorder }): Query<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     let view = core.session(&bearer, &session).await?;
-    let RecordingState::Sealed { summary } = view.recording else {
+    let mut turns = view.assignments.into_iter().rev();
+    let recording = match &recorder {
+        None => view.recording,
+        Some(node) => match turns.find(|turn| turn.node == *node) {
+            Some(turn) => turn.recording,
+            None => {
+                let detail = format!("node {node} had no part in recording session {session}");
+                return Err(Refusal::new(Code::NotFound, detail));
+            }
+        },
+    };
+    let RecordingState::Sealed { summary } = recording else {
         return Err(Refusal::new(
             Code::WrongState,
             "the recording is not sealed yet",

@@ -104,6 +104,7 @@ impl Follow {
                 call.is_some_and(|call| call.session == *session)
             }
             Change::SessionStarted { .. }
+            | Change::Recorders { .. }
             | Change::Ticket { .. }
             | Change::Dr { .. }
             | Change::SyncMode { .. }

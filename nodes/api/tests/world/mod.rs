@@ -425,6 +425,7 @@ impl World {
             .write(Command::ReportRecording {
                 session,
                 node,
+                assignment: 1,
                 report,
             })
             .await?;

@@ -1,6 +1,6 @@
 //! One call from the catalogue to the verified package.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use guitai_crypto::{sframe::Party, sm2::SecretKey};
 use guitai_host::Clock;
@@ -22,8 +22,6 @@ use super::{
 };
 use crate::{Account, http::Door, staff};
 
-/// How long both sides talk once the recording runs: several segments of at most 2 s.
-const TALK_MS: u64 = 4_000;
 /// Where and with whom one call is made.
 pub(super) struct Plan<'a> {
     pub(super) number: usize,
@@ -137,7 +135,15 @@ async fn talk(
     let (customer_tally, agent_tally) = (Tally::default(), Tally::default());
     let flow = async {
         let keys = (&customer_keys, &agent_keys);
-        let flow = walk(customer, agent, call, keys, clock, accepted_ms, report).await;
+        let flow = walk(
+            customer,
+            agent,
+            call,
+            keys,
+            (clock, accepted_ms, samples.talk),
+            report,
+        )
+        .await;
         hang_up.send_replace(true);
         flow
     };
@@ -166,8 +172,7 @@ async fn walk(
     agent: &mut Agent,
     call: &CallView,
     keys: (&watch::Sender<MediaKey>, &watch::Sender<MediaKey>),
-    clock: &dyn Clock,
-    accepted_ms: u64,
+    (clock, accepted_ms, talk): (&dyn Clock, u64, Duration),
     report: &mut CallReport,
 ) -> Result<(), StageFailure> {
     let running = |call: &CallView| matches!(call.recording, RecordingState::Running { .. });
@@ -179,8 +184,33 @@ async fn walk(
         report.steps += 1;
     }
     rekey(customer, agent, keys, report).await?;
-    tokio::time::sleep(Duration::from_millis(TALK_MS)).await;
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(talk) => {}
+        failed = follow_keys(customer, agent, keys) => return failed.map(|never| match never {}),
+    }
     stage("hang-up", customer.hang_up()).await
+}
+
+/// Both go on under each next media key: the cluster draws one when another recorder takes over.
+async fn follow_keys(
+    customer: &mut Customer,
+    agent: &mut Agent,
+    (customer_keys, agent_keys): (&watch::Sender<MediaKey>, &watch::Sender<MediaKey>),
+) -> Result<Infallible, StageFailure> {
+    loop {
+        let (customer_has, agent_has) = (customer_keys.borrow().epoch, agent_keys.borrow().epoch);
+        tokio::select! {
+            call = customer.wait_for_call(|call| call.media.epoch > customer_has) => {
+                let call = stage("follow", async { call }).await?;
+                customer_keys.send_replace(open_key(&customer.key, &call.media)?);
+            }
+            call = agent.wait_for_call(|call| call.media.epoch > agent_has) => {
+                let call = stage("follow", async { call }).await?;
+                agent_keys.send_replace(open_key(&agent.key, &call.media)?);
+            }
+        }
+    }
 }
 
 /// The customer's page is loaded again, as seen from outside: it takes part with another key pair, and

@@ -49,7 +49,7 @@ pub(super) async fn check_package(
     if let Some(parent) = dir.parent() {
         std::fs::create_dir_all(parent).map_err(|e| Failure::local("making a directory", &e))?;
     }
-    evidence::fetch(auditor, session, &dir).await?;
+    evidence::fetch(auditor, session, None, &dir).await?;
     report.package = plan.setting.keep_package.is_some().then(|| dir.clone());
 
     let options = Options {

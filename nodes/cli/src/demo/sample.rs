@@ -1,5 +1,7 @@
 //! The sample media, `nodes/cli/sample/`: what each side shows and says, over and over.
 
+use std::time::Duration;
+
 use guitai_types::Code;
 
 use crate::failure::Failure;
@@ -39,10 +41,12 @@ pub(super) struct Sample {
 pub(super) struct Samples {
     pub(super) customer: Sample,
     pub(super) agent: Sample,
+    /// How long both show it once the recording runs.
+    pub(super) talk: Duration,
 }
 
 impl Samples {
-    pub(super) fn load() -> Result<Self, Failure> {
+    pub(super) fn load(talk: Duration) -> Result<Self, Failure> {
         let broken = || {
             Failure::new(
                 Code::Internal,
@@ -52,6 +56,7 @@ impl Samples {
         Ok(Self {
             customer: Sample::parse(CUSTOMER).ok_or_else(broken)?,
             agent: Sample::parse(AGENT).ok_or_else(broken)?,
+            talk,
         })
     }
 }
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_samples_are_what_a_browser_would_publish() -> Result<(), Failure> {
-        let samples = Samples::load()?;
+        let samples = Samples::load(Duration::ZERO)?;
         for sample in [&samples.customer, &samples.agent] {
             let of = |track| {
                 sample
@@ -146,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_frame_is_known_in_every_turn_and_a_changed_one_is_not() -> Result<(), Failure> {
-        let Samples { customer, agent } = Samples::load()?;
+        let Samples {
+            customer, agent, ..
+        } = Samples::load(Duration::ZERO)?;
         for frame in customer.endless().take(1_000) {
             assert!(customer.has(frame.track, frame.at_us, frame.data));
             assert!(!customer.has(frame.track, frame.at_us + 1, frame.data));

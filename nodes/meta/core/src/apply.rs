@@ -124,7 +124,8 @@ impl<'a> Turn<'a> {
                 session,
                 keys,
                 silent,
-            } => self.accept(reservation, staff, session, keys, silent),
+                recorders,
+            } => self.accept(reservation, staff, session, keys, silent, *recorders),
             Command::Rekey {
                 session,
                 epoch,
@@ -152,8 +153,9 @@ impl<'a> Turn<'a> {
             Command::ReportRecording {
                 session,
                 node,
+                assignment,
                 report,
-            } => self.report_recording(session, node, report),
+            } => self.report_recording(session, node, *assignment, report),
             Command::Dr { order } => self.dr(order),
             Command::Probe { lane, serial } => self.probe(lane, *serial),
             Command::SetSyncMode { counter, mode } => self.set_sync_mode(*counter, mode),

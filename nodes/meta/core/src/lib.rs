@@ -19,6 +19,7 @@ mod limits;
 mod media_keys;
 mod outcome;
 mod record;
+mod recorders;
 mod routing;
 mod sessions;
 mod snapshot;
@@ -34,5 +35,6 @@ pub use limits::{
 pub use media_keys::NextKeys;
 pub use outcome::Outcome;
 pub use record::{LoadError, RecordKey};
+pub use recorders::Hearing;
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};
 pub use state::State;

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guitai_types::{
-    Hex, NodeName, Problem, SessionId, StaffRef, TicketId,
+    Hex, NodeName, Problem, Role, SessionId, StaffRef, TicketId,
     command::Reply,
-    limits::{KEY_EPOCHS_MAX, KEYS_PAST_KEPT, SESSION_EVENTS_MAX},
+    limits::{ASSIGNMENTS_MAX, KEY_EPOCHS_MAX, KEYS_PAST_KEPT, SESSION_EVENTS_MAX},
     media::{HolderView, KeyChange, KeyHolder, KeyView, PastKeys},
     record::{Participant, Presence, Session, TicketState, WrappedKey},
     view::StaffView,
@@ -158,8 +158,43 @@ impl State {
             }
             KeyChange::Transferred { to } => parties.agent = self.heir(session, to)?,
             KeyChange::Recorders => {}
+            KeyChange::HandOver { from, to, cause } => {
+                check::word("cause", cause)?;
+                let key = self.next_recorder(session, from.as_ref(), to)?;
+                let stays = |(node, _): &(NodeName, Hex)| Some(node) != from.as_ref();
+                parties.recorders.retain(stays);
+                parties.recorders.push((to.clone(), key));
+            }
         }
         Ok(parties)
+    }
+
+    /// The public key of a recorder that can take over from another, or join.
+    fn next_recorder(
+        &self,
+        session: &Session,
+        from: Option<&NodeName>,
+        to: &NodeName,
+    ) -> Result<Hex, Problem> {
+        if from.is_some_and(|node| session.assignment_of(node).is_none()) {
+            return Err(check::wrong(
+                "the recorder to be replaced records no longer",
+            ));
+        }
+        if session.assignment_of(to).is_some() {
+            return Err(check::wrong(format!(
+                "node {to} records the session already"
+            )));
+        }
+        check::room(
+            "turns at recording the session",
+            session.assignments.len(),
+            "ASSIGNMENTS_MAX",
+            ASSIGNMENTS_MAX,
+        )?;
+        let member = self.member(to).filter(|member| member.has(Role::Recorder));
+        let member = member.ok_or_else(|| check::missing("recorder"))?;
+        Ok(member.public_key.clone())
     }
 
     /// Agents who can take over a session now, by name: ready, of its institution, serving its queue.
@@ -308,6 +343,9 @@ impl Turn<'_> {
             }
             KeyChange::Transferred { to } => self.hand_to(session, to),
             KeyChange::Recorders => {}
+            KeyChange::HandOver { from, to, cause } => {
+                self.hand_over_recording(session, from.as_ref(), to, cause);
+            }
         }
     }
 

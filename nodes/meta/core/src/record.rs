@@ -222,7 +222,11 @@ impl State {
             RecordKey::Desk(id) => drop(self.desks.insert(id, parse(value)?)),
             RecordKey::Ticket(id) => drop(self.tickets.insert(id, parse(value)?)),
             RecordKey::Reservation(id) => drop(self.reservations.insert(id, parse(value)?)),
-            RecordKey::Session(id) => drop(self.sessions.insert(id, parse(value)?)),
+            RecordKey::Session(id) => {
+                let mut session: guitai_types::record::Session = parse(value)?;
+                session.fill_assignments();
+                drop(self.sessions.insert(id, session));
+            }
             RecordKey::Event(number) => drop(self.events.insert(number, parse(value)?)),
             RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
             RecordKey::Dr(number) => drop(self.runs.insert(number, parse(value)?)),

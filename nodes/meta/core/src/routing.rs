@@ -119,6 +119,7 @@ impl Turn<'_> {
         session: &SessionId,
         keys: &[WrappedKey],
         silent: &[guitai_types::NodeName],
+        recorders_wanted: u8,
     ) -> Result<Reply, Problem> {
         let reservation = self.reserved(reservation, staff)?;
         if self.state.sessions.contains_key(session) {
@@ -134,7 +135,9 @@ impl Turn<'_> {
         }
         let ticket = self.state.tickets.get(&reservation.ticket).cloned();
         let ticket = ticket.ok_or_else(|| check::missing("ticket"))?;
-        let recorders = self.choose_recorders(&ticket.edge, silent);
+        let count = usize::from(recorders_wanted);
+        check::at_most("recorders", count, "MEMBERS_MAX", MEMBERS_MAX)?;
+        let recorders = self.choose_recorders(&ticket.edge, silent, recorders_wanted);
         if recorders.is_empty() {
             let detail = "no node of the cluster has the role recorder";
             return Err(Problem::new(Code::NotRecording, detail));
@@ -142,7 +145,7 @@ impl Turn<'_> {
         let keys = self.keys_for(&recorders, keys)?;
 
         self.remove_reservation(&reservation);
-        self.start_session(session, ticket, staff, recorders, keys);
+        self.start_session(session, ticket, staff, recorders, recorders_wanted, keys);
         Ok(Reply::Session {
             session: session.clone(),
         })

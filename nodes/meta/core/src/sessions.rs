@@ -4,47 +4,30 @@ use std::collections::BTreeMap;
 
 use guitai_types::{
     NodeName, Problem, SessionId, StaffRef,
-    command::{RecordingReport, Reply},
+    command::Reply,
     event::Change,
     limits::{SESSION_EVENTS_MAX, SESSIONS_ENDED_KEPT},
     media::KEY_EPOCH_FIRST,
     problem::Code,
     record::{
-        EndReason, Presence, RecordingState, RecordingSummary, Session, SessionEvent, Ticket,
-        TicketState, WrappedKey,
+        EndReason, Presence, RecordingState, Session, SessionEvent, Ticket, TicketState, WrappedKey,
     },
 };
 
 use crate::{
     apply::Turn,
     check,
-    limits::{CLOSING_EVENTS_RESERVED, DETAILS_MAX, SYSTEM_EVENTS_RESERVED},
+    limits::{DETAILS_MAX, SYSTEM_EVENTS_RESERVED},
 };
 
 impl Turn<'_> {
-    /// Of the recorders that were heard of the one in the edge's centre, else the one with the lowest id;
-    /// should all be silent, one of them all the same. One in this release; the list is where a second
-    /// one joins. Who was heard of is the proposer's word: here is no clock.
-    pub(crate) fn choose_recorders(&self, edge: &NodeName, silent: &[NodeName]) -> Vec<NodeName> {
-        let centre = self.state.member(edge).map(|member| &member.centre);
-        let mut recorders: Vec<_> = self.state.recorders().collect();
-        recorders.sort_by_key(|member| {
-            let is_silent = silent.contains(&member.name);
-            (is_silent, Some(&member.centre) != centre, member.id)
-        });
-        recorders
-            .into_iter()
-            .take(1)
-            .map(|member| member.name.clone())
-            .collect()
-    }
-
     pub(crate) fn start_session(
         &mut self,
         id: &SessionId,
         mut ticket: Ticket,
         agent: &StaffRef,
         recorders: Vec<NodeName>,
+        recorders_wanted: u8,
         keys: Vec<WrappedKey>,
     ) {
         let agent_display = self.shown(agent);
@@ -59,6 +42,8 @@ impl Turn<'_> {
             agent_display: agent_display.clone(),
             edge: ticket.edge.clone(),
             recorders: recorders.clone(),
+            recorders_wanted,
+            assignments: self.first_turns(&recorders),
             epoch: self.state.head.epoch,
             keys,
             key_epoch: KEY_EPOCH_FIRST,
@@ -200,115 +185,6 @@ impl Turn<'_> {
             };
             self.forget_session(&oldest);
         }
-    }
-
-    pub(crate) fn report_recording(
-        &mut self,
-        id: &SessionId,
-        node: &NodeName,
-        report: &RecordingReport,
-    ) -> Result<Reply, Problem> {
-        let session = self.state.sessions.get(id).cloned();
-        let session = session.ok_or_else(|| check::missing("session"))?;
-        if session.recorders.first() != Some(node) {
-            let detail = "only the session's primary recorder may report";
-            return Err(Problem::new(Code::Forbidden, detail));
-        }
-        match report {
-            RecordingReport::Running => self.recording_running(session, node),
-            RecordingReport::Lost { cause } => self.recording_lost(session, node, cause),
-            RecordingReport::Sealed { summary } => self.recording_sealed(session, summary),
-        }
-    }
-
-    fn recording_running(
-        &mut self,
-        mut session: Session,
-        node: &NodeName,
-    ) -> Result<Reply, Problem> {
-        let kind = match session.recording {
-            _ if session.ended_at.is_some() => return Err(check::wrong("the session has ended")),
-            RecordingState::Running { .. } => return Ok(Reply::Done),
-            RecordingState::Starting => "recording-started",
-            RecordingState::Lost { .. } => "recording-resumed",
-            RecordingState::Sealed { .. } => return Err(check::wrong("the recording is sealed")),
-        };
-        let most = SESSION_EVENTS_MAX - CLOSING_EVENTS_RESERVED;
-        check::room(
-            "events of the session",
-            session.events.len(),
-            "SESSION_EVENTS_MAX",
-            most,
-        )?;
-        session.recording = RecordingState::Running { since: self.now };
-        self.note(
-            &mut session,
-            &format!("recorder:{node}"),
-            kind,
-            BTreeMap::new(),
-        );
-        self.put_session(session);
-        Ok(Reply::Done)
-    }
-
-    fn recording_lost(
-        &mut self,
-        mut session: Session,
-        node: &NodeName,
-        cause: &str,
-    ) -> Result<Reply, Problem> {
-        check::word("cause", cause)?;
-        match session.recording {
-            RecordingState::Starting | RecordingState::Running { .. } => {}
-            RecordingState::Lost { .. } => return Ok(Reply::Done),
-            RecordingState::Sealed { .. } => return Err(check::wrong("the recording is sealed")),
-        }
-        session.recording = RecordingState::Lost {
-            cause: cause.to_owned(),
-            at: self.now,
-        };
-        let actor = format!("recorder:{node}");
-        // A recorder that comes and goes for ever must not make a session without bound.
-        let most = SESSION_EVENTS_MAX - CLOSING_EVENTS_RESERVED;
-        let is_full = session.events.len() >= most;
-        if !is_full {
-            let details = BTreeMap::from([("cause".to_owned(), cause.to_owned())]);
-            self.note(&mut session, &actor, "recording-lost", details);
-        }
-        if is_full && session.ended_at.is_none() {
-            self.end_session(session, "system", EndReason::RecordingLost);
-        } else {
-            self.put_session(session);
-        }
-        Ok(Reply::Done)
-    }
-
-    fn recording_sealed(
-        &mut self,
-        mut session: Session,
-        summary: &RecordingSummary,
-    ) -> Result<Reply, Problem> {
-        if session.ended_at.is_none() {
-            return Err(check::wrong("the session still runs"));
-        }
-        if let RecordingState::Sealed { summary: present } = &session.recording {
-            return if present == summary {
-                Ok(Reply::Done)
-            } else {
-                Err(check::wrong("the recording was sealed before, otherwise"))
-            };
-        }
-        session.recording = RecordingState::Sealed {
-            summary: summary.clone(),
-        };
-        self.state.head.sealed += 1;
-        let institution = session.institution.clone();
-        let change = Change::RecordingSealed {
-            session: session.id.clone(),
-        };
-        self.emit(Some(&institution), change);
-        self.keep_session(session);
-        Ok(Reply::Done)
     }
 
     pub(crate) fn unrecorded(&mut self, id: &SessionId) {

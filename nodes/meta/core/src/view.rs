@@ -255,6 +255,7 @@ impl State {
             agent_display: session.agent_display.clone(),
             edge: session.edge.clone(),
             recorders: session.recorders.clone(),
+            assignments: session.assignments.clone(),
             started_at: session.started_at,
             ended_at: session.ended_at,
             end_reason: session.end_reason,

@@ -25,8 +25,8 @@ use guitai_types::{
     media::{MediaSuite, PastKeys},
     place::Text,
     record::{
-        Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent, Step,
-        WrappedKey,
+        Assignment, Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent,
+        Step, WrappedKey,
     },
 };
 use tokio::sync::{mpsc, watch};
@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, watch};
 use super::media::Clip;
 use crate::{
     Recorder, Seat,
-    cluster::{Call, Cluster, ReportError},
+    cluster::{Call, Cluster, Duty, ReportError, duty_of},
     room::{Arrival, Rooms},
     vault::Shelf,
 };
@@ -70,6 +70,8 @@ pub(super) struct World {
 struct Script {
     call: Mutex<Call>,
     reports: Mutex<Vec<RecordingReport>>,
+    /// Turn of each report, in order; never forgotten.
+    turns: Mutex<Vec<u32>>,
     room: Mutex<Option<mpsc::Sender<Arrival>>>,
 }
 
@@ -103,6 +105,7 @@ impl World {
             script: Arc::new(Script {
                 call: Mutex::new(call),
                 reports: Mutex::default(),
+                turns: Mutex::default(),
                 room: Mutex::default(),
             }),
             recorder: None,
@@ -131,6 +134,60 @@ impl World {
         let wrapped = Hex(public.encrypt(&media_key(session.key_epoch)).unwrap());
         let recipient = Participant::Recorder { node: name("a1-2") };
         session.keys = vec![WrappedKey { recipient, wrapped }];
+    }
+
+    /// The cluster puts another node in this one's place, and its next media key is not for this one.
+    pub(super) fn is_replaced(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        let session = &mut call.session;
+        let now = guitai_host::Clock::wall(&*self.clock);
+        let turn = session
+            .assignments
+            .iter_mut()
+            .rfind(|it| it.node == name("a1-2"));
+        let turn = turn.unwrap();
+        turn.until = Some(now);
+        turn.cause = Some("recorder-gone".to_owned());
+        session.recorders.retain(|node| *node != name("a1-2"));
+    }
+
+    /// The cluster gives this node a turn, from now on.
+    pub(super) fn takes_over(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        let session = &mut call.session;
+        let number = session.assignments.len() as u32 + 1;
+        session.assignments.push(Assignment {
+            number,
+            node: name("a1-2"),
+            epoch: Epoch(1),
+            since: guitai_host::Clock::wall(&*self.clock),
+            until: None,
+            cause: None,
+            recording: RecordingState::Starting,
+        });
+        session.recorders.push(name("a1-2"));
+    }
+
+    /// The leader did not hear of this node for a while, and said so in its name.
+    pub(super) fn is_said_to_be_gone(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        let at = guitai_host::Clock::wall(&*self.clock);
+        let mut turns = call.session.assignments.iter_mut();
+        let turn = turns.rfind(|it| it.node == name("a1-2")).unwrap();
+        let cause = "recorder-gone".to_owned();
+        turn.recording = RecordingState::Lost { cause, at };
+    }
+
+    /// The turn of each report so far.
+    pub(super) fn turns(&self) -> Vec<u32> {
+        self.script.turns.lock().unwrap().clone()
+    }
+
+    /// Waits until the recorder has looked away from the room.
+    pub(super) async fn rests(&self) {
+        let room = self.room().await;
+        eventually(|| room.is_closed().then_some(()), "the recorder looks away").await;
+        self.script.room.lock().unwrap().take();
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -363,10 +420,15 @@ impl Cluster for Script {
         Box::pin(async {})
     }
 
-    fn calls_of(&self, node: &NodeName) -> Vec<(SessionId, bool)> {
+    fn calls_of(&self, node: &NodeName) -> Vec<Duty> {
         let call = self.call.lock().unwrap();
-        assert_eq!(Some(node), call.session.recorders.first());
-        vec![(call.session.id.clone(), call.session.ended_at.is_none())]
+        duty_of(&call.session, node).into_iter().collect()
+    }
+
+    fn turn(&self, session: &SessionId, node: &NodeName) -> Option<Assignment> {
+        let call = self.call.lock().unwrap();
+        assert_eq!(call.session.id, *session);
+        call.session.assignment_of(node).cloned()
     }
 
     fn call(&self, session: &SessionId) -> Option<Call> {
@@ -388,8 +450,10 @@ impl Cluster for Script {
         &self,
         _session: &SessionId,
         _node: &NodeName,
+        assignment: u32,
         report: RecordingReport,
     ) -> BoxFuture<'static, Result<(), ReportError>> {
+        self.turns.lock().unwrap().push(assignment);
         self.reports.lock().unwrap().push(report);
         Box::pin(async { Ok(()) })
     }
@@ -431,7 +495,7 @@ fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
         details: [("step".to_owned(), detail.to_owned())].into(),
     };
     let bank = || "bank".parse().unwrap();
-    Call {
+    let mut call = Call {
         cluster: "demo".parse().unwrap(),
         institution: Named {
             id: bank(),
@@ -460,6 +524,8 @@ fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
             agent_display: "李经理".to_owned(),
             edge: name("edge-a1"),
             recorders: vec![name("a1-2"), name("a2-2")],
+            recorders_wanted: 2,
+            assignments: Vec::new(),
             epoch: Epoch(1),
             keys,
             key_epoch: 1,
@@ -474,5 +540,7 @@ fn call(media_sealed: bool, keys: Vec<WrappedKey>) -> Call {
             events: vec![event(1, "accepted", ""), event(2, "step", "identity")],
             stars: None,
         },
-    }
+    };
+    call.session.fill_assignments();
+    call
 }
