@@ -435,6 +435,31 @@ async fn call(world: &World, customer: &SecretKey, agent: &SecretKey) -> Outcome
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_customers_confirmation_reaches_the_desk_by_itself() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    world.recording_runs(&held.session).await?;
+    let mut desk = world
+        .core_events("/api/v1/desk/events", &held.staff)
+        .await?;
+    let step = json!({ "step": "identity" });
+    let confirm = format!("{}/confirm", held.ticket);
+    let confirmed = world.edge("POST", &confirm, Some(&held.token), Some(step));
+    assert_eq!(confirmed.await?.status, 200);
+    // Nothing else happens from here on: the desk is told because of the confirmation, or never.
+    loop {
+        let event = desk.next().await?;
+        let (_, data) = event.split_once("data: ").ok_or("no data")?;
+        let view: Value = serde_json::from_str(data.trim())?;
+        if view["call"]["confirmed"] == json!(["identity"]) {
+            assert_eq!(view["call"]["done"], json!([]), "not done by it");
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_media_key_changes_with_who_takes_part_and_never_crosses_the_guard() -> Outcome {
     let mut world = World::new().await?;
     let (customer, agent) = (SecretKey::generate(), SecretKey::generate());

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import vue from "@vitejs/plugin-vue";
 import { ElementPlusResolver } from "unplugin-vue-components/resolvers";
 import components from "unplugin-vue-components/vite";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 import { licences } from "./licences.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -46,5 +46,7 @@ export default defineConfig({
       },
     },
   },
+  // Components bring their styles with them, which only the bundler can read.
+  test: { server: { deps: { inline: ["element-plus"] } } },
   server: { proxy: { "/api": "http://127.0.0.1:5180" } },
 });

@@ -80,6 +80,10 @@ pub struct CallView {
     pub steps: Vec<Step>,
     /// Ids of steps already done.
     pub done: Vec<String>,
+    /// Ids of steps that the customer has confirmed, for the agent. The customer's own view carries none:
+    /// that page knows, and what crosses the guard stays as edges of the release before read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<String>,
     /// How to get the media.
     pub media: MediaAccess,
     /// Who can open it.

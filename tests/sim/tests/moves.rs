@@ -1,5 +1,5 @@
-//! A ticket that moves to another edge, recorders that were not heard of, and recorders that take over
-//! from each other: what the core decides.
+//! A ticket that moves to another edge, recorders that were not heard of, recorders that take over from
+//! each other, and what the customer confirms: what the core decides.
 
 use guitai_meta_core::{Hearing, State};
 use guitai_sim::bank::{self, Size};
@@ -9,6 +9,7 @@ use guitai_types::{
     event::Change,
     media::KeyChange,
     record::{EndReason, Presence, RecordingState, RecordingSummary, Session, TicketState},
+    view::TicketPhase,
 };
 
 struct Desk {
@@ -436,4 +437,48 @@ fn every_recording_is_kept_and_the_index_shows_the_one_with_most() {
     assert!(desk.session(&session).assignments.iter().all(sealed));
     let twice = desk.refused(Desk::seal(&session, "a1-2", 1, 21));
     assert_eq!(twice.code, Code::WrongState);
+}
+
+#[test]
+fn what_the_customer_confirmed_is_told_to_the_agent_and_does_no_step() {
+    let mut desk = Desk::founded();
+    let (ticket, session) = desk.call("edge-a1", &[]);
+    desk.done(Desk::report(&session, "a1-2", 1, true));
+    let agents = |desk: &Desk| {
+        let view = desk.state.desk_view(&bank::agent(0, 0), &|_| String::new());
+        let call = view.and_then(|view| view.call).expect("a call");
+        (call.done, call.confirmed)
+    };
+    assert_eq!(agents(&desk), (vec![], vec![]));
+    let step = |actor: &str, step: &str| Command::AddStep {
+        session: session.clone(),
+        actor: actor.to_owned(),
+        step: step.to_owned(),
+        details: Default::default(),
+    };
+    // Said twice it is said once; it is no step done.
+    for _ in 0..2 {
+        let changes = desk.done(step("customer", "identity"));
+        let session = session.clone();
+        let told = changes.contains(&Change::Session { session });
+        assert!(told, "the desk looks: {changes:?}");
+    }
+    assert_eq!(agents(&desk), (vec![], vec!["identity".to_owned()]));
+    desk.done(step("agent", "disclosure"));
+    let (done, confirmed) = agents(&desk);
+    assert_eq!(
+        (done, confirmed),
+        (vec!["disclosure".to_owned()], vec!["identity".to_owned()])
+    );
+
+    let view = desk.state.ticket_view(&ticket, &|_| String::new());
+    let Some(TicketPhase::InSession { call }) = view.map(|view| view.phase) else {
+        panic!("no call");
+    };
+    assert_eq!(call.confirmed, [""; 0], "nothing new crosses the guard");
+    let crosses = serde_json::to_value(call).expect("JSON");
+    assert!(
+        crosses.get("confirmed").is_none(),
+        "an edge of the release before reads it"
+    );
 }

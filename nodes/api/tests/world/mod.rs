@@ -369,6 +369,10 @@ impl World {
         events(&self.edge, path, token, 0).await
     }
 
+    pub(crate) async fn core_events(&self, path: &str, token: &str) -> Outcome<Events> {
+        events(&self.core, path, token, 0).await
+    }
+
     /// The same at the other edge, by a page that has seen something already.
     pub(crate) async fn other_edge_events(
         &self,

@@ -72,7 +72,7 @@ const keyView = (session) => ({
 const callView = (session, party) => ({
   session: session.id, peer: party === "customer" ? session.agent_display : session.customer,
   participants: [{ role: "customer" }, { role: "agent" }, ...session.recorders.slice(0, 1).map((node) => ({ role: "recorder", node }))],
-  recording: session.recording, started_at: session.started_at, steps, done: session.done,
+  recording: session.recording, started_at: session.started_at, steps, done: session.done, ...(party === "agent" && session.confirmed && { confirmed: session.confirmed }),
   media: { room: `/${session.institution}/${session.id}`, token: tokens[party], publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" }, epoch: session.epoch ?? 1, audio_suite: "sm4-gcm-sm3-128" },
   key: keyView(session),
 });
@@ -117,7 +117,7 @@ function end(session, reason) {
   setDesk("wrap-up", { session: null }); changed({ type: "session-ended", session: session.id, ticket: ticket.id });
   setTimeout(() => { session.recording = { state: "sealed", summary: { node: "a1-2", root: id() + id(), duration_ms: now() - session.started_at, bytes: 5e6, segments: 88, frames: 6000, gaps: 0, at: now() } }; changed({ type: "recording-sealed", session: session.id }); }, 1500);
 }
-const sessionView = ({ keys, done, ticket, epoch, keySince, steps: _, ...view }, full) => ({ ...view, key: keyView({ keys, epoch, keySince, ...view }), events: full ? view.events : [] });
+const sessionView = ({ keys, done, confirmed: __, ticket, epoch, keySince, steps: _, ...view }, full) => ({ ...view, key: keyView({ keys, epoch, keySince, ...view }), events: full ? view.events : [] });
 
 const member = (nid, name, centre, zone, roles, voice, address) => ({ id: nid, name, centre, zone, roles, voice, mesh: `${address}:7443`, door: `${address}:4443`, public_key: "04" + "ab".repeat(64) });
 const members = [
@@ -191,7 +191,7 @@ async function serve(request, response) {
     if (m[2] === "key") { ticket.media_key = body.media_key; rekey(session); return json(200, ticketView(ticket)); }
     if (m[2] === "leave") { if (ticket.media_key === body.media_key) { ticket.media_key = ""; rekey(session); } return json(200, ticketView(ticket)); }
     if (m[2] === "rating") { ticket.stars = body.stars; if (session) session.stars = body.stars; changed({ type: "ticket", ticket: ticket.id }); return json(200, ticketView(ticket)); }
-    if (m[2] === "confirm") { addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(200, ticketView(ticket)); }
+    if (m[2] === "confirm") { session.confirmed = [...new Set([...(session.confirmed ?? []), body.step])]; addEvent(session, "customer", "confirmed", { step: body.step }); changed({ type: "session", session: session.id }); return json(200, ticketView(ticket)); }
   }
   if (key === "POST /api/v1/login") { if (body.password !== "demo") throw new Refused(401, "GT-0402", "用户名或密码不正确", "Wrong name or password", "核对机构、用户名和密码", "Check institution, name and password"); return json(200, { token: "s", expires_at: now() + 36e6, staff: { id: { institution: body.institution, name: body.name }, display: body.name === "ops" ? "周衡" : "林晓", number: "8021", duties: body.name === "ops" ? ["operator"] : ["agent"], presence: world.desk.presence } }); }
   if (key === "GET /api/v1/me") return json(200, { id: world.desk.staff, display: "林晓", number: "8021", duties: ["agent", "operator"], presence: world.desk.presence });

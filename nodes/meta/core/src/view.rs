@@ -151,7 +151,12 @@ impl State {
             recording: session.recording.clone(),
             started_at: session.started_at,
             steps: steps.unwrap_or_default(),
-            done: steps_done(session),
+            done: steps_of(session, "step"),
+            confirmed: if is_agent {
+                steps_of(session, "confirmed")
+            } else {
+                Vec::new()
+            },
             media: MediaAccess {
                 room: session.room(),
                 token: issue(&Grant::Media {
@@ -286,18 +291,18 @@ impl State {
     }
 }
 
-/// Ids of the steps done, each once, in the order they were done first. A customer's confirmation
-/// of a step does not do it.
-fn steps_done(session: &Session) -> Vec<String> {
-    let mut done: Vec<String> = Vec::new();
-    for event in session.events.iter().filter(|event| event.kind == "step") {
+/// Ids of the steps that events of a kind are about, each once, in the order of the first: `step` is done by
+/// the agent, `confirmed` by the customer, whose confirmation of a step does not do it.
+fn steps_of(session: &Session, kind: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for event in session.events.iter().filter(|event| event.kind == kind) {
         if let Some(step) = event
             .details
             .get("step")
-            .filter(|step| !done.contains(step))
+            .filter(|step| !steps.contains(step))
         {
-            done.push(step.clone());
+            steps.push(step.clone());
         }
     }
-    done
+    steps
 }

@@ -184,6 +184,7 @@ fn check_call(view: &TicketView, call: &CallView) -> Result<(), Refusal> {
     )?;
     count("call.steps", call.steps.len(), STEPS_MAX)?;
     count("call.done", call.done.len(), STEPS_MAX)?;
+    count("call.confirmed", call.confirmed.len(), STEPS_MAX)?;
     for step in &call.steps {
         id("step.id", &step.id)?;
         title("step.name", &step.name)?;
@@ -193,6 +194,9 @@ fn check_call(view: &TicketView, call: &CallView) -> Result<(), Refusal> {
     }
     for done in &call.done {
         id("call.done", done)?;
+    }
+    for confirmed in &call.confirmed {
+        id("call.confirmed", confirmed)?;
     }
     if let RecordingState::Lost { cause, .. } = &call.recording {
         id("recording.cause", cause)?;
@@ -409,6 +413,7 @@ mod tests {
             started_at: UnixMillis(2),
             steps: Vec::new(),
             done: Vec::new(),
+            confirmed: Vec::new(),
             media: MediaAccess {
                 room: "/bank/s-1".to_owned(),
                 token: "abc.def".to_owned(),
@@ -453,6 +458,7 @@ mod tests {
         assert!(answered(|call| call.media.room = "/bank/s-2".to_owned()).is_err());
         assert!(answered(|call| call.media.token = "a b".to_owned()).is_err());
         assert!(answered(|call| call.peer = "<script>".to_owned()).is_err());
+        assert!(answered(|call| call.confirmed = vec!["<b>".to_owned()]).is_err());
         let bad_name = |call: &mut CallView| {
             call.key
                 .holders

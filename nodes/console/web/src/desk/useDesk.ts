@@ -23,8 +23,6 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
   const sessions = ref<SessionView[]>();
   /** The last call, for the wrap-up. */
   const last = ref<SessionView>();
-  /** Steps the customer has confirmed in the running call. */
-  const confirmed = ref<string[]>([]);
 
   const presence = computed<Presence>(() => view.value?.presence ?? "offline");
   const call = computed(() => view.value?.call ?? undefined);
@@ -103,9 +101,6 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     if (!session) return;
     last.value = session;
     sessions.value = sessions.value?.map((one) => (one.id === session.id ? session : one));
-    confirmed.value = session.events.flatMap(({ actor, details }) =>
-      actor === "customer" && details["step"] ? [details["step"]] : [],
-    );
   }
 
   /** Loaded again during a call: takes part with this page's key pair, and the call gets another media key. */
@@ -200,7 +195,6 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     fault,
     sessions,
     last,
-    confirmed,
     openDevices,
     setPresence,
     answer,

@@ -99,6 +99,8 @@ export interface CallView {
   started_at: number;
   steps: Step[];
   done: string[];
+  /** Steps the customer has confirmed, for the agent; left out when there are none. */
+  confirmed?: string[];
   media: MediaAccess;
   key: KeyView;
 }
@@ -132,7 +134,7 @@ export interface OpenedTicket {
   view: TicketView;
 }
 
-export type Duty = "agent" | "operator" | "auditor";
+export type Duty = "agent" | "operator" | "auditor" | "officer";
 export type Presence = "offline" | "break" | "ready" | "ringing" | "busy" | "wrap-up";
 
 export interface StaffRef {
@@ -251,6 +253,33 @@ export interface StatusView {
   sessions_running: number;
   recordings: number;
   event_number: number;
+  /** How the sync lease stands, as the node that answers sees it. */
+  sync?: SyncView;
+}
+
+export type SyncMode =
+  | { is: "unguarded" }
+  | { is: "sync"; guards: number[]; lease_ms: number }
+  | { is: "degraded"; cause: "silent" | "behind" | "released"; guarded_to: number };
+export interface SyncState {
+  counter: number;
+  mode: SyncMode;
+  since: number;
+}
+export interface GuardVerdict {
+  node: number;
+  sync: SyncState;
+  proven_until: number | null;
+  proves_now: boolean;
+  left_ms: number;
+  from_before_restart: boolean;
+  applied: number;
+  last_index: number;
+}
+export interface SyncView {
+  state: SyncState;
+  guards: { node: number; proves_ms: number; lag: number | null }[];
+  verdict: GuardVerdict | null;
 }
 
 export interface ClusterEvent {
