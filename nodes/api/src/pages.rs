@@ -30,6 +30,7 @@ pub(crate) fn staff() -> Router {
         .route("/", get(async || Redirect::temporary("/desk")))
         .route("/desk", get(async || page("desk.html")))
         .route("/console", get(async || page("console.html")))
+        .route("/console/dr", get(async || page("console.html")))
         .merge(assets())
 }
 
@@ -63,7 +64,12 @@ mod tests {
 
     #[tokio::test]
     async fn each_door_shows_its_own_pages() -> Result<(), Box<dyn std::error::Error>> {
-        for (router, path) in [(customer(), "/"), (staff(), "/desk"), (staff(), "/console")] {
+        for (router, path) in [
+            (customer(), "/"),
+            (staff(), "/desk"),
+            (staff(), "/console"),
+            (staff(), "/console/dr"),
+        ] {
             let response = ask(router, path).await?;
             assert_eq!(response.status(), 200, "{path}");
             assert_eq!(
@@ -73,6 +79,7 @@ mod tests {
             assert_eq!(response.headers()["cache-control"], "no-cache");
         }
         assert_eq!(ask(customer(), "/desk").await?.status(), 404);
+        assert_eq!(ask(customer(), "/console/dr").await?.status(), 404);
         assert_eq!(ask(staff(), "/").await?.headers()["location"], "/desk");
         assert_eq!(
             ask(customer(), "/assets/../Cargo.toml").await?.status(),

@@ -363,6 +363,39 @@ async fn logins_and_duties() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn disaster_recovery_is_seen_live_by_those_who_may_look() -> Outcome {
+    let world = World::new().await?;
+    let (agent, auditor) = (
+        world.login("wang", "right password").await?,
+        world.login("zhou", "right password").await?,
+    );
+    for path in ["/api/v1/dr/live", "/api/v1/dr/runs/r-1/report/page"] {
+        let refused = world.core("GET", path, Some(&agent), None).await?;
+        assert_problem(&refused, 403, "GT-0403");
+        let nobody = world.core("GET", path, None, None).await?;
+        assert_problem(&nobody, 401, "GT-0401");
+    }
+    let page = "/api/v1/dr/runs/r-1/report/page";
+    let none = world.core("GET", page, Some(&auditor), None).await?;
+    assert_problem(&none, 404, "GT-0404");
+
+    let live = world.core("GET", "/api/v1/dr/live", Some(&auditor), None);
+    let live = live.await?.body;
+    assert_eq!(live["node"], "core-1");
+    assert_eq!(live["leader"], "core-1", "{live}");
+    assert!(live["applied"].as_u64() > Some(0), "{live}");
+    assert_eq!(live["silent"], json!([]), "edges are not asked");
+    assert!(live.get("run").is_none(), "{live}");
+    let nodes = live["nodes"].as_array().ok_or("no nodes")?;
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    assert_eq!(
+        (&nodes[0]["node"], &nodes[0]["leads"], &nodes[0]["lanes"]),
+        (&json!("core-1"), &json!(true), &json!([]))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_health_of_both_doors() -> Outcome {
     let world = World::new().await?;
     world.edge("GET", "/api/v1/catalogue", None, None).await?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use guitai_meta::RaftStatus;
 use guitai_net::{Calls, Mesh, Target};
 use guitai_types::{
     Centre, City, ClusterId, Epoch, Hex, Member, NodeId, NodeName, Role, UnixMillis,
@@ -114,12 +115,7 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
             state.members().cloned().collect::<Vec<Member>>(),
         )
     });
-    // Consensus goes on naming the last leader when nobody can be elected: only one that is heard counts.
-    let is_alive = |id: &NodeId| {
-        let heard = status.heard_ms.get(id);
-        *id == inner.member.id || heard.is_some_and(|ms| *ms <= LEADER_SILENT_MS)
-    };
-    let leader = status.leader.filter(is_alive);
+    let leader = leader_heard(inner, &status);
     let mut matched = status.matched;
     if let Some(leader) = leader {
         // What the leader has, it does not replicate to itself.
@@ -151,7 +147,16 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
     }
 }
 
-fn round_trips(mesh: &Mesh, members: &[Member]) -> BTreeMap<NodeName, u64> {
+/// The leader, if it is heard: consensus goes on naming the last one when nobody can be elected.
+pub(crate) fn leader_heard(inner: &Inner, status: &RaftStatus) -> Option<NodeId> {
+    let is_alive = |id: &NodeId| {
+        let heard = status.heard_ms.get(id);
+        *id == inner.member.id || heard.is_some_and(|ms| *ms <= LEADER_SILENT_MS)
+    };
+    status.leader.filter(is_alive)
+}
+
+pub(crate) fn round_trips(mesh: &Mesh, members: &[Member]) -> BTreeMap<NodeName, u64> {
     let measured = mesh.round_trips();
     let known = members.iter().filter_map(|member| {
         let peer = Target::from(member).peer();

@@ -62,6 +62,16 @@ impl Meter {
         self.last_good = self.last_good.max(now);
     }
 
+    /// How long the last good answer is ago.
+    pub fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last_good)
+    }
+
+    /// The longest silence so far, the present one included; nothing ends by asking.
+    pub fn longest(&self, now: Duration) -> Duration {
+        self.gap.max(self.silence(now))
+    }
+
     /// The longest silence when it ends at `now`.
     pub fn end(&mut self, now: Duration) -> Gap {
         self.silence_until(now);
@@ -72,7 +82,7 @@ impl Meter {
     }
 
     fn silence_until(&mut self, now: Duration) {
-        let silence = now.saturating_sub(self.last_good);
+        let silence = self.silence(now);
         if silence > self.gap {
             self.gap = silence;
             self.gap_from = self.last_good;
@@ -100,6 +110,28 @@ mod tests {
         let gap = meter.end(ms(970));
         assert_eq!((gap.length, gap.after), (ms(800), ms(50)));
         assert_eq!((meter.sent, meter.acked, meter.serials.count()), (4, 4, 4));
+    }
+
+    #[test]
+    fn looking_at_a_silence_does_not_end_it() {
+        let mut meter = Meter::new(ms(0));
+        for (at, serial) in [(10, 1), (210, 2)] {
+            meter.good(serial, ms(at), ms(1));
+        }
+        assert_eq!(
+            (meter.silence(ms(260)), meter.longest(ms(260))),
+            (ms(50), ms(200))
+        );
+        assert_eq!(
+            (meter.silence(ms(900)), meter.longest(ms(900))),
+            (ms(690), ms(690))
+        );
+        meter.good(3, ms(1_000), ms(1));
+        assert_eq!(
+            (meter.silence(ms(1_001)), meter.longest(ms(1_001))),
+            (ms(1), ms(790))
+        );
+        assert_eq!(meter.end(ms(1_001)).length, ms(790));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::{
 };
 
 use guitai_types::{
-    UnixMillis,
+    CentreId, RunId, UnixMillis,
     command::{Command, Reply},
     dr::{Lane, LaneReport, Service},
+    live::{LANES_LIVE_MAX, LaneLive},
 };
 use tokio::task::JoinSet;
 
@@ -21,6 +22,8 @@ pub(crate) const CADENCE_MS: u64 = 20;
 const UNDER_WAY_MAX: usize = 256;
 /// Services that this node can ask for.
 const SERVICES: [Service; 3] = [Service::Log, Service::Queue, Service::Login];
+
+const _: () = assert!(SERVICES.len() <= LANES_LIVE_MAX);
 
 /// Running probers; they end when this is dropped.
 pub(crate) struct Probers {
@@ -55,6 +58,18 @@ impl Probers {
         }
     }
 
+    /// What can be looked at while they ask.
+    pub(crate) fn watched(&self, run: &RunId, centre: &CentreId) -> Watched {
+        let lanes = self.lanes.iter();
+        Watched {
+            run: run.clone(),
+            centre: centre.clone(),
+            lanes: lanes
+                .map(|it| (it.lane.clone(), it.meter.clone()))
+                .collect(),
+        }
+    }
+
     /// Stops asking and says what was seen. What is still under way counts as not answered.
     pub(crate) fn end(mut self, inner: &Inner) -> Vec<LaneReport> {
         self.tasks.abort_all();
@@ -76,6 +91,31 @@ impl Probers {
             }
         };
         self.lanes.iter().map(report).collect()
+    }
+}
+
+/// The probers of a run, for whoever looks; it does not keep them going.
+pub(crate) struct Watched {
+    run: RunId,
+    centre: CentreId,
+    lanes: Vec<(Lane, Arc<Mutex<Meter>>)>,
+}
+
+impl Watched {
+    pub(crate) fn look(&self, now: Duration) -> Vec<LaneLive> {
+        let look = |(lane, meter): &(Lane, Arc<Mutex<Meter>>)| {
+            let meter = lock(meter);
+            LaneLive {
+                run: self.run.clone(),
+                lane: lane.clone(),
+                centre: self.centre.clone(),
+                sent: meter.sent,
+                acked: meter.acked,
+                gap_ms: millis(meter.longest(now)),
+                silent_ms: millis(meter.silence(now)),
+            }
+        };
+        self.lanes.iter().map(look).collect()
     }
 }
 
@@ -109,7 +149,7 @@ async fn one(inner: Arc<Inner>, lane: Lane, meter: Arc<Mutex<Meter>>, serial: u6
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

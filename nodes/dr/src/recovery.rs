@@ -1,6 +1,10 @@
 //! The handle: plan, propose, approve, abort.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use guitai_crypto::{sm3, x509};
 use guitai_evidence::drill;
@@ -11,6 +15,7 @@ use guitai_types::{
     Hex, Member, Problem, RunId, StaffRef, UnixMillis, Voice,
     command::{Command, Reply},
     dr::{Aim, Approval, Kind, Order, Plan, Report, Run},
+    live::LaneLive,
     problem::Code,
     profile::Raft,
 };
@@ -20,7 +25,10 @@ use crate::{
     PlanError,
     city::{self, City},
     facts,
+    lag::Heads,
+    live,
     plan::{NO_QUORUM, plan},
+    probe::Watched,
     runner,
 };
 
@@ -59,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) city: City,
+    heads: Mutex<Heads>,
+    watched: Mutex<Option<Watched>>,
 }
 
 /// Why nothing was planned, begun or approved.
@@ -130,9 +140,12 @@ impl Recovery {
             clock,
             entropy,
             city: City::default(),
+            heads: Mutex::default(),
+            watched: Mutex::default(),
         });
         inner.load_city();
         facts::register(questions, &inner);
+        live::register(questions, &inner);
         Self(inner)
     }
 
@@ -265,6 +278,15 @@ impl Recovery {
     /// # Errors
     /// When there is no such run, or this node cannot sign.
     pub async fn report(&self, id: &RunId) -> Result<Report, RecoveryError> {
+        self.signed(&self.statement(id).await?)
+    }
+
+    fn signed(&self, statement: &drill::Statement) -> Result<Report, RecoveryError> {
+        let inner = &self.0;
+        drill::sign(statement, &inner.identity, &inner.root).map_err(RecoveryError::Sign)
+    }
+
+    async fn statement(&self, id: &RunId) -> Result<drill::Statement, RecoveryError> {
         let run = self.find(id).await?;
         let inner = &self.0;
         let (nodes, present) = inner.meta.peek(|state| {
@@ -282,7 +304,7 @@ impl Recovery {
             });
             (nodes.collect(), lanes.collect())
         });
-        let statement = drill::Statement {
+        Ok(drill::Statement {
             format: drill::FORMAT.to_owned(),
             made_at: inner.clock.wall(),
             made_by: inner.member.name.clone(),
@@ -292,8 +314,18 @@ impl Recovery {
             control_at: self.control_at(),
             clauses: drill::clauses(),
             run,
-        };
-        drill::sign(&statement, &inner.identity, &inner.root).map_err(RecoveryError::Sign)
+        })
+    }
+
+    /// The report as a page to print, with what checking it found. It can be checked offline in the form of
+    /// [`Recovery::report`]; the page is for people.
+    ///
+    /// # Errors
+    /// As [`Recovery::report`].
+    pub async fn report_page(&self, id: &RunId) -> Result<String, RecoveryError> {
+        let statement = self.statement(id).await?;
+        let verified = drill::verify(&self.signed(&statement)?, None);
+        Ok(drill::page(&statement, &verified))
     }
 
     /// When a negative control last turned red, as it must.
@@ -317,6 +349,23 @@ impl Inner {
             Ok(_) => Ok(()),
             Err(error) => Err(RecoveryError::Write(error)),
         }
+    }
+
+    /// With what the leader's log was when.
+    pub(crate) fn heads<T>(&self, with: impl FnOnce(&mut Heads) -> T) -> T {
+        // Nothing that can panic runs under it; a poisoned one is as good as before.
+        with(&mut self.heads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Which probers can be looked at from now on.
+    pub(crate) fn watch(&self, watched: Option<Watched>) {
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
+    }
+
+    /// What this node's probers see at `now`.
+    pub(crate) fn lanes_live(&self, now: Duration) -> Vec<LaneLive> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.as_ref().map_or_else(Vec::new, |it| it.look(now))
     }
 
     /// SM3 of the running binary, computed once; empty when the file is gone.

@@ -12,6 +12,7 @@ use guitai_types::{
 
 use crate::{
     apart::apart,
+    lag::Heads,
     plan::{HEARD_MS_MAX, LAG_MAX, probers},
     probe::Probers,
     recovery::{Inner, RecoveryError},
@@ -132,12 +133,16 @@ impl Runner {
         });
         let Some((run, judged)) = run else {
             self.probing = None;
+            self.inner.watch(None);
             return;
         };
         if self.probing.as_ref().is_none_or(|it| it.run != run) {
+            let probers = Probers::begin(&self.inner);
+            let centre = &self.inner.member.centre;
+            self.inner.watch(Some(probers.watched(&run, centre)));
             self.probing = Some(Probing {
                 run: run.clone(),
-                probers: Some(Probers::begin(&self.inner)),
+                probers: Some(probers),
                 reports: Vec::new(),
             });
         }
@@ -145,6 +150,7 @@ impl Runner {
             return;
         };
         if let Some(probers) = probing.probers.take() {
+            self.inner.watch(None);
             probing.reports = probers.end(&self.inner);
         }
         if !probing.reports.is_empty() {
@@ -160,10 +166,15 @@ impl Runner {
     /// The leader's share.
     async fn lead(&mut self) {
         let inner = &self.inner;
-        if inner.meta.status().leader != Some(inner.member.id) {
+        let status = inner.meta.status();
+        if status.leader != Some(inner.member.id) {
             self.leading = None;
+            inner.heads(Heads::forget);
             return;
         }
+        let newest = status.matched.values().copied().max().unwrap_or(0);
+        let newest = newest.max(status.applied);
+        inner.heads(|heads| heads.note(inner.clock.monotonic(), newest));
         let run = inner.meta.peek(|state| state.run_under_way().cloned());
         let Some(run) = run else {
             self.leading = None;

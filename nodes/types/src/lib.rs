@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod keys;
 pub mod limits;
 pub mod lineage;
+pub mod live;
 pub mod media;
 pub mod place;
 pub mod problem;

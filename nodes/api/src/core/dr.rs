@@ -1,11 +1,16 @@
 //! Disaster recovery: plans, runs, approvals.
 
-use axum::{extract::State, http::HeaderMap};
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{Html, IntoResponse as _, Response},
+};
 use guitai_dr::RecoveryError;
 use guitai_types::{
     Code, RunId,
     command::Command,
     dr::{Abort, Aim, Approval, ApprovalKey, Plan, Propose, Report, Run},
+    live::LiveView,
     record::Duty,
     view::RunView,
 };
@@ -24,13 +29,27 @@ const ACTORS: &[Duty] = &[Duty::Operator, Duty::Officer];
 
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
+        .routes(routes!(live))
         .routes(routes!(plan))
         .routes(routes!(runs, propose))
         .routes(routes!(run))
         .routes(routes!(approve))
         .routes(routes!(abort))
         .routes(routes!(report))
+        .routes(routes!(report_page))
         .routes(routes!(put_approval_key))
+}
+
+/// How it looks at this moment: lines, lags, what guards prove, the run that is not over and what its probers
+/// see. Every core node is asked; it works without a leader and in quarantine, by what this node knows.
+#[utoipa::path(get, path = "/api/v1/dr/live", tag = "dr", security(("staff" = [])),
+    responses((status = 200, body = LiveView), (status = "default", body = ProblemBody)))]
+async fn live(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<LiveView>, Refusal> {
+    core.staff(&headers)?.must_have(VIEWERS)?;
+    Ok(Json(core.recovery.live().await))
 }
 
 /// What would be done now, step by step, with every margin; one that is missing forbids to run it.
@@ -144,6 +163,21 @@ async fn report(
 ) -> Result<Json<Report>, Refusal> {
     core.staff(&headers)?.must_have(VIEWERS)?;
     Ok(Json(core.recovery.report(&run).await.map_err(refusal)?))
+}
+
+/// The report of a run as a page to print, with what checking it found.
+#[utoipa::path(get, path = "/api/v1/dr/runs/{run}/report/page", tag = "dr", security(("staff" = [])),
+    params(("run" = RunId, Path)),
+    responses((status = 200, body = String, content_type = "text/html"),
+        (status = "default", body = ProblemBody)))]
+async fn report_page(
+    State(core): State<CoreState>,
+    Path(run): Path<RunId>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    core.staff(&headers)?.must_have(VIEWERS)?;
+    let page = core.recovery.report_page(&run).await.map_err(refusal)?;
+    Ok(Html(page).into_response())
 }
 
 /// An officer names the public half of the own key. It takes the place of the one before.

@@ -10,6 +10,7 @@ import http from "node:http";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sm2 } from "sm-crypto-v2";
+import { AT, kept, listed, plans, reportOf, states } from "./dr.mjs";
 
 const port = Number(process.argv[2] ?? 5180);
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
@@ -163,6 +164,19 @@ const wrongState = () => new Refused(409, "GT-0409", "当前状态不允许此�
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const csp = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self' https: ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/** Disaster recovery as `world.dr` names it, with a clock that goes on. */
+const drSince = now();
+function drSeen() {
+  const { status, live } = (states[world.dr] ?? states.quiet)();
+  return { status, live: { ...live, at: AT + now() - drSince } };
+}
+function drPlan(aim) {
+  if (world.refuse) return plans["centre-refused"];
+  if (aim.scenario === "city") return plans[drSeen().live.leader ? "city-refused" : "city"];
+  if (aim.scenario === "switch" && aim.to === "b") return plans["switch-city"];
+  return plans[aim.one_way ? "link-one-way" : aim.scenario];
+}
+
 async function serve(request, response) {
   const url = new URL(request.url, "http://x"); const path = url.pathname; const key = `${request.method} ${path}`;
   const body = await new Promise((resolve) => { let all = ""; request.on("data", (c) => (all += c)).on("end", () => resolve(all ? JSON.parse(all) : {})); });
@@ -209,7 +223,11 @@ async function serve(request, response) {
     if (m[2] === "steps") { if (session.recording.state !== "running") throw new Refused(409, "GT-0451", "录音录像未在进行,业务已暂停", "The recording is not running; the business flow has stopped", "等待录制恢复或结束会话", "Wait for the recording or end the call"); session.done.push(body.step); addEvent(session, "agent", "step", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
     if (m[2] === "hangup") { end(session, "agent-hung-up"); return json(204); }
   }
-  if (key === "GET /api/v1/status") return json(200, statusView());
+  if (key === "GET /api/v1/status") return json(200, world.dr ? drSeen().status : statusView());
+  if (key === "GET /api/v1/dr/live") return json(200, drSeen().live);
+  if (key === "POST /api/v1/dr/plan") return json(200, { ...drPlan(body), aim: body });
+  if (key === "GET /api/v1/dr/runs") return json(200, kept().map(listed));
+  if ((m = /^\/api\/v1\/dr\/runs\/(\w+)\/report$/.exec(path))) return json(200, reportOf(kept().find((one) => one.id === m[1])));
   if (key === "GET /api/v1/crypto") return json(200, cryptoView());
   if (key === "GET /api/v1/keys") return json(200, keysView());
   if (/^GET \/api\/v1\/sessions\/[^/]+\/colleagues$/.test(key)) return json(200, colleagues);
@@ -218,7 +236,7 @@ async function serve(request, response) {
   if (key === "GET /api/v1/recordings") return json(200, [...world.sessions.values()].filter((s) => s.ended_at || s.recording.state === "lost").map((s) => sessionView(s)).sort((a, b) => b.started_at - a.started_at));
   if (/^\/api\/v1\/recordings\/\w+\/package$/.test(path)) { response.writeHead(200, { "content-type": "application/x-tar" }); return response.end("tar"); }
   if (key === "GET /api/v1/events") return stream("event", (event) => event);
-  const file = { "/": "customer.html", "/desk": "desk.html", "/console": "console.html" }[path] ?? path.slice(1);
+  const file = { "/": "customer.html", "/desk": "desk.html", "/console": "console.html", "/console/dr": "console.html" }[path] ?? path.slice(1);
   const bytes = await readFile(dist + file).catch(() => undefined);
   if (!bytes) { response.writeHead(404); return response.end(); }
   response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream", "content-security-policy": csp, "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "x-content-type-options": "nosniff" });

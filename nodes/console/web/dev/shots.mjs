@@ -182,6 +182,37 @@ async function operator(lang) {
   await done(page);
 }
 
+/** The disaster recovery page in a state, whole; `before` does what a person would first. */
+async function recovery(state, size, lang, before = async () => {}) {
+  await set("set", { dr: state, refuse: state === "refused" });
+  const page = await open("/console/dr", size, lang);
+  await login(page, "ops");
+  await page.locator("[data-test=dr-map]").waitFor();
+  await before(page);
+  await page.waitForTimeout(700);
+  await page.screenshot({ path: `${out}/dr-${state}-${size}-${lang}.png`, fullPage: true });
+  await set("set", { dr: null, refuse: false });
+  await done(page);
+}
+async function recoveries(size, lang) {
+  const plan = (scenario) => async (page) => {
+    await tap(page, `scenario-${scenario}`);
+    await page.locator(`[data-test=dr-plan][data-scenario=${scenario}]`).waitFor();
+  };
+  await recovery("quiet", size, lang, plan("switch"));
+  await recovery("refused", size, lang, plan("centre"));
+  await recovery("proposed", size, lang);
+  await recovery("drill", size, lang);
+  await recovery("degraded", size, lang);
+  await recovery("lost", size, lang, plan("city"));
+  await recovery("takeover", size, lang);
+  await recovery("quarantined", size, lang);
+  await recovery("report", size, lang, async (page) => {
+    await tap(page, "report-r9p4f6zv8b");
+    await page.locator("[data-test=conclusion]").waitFor();
+  });
+}
+
 const runs = {
   "call-phone-zh": () => wholeCall("phone", "zh"),
   "call-phone-en": () => wholeCall("phone", "en"),
@@ -191,6 +222,10 @@ const runs = {
   "problems-en": () => problems("en"),
   "console-zh": () => operator("zh"),
   "console-en": () => operator("en"),
+  "dr-wide-zh": () => recoveries("wide", "zh"),
+  "dr-wide-en": () => recoveries("wide", "en"),
+  "dr-phone-zh": () => recoveries("phone", "zh"),
+  "dr-phone-en": () => recoveries("phone", "en"),
 };
 for (const [name, run] of Object.entries(runs)) {
   if (name.includes(only)) await run().then(() => console.log(`${name} done`), (error) => console.log(`${name} FAILED ${error.message.slice(0, 600)}`));

@@ -228,3 +228,59 @@ fn one_node_of_each_centre_probes_and_never_the_one_held_apart() {
     let names: Vec<&str> = probers.values().map(|name| name.as_str()).collect();
     assert_eq!(names, ["a1-2", "a2-1", "b-1"]);
 }
+
+/// The page shows what the planner says; its tests read these (`nodes/console/web/src/console/dr`).
+/// `GUITAI_BLESS=1 cargo nextest run -p guitai-dr pages_are_tested` writes them anew.
+#[test]
+fn the_plans_that_the_pages_are_tested_with_are_the_planners() {
+    let node = |node: &str| Aim::Node {
+        node: node.parse().unwrap(),
+        hold_ms: 5_000,
+    };
+    let link = |one_way| Aim::Link {
+        from: "a1".parse().unwrap(),
+        to: "a2".parse().unwrap(),
+        one_way,
+        hold_ms: 15_000,
+    };
+    let city = || Aim::City {
+        lost: "a".parse().unwrap(),
+        on: "b-1".parse().unwrap(),
+    };
+    let mut alone = facts();
+    alone.leader = None;
+    alone.heard_ms.retain(|id, _| *id >= NodeId(5));
+    alone
+        .vitals
+        .retain(|name, _| name.as_str().starts_with('b'));
+    let mut behind = facts();
+    behind.matched.insert(NodeId(5), 100);
+    let vitals = behind.vitals.values_mut().next_back().unwrap();
+    (vitals.clock_off_ms, vitals.disk_free) = (380, 120 << 20);
+    let plans = [
+        ("node", plan(&facts(), node("a1-1"))),
+        ("centre", plan(&facts(), centre("a1"))),
+        ("link", plan(&facts(), link(false))),
+        ("link-one-way", plan(&facts(), link(true))),
+        ("switch", plan(&facts(), switch("a2"))),
+        ("switch-city", plan(&facts(), switch("b"))),
+        ("city", plan(&alone, city())),
+        ("city-refused", plan(&facts(), city())),
+        ("centre-refused", plan(&behind, centre("a1"))),
+    ];
+    let plans = plans.map(|(name, plan)| (name, plan.unwrap()));
+    let plans: BTreeMap<_, _> = plans.into_iter().collect();
+    let said = serde_json::to_string_pretty(&plans).unwrap() + "\n";
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/dr-plans.json"
+    );
+    if std::env::var_os("GUITAI_BLESS").is_some() {
+        std::fs::write(path, &said).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == said,
+        "{path} is not what the planner says; see above"
+    );
+}

@@ -1,6 +1,8 @@
+import * as dr from "./dr/words";
+
 export const zh = {
   title: "运行台",
-  lead: "使用运维或审计账号登录",
+  lead: "使用运维、授权人或审计账号登录",
   readOnly: "只读",
   kpi: {
     quorum: "法定人数",
@@ -92,6 +94,8 @@ export const zh = {
     session: "通话状态更新",
     "session-ended": "通话结束",
     "recording-sealed": "录音录像已封存",
+    dr: "灾备运行有进展",
+    "sync-mode": "同步租约状态变化",
   },
   security: {
     title: "密码清单",
@@ -141,11 +145,12 @@ export const zh = {
   footer: { cluster: "集群", node: "应答节点", version: "版本", epoch: "纪元" },
   quarantine: "本节点属于旧纪元 {epoch}，已隔离，只读：已有纪元 {heard}（{by} 告知）。请在本节点执行 guitai node rejoin。",
   milliseconds: "{ms} 毫秒",
+  dr: dr.zh,
 };
 
 export const en: typeof zh = {
   title: "Operations console",
-  lead: "Sign in with an operator or auditor account",
+  lead: "Sign in with an operator, officer or auditor account",
   readOnly: "Read only",
   kpi: {
     quorum: "Quorum",
@@ -237,6 +242,8 @@ export const en: typeof zh = {
     session: "Call updated",
     "session-ended": "Call ended",
     "recording-sealed": "Recording sealed",
+    dr: "A disaster recovery run went on",
+    "sync-mode": "The sync lease changed",
   },
   security: {
     title: "Cryptography",
@@ -287,4 +294,5 @@ export const en: typeof zh = {
   quarantine:
     "This node is of the old epoch {epoch}: in quarantine, read-only. Epoch {heard} exists ({by} said so). Run guitai node rejoin on this node.",
   milliseconds: "{ms} ms",
+  dr: dr.en,
 };

@@ -87,7 +87,7 @@ export const zh = {
     expired: "登录已过期，请重新登录",
     institutionHint: "例如 bank-a",
   },
-  duty: { agent: "坐席", operator: "运维", auditor: "审计" },
+  duty: { agent: "坐席", operator: "运维", auditor: "审计", officer: "授权人" },
 };
 
 export const en: typeof zh = {
@@ -180,5 +180,5 @@ export const en: typeof zh = {
     expired: "Your login has expired, please sign in again",
     institutionHint: "for example bank-a",
   },
-  duty: { agent: "Agent", operator: "Operator", auditor: "Auditor" },
+  duty: { agent: "Agent", operator: "Operator", auditor: "Auditor", officer: "Officer" },
 };

@@ -1,0 +1,32 @@
+// Which page of the console the address names. Officers who are nothing else have the disaster recovery page only;
+// those who neither operate, approve nor audit see what they saw before.
+
+import { onScopeDispose, ref } from "vue";
+import type { Duty } from "@/shared/types";
+
+export type Place = "cluster" | "dr";
+const PATHS: Record<Place, string> = { cluster: "/console", dr: "/console/dr" };
+
+const ofPath = (path: string): Place => (path.replace(/\/$/, "") === PATHS.dr ? "dr" : "cluster");
+
+/** The pages that somebody with these duties may see, as the API lets them. */
+export function placesOf(duties: Duty[]): Place[] {
+  const has = (...wanted: Duty[]) => duties.some((duty) => wanted.includes(duty));
+  if (has("operator", "auditor")) return ["cluster", "dr"];
+  return has("officer") ? ["dr"] : ["cluster"];
+}
+
+export function usePlace() {
+  const place = ref<Place>(ofPath(location.pathname));
+  const back = () => {
+    place.value = ofPath(location.pathname);
+  };
+  addEventListener("popstate", back);
+  onScopeDispose(() => removeEventListener("popstate", back));
+
+  function go(to: Place): void {
+    if (place.value !== to) history.pushState(null, "", PATHS[to] + location.search);
+    place.value = to;
+  }
+  return { place, go };
+}
