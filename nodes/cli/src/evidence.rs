@@ -176,6 +176,10 @@ fn words(report: &Report, lang: Language) -> String {
             format!("{} ({} B)", facts.files, facts.bytes),
         );
         fact("声明的缺口", "declared gaps", facts.gaps.to_string());
+        if facts.segments_disowned > 0 {
+            let count = facts.segments_disowned.to_string();
+            fact("不属于任何任期的分段", "segments of no turn", count);
+        }
         fact(
             "未完成的必做步骤",
             "required steps missing",
@@ -248,6 +252,7 @@ mod tests {
             bytes: 512_000,
             tracks: 4,
             gaps: 0,
+            segments_disowned: 0,
             steps_missing: Vec::new(),
         };
         Ok(Report {

@@ -9,6 +9,7 @@ mod builder;
 pub mod canonical;
 mod documents;
 pub mod drill;
+pub mod header;
 pub mod layout;
 pub mod manifest;
 
@@ -20,6 +21,7 @@ mod verify;
 
 pub use builder::{BuildError, Builder, Seal, Signer};
 pub use documents::{README_TEXT, documents};
+pub use header::{Header, HeaderError};
 pub use manifest::Manifest;
 pub use report::{Check, Facts, Item, Report};
 pub use sink::{DirSink, NoSink, Sink, TarSink};

@@ -1,5 +1,6 @@
-//! The manifest, version 1: everything a package states. Fields are never renamed or reused; a new
-//! release writes a new `format` and still reads this one.
+//! The manifest: everything a package states. Fields are never renamed or reused; a release that adds
+//! one writes a new `format` and still reads the ones before. Version 2 added turns at recording: a field
+//! of it is left out of a package of version 1, whose bytes are as they were.
 
 use guitai_types::{
     ClusterId, Epoch, Hex, InstitutionId, NodeName, QueueId, SessionId, TicketId, UnixMillis,
@@ -8,14 +9,16 @@ use guitai_types::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The `format` of this version.
-pub const FORMAT: &str = "guitai-evidence/1";
+/// The `format` that this release writes.
+pub const FORMAT: &str = "guitai-evidence/2";
+/// The `format` before segments had a header ([`crate::header`]); it is still read.
+pub const FORMAT_1: &str = "guitai-evidence/1";
 
 /// What a package states. Canonical JSON, signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// [`FORMAT`] or [`FORMAT_1`].
     pub format: String,
     /// The cluster that recorded.
     pub cluster: ClusterId,
@@ -40,6 +43,13 @@ pub struct Manifest {
     pub playable: Vec<Playable>,
     /// What is missing, declared by the recorder.
     pub gaps: Vec<Gap>,
+    /// Who was to record the session when, as the cluster agreed; not in version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignments: Vec<Turn>,
+    /// Segments that were written under no turn of the recorder's that the cluster knows, or in an epoch
+    /// below its turn's: the node was on a side that was left behind. They are kept, and this is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disowned: Vec<Disowned>,
     /// The node that recorded and signs.
     pub recorder: NodeName,
     /// The recording was opened at.
@@ -50,6 +60,20 @@ pub struct Manifest {
     pub files: Vec<File>,
     /// Root of the RFC 6962 tree over SM3 whose leaves are the lines of `SM3SUMS`.
     pub root: Hex,
+}
+
+impl Manifest {
+    /// Whether a segment was written under a turn that the recorder had, in an epoch not below it.
+    #[must_use]
+    pub fn owns(&self, segment: &Segment) -> bool {
+        let mut turns = self.assignments.iter();
+        segment.assignment == 0
+            || turns.any(|turn| {
+                turn.number == segment.assignment
+                    && turn.node == self.recorder
+                    && turn.epoch <= segment.epoch
+            })
+    }
 }
 
 /// An institution.
@@ -112,6 +136,38 @@ pub struct StepFacts {
     /// First done at; left out if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<UnixMillis>,
+}
+
+/// A node's turn at recording the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// From 1, without gap.
+    pub number: u32,
+    /// Who.
+    pub node: NodeName,
+    /// Cluster epoch it was assigned in: a segment of a lower one is not of this turn.
+    pub epoch: Epoch,
+    /// Assigned at.
+    pub since: UnixMillis,
+    /// Over since; left out if it lasted to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
+    /// Why it was over: `recorder-gone`, `disk-full` or `io-error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// Segments of one track that follow each other and belong to no turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disowned {
+    /// The track.
+    pub track: u32,
+    /// First of the segments.
+    pub from: u32,
+    /// Last of them.
+    pub to: u32,
 }
 
 /// Sound or picture.
@@ -201,6 +257,20 @@ pub struct Segment {
     pub end_us: u64,
     /// Starts with a key frame.
     pub key: bool,
+    /// The recorder's turn it was written in; left out where segments had no header.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub assignment: u32,
+    /// The cluster's epoch as the recorder knew it then; left out where segments had no header.
+    #[serde(default, skip_serializing_if = "is_no_epoch")]
+    pub epoch: Epoch,
+}
+
+fn is_none(assignment: &u32) -> bool {
+    *assignment == 0
+}
+
+fn is_no_epoch(epoch: &Epoch) -> bool {
+    *epoch == Epoch::default()
 }
 
 /// A file made of tracks: one initialisation part and their segments, interleaved.
@@ -226,7 +296,7 @@ pub struct Gap {
     /// How long, milliseconds.
     pub length_ms: u64,
     /// `frames-missing`, `frames-refused`, `republished`, `recorder-restart`, `recorder-away`,
-    /// `disk-full`, `io-error` or `no-media`.
+    /// `recorder-joined`, `recorder-replaced`, `disk-full`, `io-error` or `no-media`.
     pub cause: String,
     /// The track that stops there; left out if there was none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,6 +307,9 @@ pub struct Gap {
     /// The track that goes on after it; left out if none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<u32>,
+    /// The recorder's turn that begins after it, or ends before it; left out where no turn is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<u32>,
 }
 
 /// A file of the package.
@@ -249,4 +322,35 @@ pub struct File {
     pub size: u64,
     /// SM3 of its bytes.
     pub sm3: Hex,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_package_of_version_1_states_keeps_its_bytes() {
+        let segment = r#"{"number":1,"frames":2,"first_us":3,"end_us":4,"key":true}"#;
+        let read: Segment = serde_json::from_str(segment).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), segment);
+        let gap =
+            r#"{"party":"agent","media":"audio","from_ms":1,"length_ms":2,"cause":"no-media"}"#;
+        let read: Gap = serde_json::from_str(gap).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), gap);
+    }
+
+    #[test]
+    fn what_version_2_states_is_frozen() {
+        let segment = r#"{"number":1,"frames":2,"first_us":3,"end_us":4,"key":true,"assignment":2,"epoch":3}"#;
+        let read: Segment = serde_json::from_str(segment).unwrap();
+        assert_eq!((read.assignment, read.epoch), (2, Epoch(3)));
+        assert_eq!(serde_json::to_string(&read).unwrap(), segment);
+        let turn =
+            r#"{"number":1,"node":"a1-2","epoch":3,"since":4,"until":5,"cause":"recorder-gone"}"#;
+        let read: Turn = serde_json::from_str(turn).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), turn);
+        let disowned = r#"{"track":1,"from":2,"to":3}"#;
+        let read: Disowned = serde_json::from_str(disowned).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), disowned);
+    }
 }

@@ -27,6 +27,9 @@ pub enum Check {
     Continuity,
     /// The declared gaps are the same in both places.
     Gaps,
+    /// Every segment's header says what the manifest says, and of each it is the recorder's turn, in an
+    /// epoch not below it, or it is declared to be of none.
+    Turns,
     /// The business events are numbered and ordered, and support the stated steps.
     Events,
 }
@@ -46,6 +49,10 @@ impl Check {
             Self::Tracks => ("每条轨道的树与事实", "tree and facts of every track"),
             Self::Continuity => ("没有未声明的缺口", "no undeclared hole"),
             Self::Gaps => ("缺口声明一致", "gap declarations agree"),
+            Self::Turns => (
+                "每个分段属于录制节点的任期",
+                "every segment of the recorder's turn",
+            ),
             Self::Events => ("业务事件连续", "business events complete"),
         };
         Text {
@@ -87,6 +94,8 @@ pub struct Facts {
     pub sealed_at: UnixMillis,
     /// Longest track, milliseconds.
     pub duration_ms: u64,
+    /// Segments declared to be of no turn that the cluster knows.
+    pub segments_disowned: u64,
     /// Listed files and their bytes.
     pub files: u64,
     /// Bytes of listed files.

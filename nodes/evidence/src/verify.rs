@@ -5,6 +5,7 @@ mod events;
 mod files;
 mod tracks;
 mod trust;
+mod turns;
 
 use std::{
     fs,
@@ -44,6 +45,7 @@ pub fn verify(dir: &Path, options: Options) -> Report {
     files::check(&package, &manifest, &mut findings);
     check_sums(&package, &manifest, &mut findings);
     tracks::check(&package, &manifest, &mut findings);
+    turns::check(&package, &manifest, &mut findings);
     events::check(&package, &manifest, &mut findings);
     let facts = facts(&manifest, &trust);
     findings.into_report(Some(facts))
@@ -80,7 +82,7 @@ fn read_manifest(package: &Package, findings: &mut Findings) -> Option<(Vec<u8>,
 
 /// What must hold before the manifest's names may be used as paths.
 fn plausible(manifest: &Manifest) -> Result<(), String> {
-    if manifest.format != manifest::FORMAT {
+    if ![manifest::FORMAT, manifest::FORMAT_1].contains(&manifest.format.as_str()) {
         return Err(format!("unknown format {:?}", manifest.format));
     }
     if manifest.files.len() > layout::FILES_MAX {
@@ -159,6 +161,11 @@ fn facts(manifest: &Manifest, trust: &trust::Trust) -> Facts {
             .fold(0, u64::saturating_add),
         tracks: manifest.tracks.len() as u64,
         gaps: manifest.gaps.len() as u64,
+        segments_disowned: manifest
+            .disowned
+            .iter()
+            .map(|it| u64::from(it.to.saturating_sub(it.from)) + 1)
+            .fold(0, u64::saturating_add),
         steps_missing: missing.map(|step| step.id.clone()).collect(),
     }
 }

@@ -10,10 +10,11 @@ use std::{
 
 use guitai_crypto::{sm2, x509};
 use guitai_evidence::{
-    Builder, Check, DirSink, Manifest, NoSink, Options, Report, Seal, Signer, Sink, TarSink,
-    documents, fingerprint, layout,
+    Builder, Check, DirSink, Header, Manifest, NoSink, Options, Report, Seal, Signer, Sink,
+    TarSink, documents, fingerprint, layout,
     manifest::{
-        FORMAT, Gap, Media, Named, Party, Playable, Segment, SessionFacts, StepFacts, Track,
+        Disowned, FORMAT, Gap, Media, Named, Party, Playable, Segment, SessionFacts, StepFacts,
+        Track, Turn,
     },
     tree, unpack, verify,
 };
@@ -119,6 +120,8 @@ fn tracks(seconds: u32) -> Vec<Track> {
             first_us: start(n),
             end_us: start(n) + 1_000_000,
             key: true,
+            assignment: 2,
+            epoch: Epoch(3),
         };
         let segments: Vec<_> = (1..=seconds).map(segment).collect();
         let end_us = segments.last().unwrap().end_us;
@@ -163,7 +166,19 @@ fn gaps() -> Vec<Gap> {
         track: Some(1),
         segment: Some(2),
         resumed: Some(1),
+        assignment: None,
     }]
+}
+
+fn turn(number: u32, node: &str, epoch: u64) -> Turn {
+    Turn {
+        number,
+        node: node.parse().unwrap(),
+        epoch: Epoch(epoch),
+        since: UnixMillis(1_795_000_000_000),
+        until: (number == 1).then_some(UnixMillis(1_795_000_000_100)),
+        cause: (number == 1).then(|| "recorder-gone".to_owned()),
+    }
 }
 
 /// Builds a package; `segment_bytes` is the size of each video segment.
@@ -190,7 +205,20 @@ fn build<S: Sink>(
         };
         let content = dice.bytes(bytes);
         for segment in &track.segments {
-            let content = [&content[..], &segment.number.to_be_bytes()].concat();
+            let header = Header {
+                session: "5e55".parse().unwrap(),
+                node: "a1-2".parse().unwrap(),
+                epoch: segment.epoch,
+                assignment: segment.assignment,
+                track: track.number,
+                segment: segment.number,
+            };
+            let content = [
+                &header.encode(),
+                &content[..],
+                &segment.number.to_be_bytes(),
+            ]
+            .concat();
             track.bytes += content.len() as u64;
             builder
                 .add(&layout::segment(track.number, segment.number), &content)
@@ -259,6 +287,8 @@ fn build<S: Sink>(
             tracks: vec![1, 2],
         }],
         gaps: gaps(),
+        assignments: vec![turn(1, "a2-2", 1), turn(2, "a1-2", 3)],
+        disowned: Vec::new(),
         recorder: "a1-2".parse().unwrap(),
         started_at: UnixMillis(1_795_000_000_100),
         sealed_at: SEALED_AT,
@@ -516,7 +546,17 @@ fn statements_that_do_not_fit_the_files_are_found() {
         m.steps[1].done_at = Some(UnixMillis(5));
     });
     faulty(Check::Manifest, |m, _| {
-        m.format = "guitai-evidence/2".to_owned();
+        m.format = "guitai-evidence/3".to_owned();
+    });
+    // Said to be of the version before, which had no turns.
+    faulty(Check::Turns, |m, _| {
+        m.format = "guitai-evidence/1".to_owned()
+    });
+    faulty(Check::Turns, |m, _| m.assignments[1].number = 3);
+    faulty(Check::Turns, |m, _| m.assignments.swap(0, 1));
+    faulty(Check::Turns, |m, _| m.tracks[0].segments[0].assignment = 0);
+    faulty(Check::Turns, |m, _| {
+        m.tracks[0].segments[0].epoch = Epoch(4)
     });
     faulty(Check::Manifest, |m, _| m.files.swap(0, 1));
     faulty(Check::Manifest, |m, _| {
@@ -531,6 +571,49 @@ fn statements_that_do_not_fit_the_files_are_found() {
     faulty(Check::SignedData, |m, _| {
         m.sealed_at = UnixMillis(SEALED_AT.0 + 1000);
     });
+}
+
+#[test]
+fn segments_of_a_node_without_a_say_are_refused_unless_that_is_declared() {
+    let all = |m: &Manifest| -> Vec<Disowned> {
+        let whole = |track: &Track| Disowned {
+            track: track.number,
+            from: 1,
+            to: track.segments.len() as u32,
+        };
+        m.tracks.iter().map(whole).collect()
+    };
+    let segments = |m: &Manifest| m.tracks.iter().map(|it| it.segments.len() as u64).sum();
+    let changes: [fn(&mut Manifest); 3] = [
+        // The cluster went on in a higher epoch and gave the turn anew.
+        |m| m.assignments[1].epoch = Epoch(4),
+        // ... to another node.
+        |m| m.assignments[1].node = "b-2".parse().unwrap(),
+        // It knows of no such turn.
+        |m| m.assignments.truncate(1),
+    ];
+    for change in changes {
+        let (_dir, report) = resealed(|m, _| change(m));
+        let checks: Vec<_> = report.faults().map(|item| item.what).collect();
+        assert!(
+            !checks.is_empty() && checks.iter().all(|it| *it == Check::Turns),
+            "{checks:?}"
+        );
+        let mut count = 0;
+        let (_dir, report) = resealed(|m, _| {
+            change(m);
+            m.disowned = all(m);
+            count = segments(m);
+        });
+        assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
+        assert_eq!(
+            report.facts.map(|facts| facts.segments_disowned),
+            Some(count)
+        );
+    }
+    // Nobody may disown what is the recorder's own.
+    let (_dir, report) = resealed(|m, _| m.disowned = all(m));
+    assert!(report.faults().all(|item| item.what == Check::Turns) && !report.ok);
 }
 
 #[test]

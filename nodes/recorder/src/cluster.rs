@@ -6,7 +6,7 @@ use guitai_evidence::manifest::Named;
 use guitai_meta::Meta;
 use guitai_net::Target;
 use guitai_types::{
-    ClusterId, Hex, NodeName, Role, SessionId, Zone,
+    ClusterId, Epoch, Hex, NodeName, Role, SessionId, Zone,
     command::{Command, RecordingReport, Reply},
     event::Change,
     place::Text,
@@ -77,6 +77,8 @@ pub(crate) trait Cluster: Send + Sync {
     fn turn(&self, session: &SessionId, node: &NodeName) -> Option<Assignment>;
     /// What is known of a call now.
     fn call(&self, session: &SessionId) -> Option<Call>;
+    /// The cluster's epoch as this node knows it.
+    fn epoch(&self) -> Epoch;
     /// Media keys of a call wrapped to `node`, of epochs after `epoch`, oldest first.
     fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)>;
     /// Wakes when calls may have begun or ended.
@@ -148,6 +150,10 @@ impl Cluster for Meta {
                 session,
             })
         })
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.peek(guitai_meta::State::epoch)
     }
 
     fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)> {

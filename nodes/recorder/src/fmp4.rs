@@ -1,6 +1,7 @@
 //! Fragmented MP4 (ISO/IEC 14496-12, CMAF-like): an initialisation part per track, and segments of
 //! one `moof` and one `mdat`. The timescale is microseconds, so every timestamp is kept exactly.
 
+use guitai_evidence::Header;
 use guitai_types::Hex;
 use mp4_atom::{
     Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode as _, FixedPoint, Ftyp, Hdlr, Mdat, Mdhd,
@@ -251,10 +252,12 @@ pub(crate) fn segment(
     Ok(out)
 }
 
-/// Gives a segment made by [`segment`] another place: sequence number, track id and start time of a
+/// Gives a segment made by [`segment`], with or without a header before it, another place: sequence number, track id and start time of a
 /// file that holds several tracks. `None` if the bytes are no such segment.
 #[must_use]
 pub(crate) fn rebase(segment: &mut [u8], sequence: u32, track: u32, base_us: u64) -> Option<()> {
+    let header = Header::parse(segment).ok()?;
+    let segment = segment.get_mut(header.map_or(0, |(_, length)| length)..)?;
     let layout_fits = segment.get(4..8)? == b"moof"
         && segment.get(12..16)? == b"mfhd"
         && segment.get(28..32)? == b"traf"

@@ -25,7 +25,7 @@ use crate::{
     package::{self, Sealed},
     room::Arrival,
     seals::{Sealed as SealedFrame, Seals, TRACK_KIDS, sealer},
-    take::{Arrived, PARTIES, Pending, SegmentRecord, Take, Write, cause},
+    take::{Arrived, PARTIES, Pending, SegmentRecord, Stamp, Take, Write, cause},
     vault::Vault,
 };
 
@@ -364,7 +364,13 @@ impl Keeper {
 
     /// Makes a closed segment durable, or notes that it is lost.
     async fn store(&mut self, pending: Pending) {
-        let write = match self.take.prepare(pending) {
+        let stamp = Stamp {
+            session: self.session.clone(),
+            node: self.shared.config.name.clone(),
+            epoch: self.shared.cluster.epoch(),
+            assignment: self.turn,
+        };
+        let write = match self.take.prepare(pending, &stamp) {
             Ok(write) => write,
             Err(error) => {
                 tracing::error!(session = %self.session, %error, "a segment has no MP4 form");
@@ -517,7 +523,11 @@ async fn begin(
     orders: &mut watch::Receiver<Order>,
 ) -> Option<(Call, UnixMillis)> {
     let opened = journal.iter().find_map(|record| match record {
-        Record::Opened { at, call, .. } => Some((Call::clone(call), *at)),
+        Record::Opened { at, call, .. } => {
+            let mut call = Call::clone(call);
+            call.session.fill_assignments();
+            Some((call, *at))
+        }
         _ => None,
     });
     let at = shared.clock.wall();

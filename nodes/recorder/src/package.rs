@@ -7,15 +7,16 @@ use std::{
 };
 
 use guitai_evidence::{
-    BuildError, Builder, NoSink, Seal, Signer, Sink, documents, layout,
+    BuildError, Builder, Header, NoSink, Seal, Signer, Sink, documents, layout,
     manifest::{
-        FORMAT, Gap, Manifest, Media, Party, Playable, Segment, SessionFacts, StepFacts, Track,
+        Disowned, FORMAT, Gap, Manifest, Media, Party, Playable, Segment, SessionFacts, StepFacts,
+        Track, Turn,
     },
     tree,
 };
 use guitai_types::{
     Hex, NodeName, UnixMillis,
-    record::{RecordingSummary, Session, SessionEvent, Step},
+    record::{Assignment, RecordingSummary, Session, SessionEvent, Step},
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,16 @@ pub(crate) enum PackageError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A segment says otherwise whose it is.
+    #[error("segment {number} of track {track}: {fault}")]
+    Header {
+        /// Track.
+        track: u32,
+        /// Segment.
+        number: u32,
+        /// What is wrong.
+        fault: &'static str,
     },
     /// The package cannot be made.
     #[error("the package")]
@@ -118,6 +129,10 @@ pub(crate) fn seal(
         .chain(closing)
         .collect();
     let plays = plays(&wholes)?;
+    let gaps: Vec<Gap> = gaps
+        .into_iter()
+        .map(|gap| of_turn(gap, &call.session, node))
+        .collect();
     let mut small = documents(&call.session.events, &gaps, signer)?;
     let mut builder = Builder::new(NoSink);
     let mut tracks = Vec::new();
@@ -150,7 +165,12 @@ pub(crate) fn seal(
         let mut content = PlayReader::new(vault, play);
         builder.add_from(&play.file, play.size(), &mut content)?;
     }
-    let draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
+    let mut draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
+    draft.disowned = disowned(&draft);
+    for run in &draft.disowned {
+        let (session, track, from, to) = (&call.session.id, run.track, run.from, run.to);
+        tracing::warn!(%session, track, from, to, "segments of no turn of this node's");
+    }
     let (manifest, seal) = builder.seal(draft, signer)?;
     let sum = |count: fn(&Track) -> u64| manifest.tracks.iter().map(count).sum::<u64>();
     let summary = RecordingSummary {
@@ -201,12 +221,76 @@ pub(crate) fn export<S: Sink>(
             number,
             source,
         })?;
+        check_header(&content, segment).map_err(|fault| PackageError::Header {
+            track,
+            number,
+            fault,
+        })?;
         builder.add(&layout::segment(track, number), &content)?;
     }
     for play in &sealed.plays {
         builder.add_from(&play.file, play.size(), &mut PlayReader::new(vault, play))?;
     }
     Ok(builder.close(&sealed.seal)?)
+}
+
+/// A gap at the end of a recording whose turn ended before the call did names that turn.
+fn of_turn(gap: Gap, session: &Session, node: &NodeName) -> Gap {
+    let mut turns = session.assignments.iter().rev();
+    let last = turns.find(|turn| turn.node == *node);
+    let is_ours = gap.resumed.is_none() && gap.cause == "recorder-replaced";
+    let ended = last.filter(|turn| is_ours && turn.until.is_some());
+    Gap {
+        assignment: gap.assignment.or_else(|| ended.map(|turn| turn.number)),
+        ..gap
+    }
+}
+
+/// The session's turns, as the cluster agreed.
+fn turns(session: &Session) -> Vec<Turn> {
+    let turn = |turn: &Assignment| Turn {
+        number: turn.number,
+        node: turn.node.clone(),
+        epoch: turn.epoch,
+        since: turn.since,
+        until: turn.until,
+        cause: turn.cause.clone(),
+    };
+    session.assignments.iter().map(turn).collect()
+}
+
+/// Segments of no turn of the recorder's, in runs.
+fn disowned(manifest: &Manifest) -> Vec<Disowned> {
+    let mut runs: Vec<Disowned> = Vec::new();
+    for track in &manifest.tracks {
+        for segment in track.segments.iter().filter(|it| !manifest.owns(it)) {
+            match runs.last_mut() {
+                Some(run) if run.track == track.number && run.to + 1 == segment.number => {
+                    run.to = segment.number;
+                }
+                _ => runs.push(Disowned {
+                    track: track.number,
+                    from: segment.number,
+                    to: segment.number,
+                }),
+            }
+        }
+    }
+    runs
+}
+
+/// Whether a segment's own header names the turn and epoch that the journal has for it.
+fn check_header(content: &[u8], record: &SegmentRecord) -> Result<(), &'static str> {
+    let header = Header::parse(content).map_err(|_| "its header cannot be read")?;
+    let found = header.map(|(it, _)| (it.assignment, it.epoch, it.track, it.segment));
+    let (track, number) = (record.track, record.number);
+    let kept = (record.assignment, record.epoch, track, number);
+    let kept = (record.assignment != 0).then_some(kept);
+    if found == kept {
+        Ok(())
+    } else {
+        Err("its header names another turn, epoch or place than the journal")
+    }
 }
 
 fn wholes(journal: &[SegmentRecord]) -> Vec<Whole<'_>> {
@@ -236,6 +320,8 @@ fn track(whole: &Whole<'_>, root: &tree::Hash) -> Track {
         first_us: s.first_us,
         end_us: s.end_us,
         key: s.key,
+        assignment: s.assignment,
+        epoch: s.epoch,
     };
     let (width, height, sample_rate, channels) = match &record.setup {
         Setup::Avc { width, height, .. } => (u32::from(*width), u32::from(*height), 0, 0),
@@ -384,6 +470,8 @@ fn manifest(
         tracks,
         playable: plays.iter().map(playable).collect(),
         gaps,
+        assignments: turns(session),
+        disowned: Vec::new(),
         recorder: node.clone(),
         started_at: opened_at,
         sealed_at: at,

@@ -8,8 +8,13 @@ use std::{
     time::Duration,
 };
 
-use guitai_evidence::manifest::{Gap, Media};
-use guitai_types::{Hex, UnixMillis, command::RecordingReport, limits::SEGMENT_MS_MAX};
+use guitai_evidence::{
+    Header,
+    manifest::{Gap, Media},
+};
+use guitai_types::{
+    Epoch, Hex, NodeName, SessionId, UnixMillis, command::RecordingReport, limits::SEGMENT_MS_MAX,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -70,6 +75,21 @@ pub(crate) struct SegmentRecord {
     pub(crate) refused: u64,
     /// The gap that ends with this segment.
     pub(crate) gap: Option<Gap>,
+    /// The turn it was written in; 0 by the release before, whose segments have no header.
+    #[serde(default)]
+    pub(crate) assignment: u32,
+    /// The cluster's epoch as this node knew it then.
+    #[serde(default)]
+    pub(crate) epoch: Epoch,
+}
+
+/// What goes into the header of every segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) session: SessionId,
+    pub(crate) node: NodeName,
+    pub(crate) epoch: Epoch,
+    pub(crate) assignment: u32,
 }
 
 /// A segment to be made durable.
@@ -342,7 +362,7 @@ impl Take {
     }
 
     /// Gives a closed segment its place and content.
-    pub(crate) fn prepare(&self, pending: Pending) -> Result<Write, Mp4Error> {
+    pub(crate) fn prepare(&self, pending: Pending, stamp: &Stamp) -> Result<Write, Mp4Error> {
         let Pending {
             lane,
             broadcast,
@@ -360,6 +380,11 @@ impl Take {
         let known = kept.map(|kept| (kept.record.number, kept.segments + 1, kept.record.first_us));
         let (track, segment, origin_us) = known.or(opened).unwrap_or_default();
         let gap = self.gap_before(&lane, track, opens.as_ref(), &closed);
+        let by_turn = |gap: &Gap| [JOINED, REPLACED].contains(&gap.cause.as_str());
+        let gap = gap.map(|gap| Gap {
+            assignment: by_turn(&gap).then_some(stamp.assignment),
+            ..gap
+        });
         let (key, log) = (closed.key(), closed.log());
         let frames = u32::try_from(closed.samples.len()).unwrap_or(u32::MAX);
         let (first_us, end_us) = (closed.first_us, closed.end_us);
@@ -367,7 +392,22 @@ impl Take {
             .samples
             .last()
             .map_or(first_us, |sample| sample.timestamp_us);
-        let content = fmp4::segment(segment, first_us.saturating_sub(origin_us), closed.samples)?;
+        let header = Header {
+            session: stamp.session.clone(),
+            node: stamp.node.clone(),
+            epoch: stamp.epoch,
+            assignment: stamp.assignment,
+            track,
+            segment,
+        };
+        let has_turn = stamp.assignment != 0;
+        let header = if has_turn {
+            header.encode()
+        } else {
+            Vec::new()
+        };
+        let media = fmp4::segment(segment, first_us.saturating_sub(origin_us), closed.samples)?;
+        let content = [header, media].concat();
         let record = SegmentRecord {
             opens,
             track,
@@ -382,6 +422,12 @@ impl Take {
             log,
             refused: source.refused,
             gap,
+            assignment: stamp.assignment,
+            epoch: if has_turn {
+                stamp.epoch
+            } else {
+                Epoch::default()
+            },
         };
         Ok(Write {
             lane,
@@ -445,6 +491,7 @@ impl Take {
                 track: kept.map(|kept| kept.record.number),
                 segment: kept.map(|kept| kept.segments),
                 resumed: None,
+                assignment: None,
             })
         };
         self.lanes.iter().filter_map(gap).collect()
@@ -551,6 +598,7 @@ impl Take {
             track: before.map(|kept| kept.record.number),
             segment: before.map(|kept| kept.segments),
             resumed: Some(track),
+            assignment: None,
         })
     }
 

@@ -7,8 +7,10 @@ mod world;
 use std::{io, process::Command, time::Duration};
 
 use futures::StreamExt as _;
-use guitai_evidence::{Manifest, Options, fingerprint, layout, unpack, verify};
-use guitai_types::{command::RecordingReport, record::RecordingState};
+use guitai_evidence::{
+    Header, Manifest, Options, fingerprint, layout, manifest::Segment, unpack, verify,
+};
+use guitai_types::{Epoch, command::RecordingReport, record::RecordingState};
 use media::Clip;
 use world::World;
 
@@ -163,6 +165,38 @@ async fn a_node_that_takes_over_declares_what_was_before_it() {
         .filter(|it| it.role == "recorder");
     let recorders: Vec<_> = recorders.map(|it| it.display.as_str()).collect();
     assert_eq!(recorders, ["a1-2", "a2-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_of_an_epoch_that_was_left_behind_are_kept_and_disowned() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(20);
+    world.publish_all(&clip, "5e1f", 0..5_000).await;
+    world.settled(8).await;
+    world.is_left_behind();
+    world.publish_all(&clip, "5e1f", 5_000..10_000).await;
+    world.end().await;
+    // `package` verifies it: what is declared is no fault.
+    let (dir, manifest) = package(&world).await;
+    assert_eq!(manifest.assignments[0].epoch, Epoch(2));
+    assert_eq!(manifest.disowned.len(), 4, "one run a track");
+    for run in &manifest.disowned {
+        let track = &manifest.tracks[run.track as usize - 1];
+        assert_eq!(run.from, 1);
+        let epochs = |segments: &[Segment]| segments.iter().map(|it| it.epoch).collect::<Vec<_>>();
+        let (before, after) = track.segments.split_at(run.to as usize);
+        assert!(epochs(before).iter().all(|epoch| *epoch == Epoch(1)));
+        assert!(!after.is_empty() && epochs(after).iter().all(|epoch| *epoch == Epoch(2)));
+    }
+    // The header stands in the segment itself.
+    let first = std::fs::read(dir.path().join(layout::segment(1, 1))).expect("a segment");
+    let (header, _) = Header::parse(&first).expect("reads").expect("has one");
+    assert_eq!(
+        (header.epoch, header.assignment, header.segment),
+        (Epoch(1), 1, 1)
+    );
+    assert_eq!(header.node.as_str(), "a1-2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,8 @@ struct Script {
     reports: Mutex<Vec<RecordingReport>>,
     /// Turn of each report, in order; never forgotten.
     turns: Mutex<Vec<u32>>,
+    /// The epoch this node knows.
+    epoch: Mutex<Epoch>,
     room: Mutex<Option<mpsc::Sender<Arrival>>>,
 }
 
@@ -106,6 +108,7 @@ impl World {
                 call: Mutex::new(call),
                 reports: Mutex::default(),
                 turns: Mutex::default(),
+                epoch: Mutex::new(Epoch(1)),
                 room: Mutex::default(),
             }),
             recorder: None,
@@ -176,6 +179,15 @@ impl World {
         let turn = turns.rfind(|it| it.node == name("a1-2")).unwrap();
         let cause = "recorder-gone".to_owned();
         turn.recording = RecordingState::Lost { cause, at };
+    }
+
+    /// The cluster went on in a higher epoch without this node, and gave its turn to another.
+    pub(super) fn is_left_behind(&self) {
+        let mut call = self.script.call.lock().unwrap();
+        for turn in &mut call.session.assignments {
+            turn.epoch = Epoch(2);
+        }
+        *self.script.epoch.lock().unwrap() = Epoch(2);
     }
 
     /// The turn of each report so far.
@@ -434,6 +446,10 @@ impl Cluster for Script {
     fn call(&self, session: &SessionId) -> Option<Call> {
         let call = self.call.lock().unwrap();
         (call.session.id == *session).then(|| call.clone())
+    }
+
+    fn epoch(&self) -> Epoch {
+        *self.epoch.lock().unwrap()
     }
 
     fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)> {
