@@ -146,7 +146,24 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     revive();
     await healthy();
 
-    // Nobody was given another key, and the recording is one, with its gaps declared.
+    // A recorder: another one records as well, and a third one takes its place, with the next media key.
+    // The parties notice nothing but who holds it.
+    const running = () => bank.ask("sessions").find((one) => one.ended_at === null);
+    const [recorder] = running().recorders;
+    const epoch = Number(await customer.by("keys").getAttribute("data-epoch"));
+    revive = await without("kill", recorder, customer, agent);
+    for (const party of [customer, agent]) {
+      await until(party.page, "recording", "state", "running");
+      assert.ok(Number(await party.by("keys").getAttribute("data-epoch")) > epoch, "another media key");
+    }
+    const { assignments, recorders } = running();
+    const over = assignments.findLast((turn) => turn.node === recorder);
+    assert.equal(over.cause, "recorder-gone");
+    assert.ok(recorders.length === 2 && !recorders.includes(recorder), `${recorders} record`);
+    revive();
+    await healthy();
+
+    // The call is one, and it is recorded.
     for (const party of [customer, agent]) await until(party.page, "recording", "state", "running");
     await customer.by("hangup").click();
     await customer.by("hangup-yes").click();

@@ -253,7 +253,7 @@ impl World {
         found.map_or_else(
             || KeyChange::HandOver {
                 from: self.dice.pick(recorders.clone()),
-                to: self.dice.pick(recorders).unwrap_or(bank::id("b-1")),
+                to: self.dice.pick(recorders).unwrap_or_else(|| bank::id("b-1")),
                 cause: "recorder-gone".to_owned(),
             },
             |(_, change)| change,
