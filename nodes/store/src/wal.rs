@@ -21,8 +21,8 @@ use guitai_types::limits::RPC_BYTES_MAX;
 
 use crate::sealing::Sealing;
 pub use error::{OpenWalError, ReadWalError};
-use index::{Entry, Place, Source};
-use queue::Queue;
+use index::{Entry, Index, Place, Source};
+use queue::{Queue, Writer};
 use record::{Record, decode};
 use segments::{Change, file_name};
 
@@ -83,6 +83,33 @@ pub struct Recovered {
     pub entries: Range<u64>,
 }
 
+impl Recovered {
+    fn of(index: &Index) -> Self {
+        Self {
+            vote: index.vote.clone(),
+            committed: index.committed.clone(),
+            purged: index.purged.clone(),
+            entries: index.range(),
+        }
+    }
+}
+
+/// The writer of a log without a thread. When it is dropped, the log stops.
+pub struct Stepper(Writer);
+
+impl Stepper {
+    /// Makes what waits durable with one sync and tells the callers. False when the log has failed.
+    pub fn step(&mut self) -> bool {
+        self.0.write_waiting().is_continue()
+    }
+}
+
+impl std::fmt::Debug for Stepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper").finish_non_exhaustive()
+    }
+}
+
 /// The last purge of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purged {
@@ -112,12 +139,7 @@ impl Wal {
         let dir = config.dir.clone();
         let queue_bytes = config.queue_bytes;
         let (segments, index) = recover::recover(disk, config)?;
-        let recovered = Recovered {
-            vote: index.vote.clone(),
-            committed: index.committed.clone(),
-            purged: index.purged.clone(),
-            entries: index.range(),
-        };
+        let recovered = Recovered::of(&index);
         let path = dir.clone();
         let queue =
             Queue::start(segments, index, queue_bytes).map_err(|source| OpenWalError::Io {
@@ -131,6 +153,27 @@ impl Wal {
             sealing: None,
         };
         Ok((wal, recovered))
+    }
+
+    /// As [`Wal::open`], but without a thread: the caller writes, through [`Stepper::step`], whenever
+    /// `wake` was called. For the simulator, where a thread's pace would be chance without a seed. The
+    /// blocking calls ([`Wal::save_vote`] and such) would wait for ever.
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        config: Config,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Recovered, Stepper), OpenWalError> {
+        let dir = config.dir.clone();
+        let queue_bytes = config.queue_bytes;
+        let (segments, index) = recover::recover(disk, config)?;
+        let recovered = Recovered::of(&index);
+        let (queue, writer) = Queue::start_stepped(segments, index, queue_bytes, Box::new(wake));
+        let wal = Self {
+            queue,
+            dir,
+            sealing: None,
+        };
+        Ok((wal, recovered, Stepper(writer)))
     }
 
     /// Seals every entry from now on, and expects the entries that are there to be sealed. Votes and

@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     io, mem,
+    ops::ControlFlow,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -37,7 +38,12 @@ struct Desk {
     /// There is room in the queue, or the log has stopped.
     room: Condvar,
     queue_bytes_max: usize,
+    /// Called when there is something to write, where the caller is the writer.
+    wake: Option<Wake>,
 }
+
+/// Tells a writer that is no thread of ours that there is something to write.
+pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 struct Shared {
     index: Index,
@@ -62,29 +68,31 @@ impl Queue {
         index: Index,
         queue_bytes_max: usize,
     ) -> io::Result<Arc<Self>> {
-        let shared = Shared {
-            index,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            committed: None,
-            closed: false,
-            stopped: None,
-        };
-        let desk = Arc::new(Desk {
-            shared: Mutex::new(shared),
-            work: Condvar::new(),
-            room: Condvar::new(),
-            queue_bytes_max,
-        });
-        let theirs = Arc::clone(&desk);
-        let writer = thread::Builder::new().name("wal".into()).spawn(move || {
-            let watch = StopWhenGone(theirs);
-            watch.0.write(segments);
-        })?;
+        let desk = Desk::new(index, queue_bytes_max, None);
+        let mut writer = Writer::new(&desk, segments);
+        let writer = thread::Builder::new()
+            .name("wal".into())
+            .spawn(move || while writer.wait_and_write().is_continue() {})?;
         Ok(Arc::new(Self {
             desk,
             writer: Mutex::new(Some(writer)),
         }))
+    }
+
+    /// As [`Queue::start`], but the caller is the writer.
+    pub(super) fn start_stepped(
+        segments: Segments,
+        index: Index,
+        queue_bytes_max: usize,
+        wake: Wake,
+    ) -> (Arc<Self>, Writer) {
+        let desk = Desk::new(index, queue_bytes_max, Some(wake));
+        let writer = Writer::new(&desk, segments);
+        let queue = Self {
+            desk,
+            writer: Mutex::new(None),
+        };
+        (Arc::new(queue), writer)
     }
 
     /// Changes the index by `accept` and queues the changes it gives. Blocks while the queue is
@@ -116,7 +124,7 @@ impl Queue {
                     done,
                 });
                 drop(shared);
-                self.desk.work.notify_one();
+                self.desk.work_arrived();
             }
             Err(error) => {
                 drop(shared);
@@ -148,7 +156,7 @@ impl Drop for Queue {
     /// Writes what waits and ends the thread.
     fn drop(&mut self) {
         self.desk.lock().closed = true;
-        self.desk.work.notify_one();
+        self.desk.work_arrived();
         let writer = self
             .writer
             .lock()
@@ -163,36 +171,91 @@ impl Drop for Queue {
     }
 }
 
+/// Writes what the callers ask for. When it goes, the log stops.
+pub(super) struct Writer {
+    desk: StopWhenGone,
+    segments: Segments,
+}
+
+impl Writer {
+    fn new(desk: &Arc<Desk>, segments: Segments) -> Self {
+        Self {
+            desk: StopWhenGone(Arc::clone(desk)),
+            segments,
+        }
+    }
+
+    /// Waits for a batch and writes it; breaks when the log has closed or failed.
+    fn wait_and_write(&mut self) -> ControlFlow<()> {
+        match self.desk.0.next_batch() {
+            Some(batch) => self.write(batch),
+            None => ControlFlow::Break(()),
+        }
+    }
+
+    /// Writes what waits, if anything does; breaks when the log has failed.
+    pub(super) fn write_waiting(&mut self) -> ControlFlow<()> {
+        let desk = &self.desk.0;
+        let batch = desk.take_batch(&mut desk.lock());
+        batch.map_or(ControlFlow::Continue(()), |batch| self.write(batch))
+    }
+
+    fn write(&mut self, (changes, dones): (Vec<Change>, Vec<Done>)) -> ControlFlow<()> {
+        let desk = &self.desk.0;
+        match self.segments.commit(&changes) {
+            Ok(written) => {
+                desk.lock().take_note(written);
+                desk.room.notify_all();
+                dones.into_iter().for_each(|done| done(Ok(())));
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log has stopped; the node must restart");
+                let why = desk.stop(&error.to_string());
+                // The first sees the disk's own error; its kind matters to the operator.
+                let rest = dones.into_iter().enumerate();
+                rest.for_each(|(at, done)| {
+                    let kind = if at == 0 {
+                        error.kind()
+                    } else {
+                        io::ErrorKind::Other
+                    };
+                    done(Err(io::Error::new(kind, why.clone())));
+                });
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
 impl Desk {
+    fn new(index: Index, queue_bytes_max: usize, wake: Option<Wake>) -> Arc<Self> {
+        let shared = Shared {
+            index,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            committed: None,
+            closed: false,
+            stopped: None,
+        };
+        Arc::new(Self {
+            shared: Mutex::new(shared),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            queue_bytes_max,
+            wake,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer's life: until the log closes or fails.
-    fn write(&self, mut segments: Segments) {
-        while let Some((changes, dones)) = self.next_batch() {
-            match segments.commit(&changes) {
-                Ok(written) => {
-                    self.lock().take_note(written);
-                    self.room.notify_all();
-                    dones.into_iter().for_each(|done| done(Ok(())));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the log has stopped; the node must restart");
-                    let why = self.stop(&error.to_string());
-                    // The first sees the disk's own error; its kind matters to the operator.
-                    let rest = dones.into_iter().enumerate();
-                    rest.for_each(|(at, done)| {
-                        let kind = if at == 0 {
-                            error.kind()
-                        } else {
-                            io::ErrorKind::Other
-                        };
-                        done(Err(io::Error::new(kind, why.clone())));
-                    });
-                    return;
-                }
-            }
+    /// Wakes the writer, thread or caller.
+    fn work_arrived(&self) {
+        self.work.notify_one();
+        if let Some(wake) = &self.wake {
+            wake();
         }
     }
 
@@ -205,6 +268,11 @@ impl Desk {
                 .wait(shared)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        self.take_batch(&mut shared)
+    }
+
+    /// What waits, up to the bounds of a batch.
+    fn take_batch(&self, shared: &mut Shared) -> Option<(Vec<Change>, Vec<Done>)> {
         let (mut changes, mut dones, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < BATCH_BYTES && dones.len() < BATCH_REQUESTS_MAX {
             let Some(request) = shared.waiting.pop_front() else {

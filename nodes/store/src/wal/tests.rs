@@ -35,6 +35,34 @@ fn append(wal: &Wal, first: u64, entries: Vec<Vec<u8>>) -> io::Result<()> {
 }
 
 #[test]
+fn a_stepped_log_is_written_by_its_caller() {
+    let disk = SimDisk::new();
+    let calls = Arc::new(Mutex::new(0));
+    let woken = Arc::clone(&calls);
+    let wake = move || *woken.lock().unwrap() += 1;
+    let opened = Wal::open_stepped(Arc::new(disk.clone()), small(), wake);
+    let (wal, _, mut stepper) = opened.unwrap();
+    let (tell, told) = mpsc::channel();
+    for index in 0..3 {
+        let tell = tell.clone();
+        wal.append(index, vec![vec![7]], move |done| tell.send(done).unwrap());
+    }
+    assert_eq!(*calls.lock().unwrap(), 3);
+    assert!(
+        told.try_recv().is_err(),
+        "acknowledged before it was written"
+    );
+    assert!(stepper.step());
+    assert_eq!(told.try_iter().filter(Result::is_ok).count(), 3);
+    disk.fail_sync();
+    wal.append(3, vec![vec![7]], move |done| tell.send(done).unwrap());
+    assert!(!stepper.step(), "the log has failed");
+    assert!(told.recv().unwrap().is_err());
+    drop(stepper);
+    assert!(wal.stopped().is_some());
+}
+
+#[test]
 fn a_log_on_the_machines_disk_is_there_again() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Wal::open(Arc::new(SystemDisk::new(dir.path()).unwrap()), small()).unwrap();
