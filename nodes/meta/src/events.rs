@@ -61,6 +61,7 @@ impl Cursor {
                 continue;
             }
             tokio::select! {
+                biased;
                 changed = self.newest.changed() => changed.ok()?,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return None,
             }

@@ -173,6 +173,24 @@ fn read_answer(answer: Vec<u8>) -> Option<Answer> {
     }
 }
 
+/// The message of version 1 in a request that another node framed.
+#[cfg(feature = "sim")]
+pub(crate) fn message_asked(request: &[u8]) -> Option<&[u8]> {
+    match request.split_first()? {
+        (&VERSION, rest) => rest.get(size_of::<u64>()..),
+        _ => Some(request),
+    }
+}
+
+/// The message of version 1 in an answer of this node; `None` for a verdict without one.
+#[cfg(feature = "sim")]
+pub(crate) fn message_answered(answer: &[u8]) -> Option<Vec<u8>> {
+    match read_answer(answer.to_vec())? {
+        Answer::Plain(message) => Some(message),
+        Answer::Fenced(_) | Answer::Quarantined => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use guitai_host::{SimDisk, SystemClock};

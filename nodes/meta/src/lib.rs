@@ -25,6 +25,7 @@ mod network;
 mod raft;
 mod rejoin;
 mod replacement;
+mod runtime;
 mod service;
 mod status;
 mod storage;
@@ -34,6 +35,9 @@ mod talk;
 mod transport;
 mod view;
 mod wire;
+
+#[cfg(feature = "sim")]
+pub mod sim;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use openraft::{
 use crate::{
     applied::{Applied, Base},
     raft::{LogId, Membership, Snapshot, SnapshotData, SnapshotMeta, Types},
+    runtime::blocking,
     view::View,
 };
 
@@ -176,13 +177,4 @@ fn base_of(meta: &SnapshotMeta, data: &[u8]) -> io::Result<Base> {
         last: meta.last_log_id,
         membership: meta.last_membership.clone(),
     })
-}
-
-/// Work that takes the disk or long, away from the runtime's threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }

@@ -1,11 +1,12 @@
 //! The handle everybody uses.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::Stream;
 use guitai_host::{Clock, Entropy, random_id};
 use guitai_meta_core::{Hearing, State};
 use guitai_net::{Calls, Mesh};
+use guitai_store::{OpenWalError, Wal};
 use guitai_types::{
     Member, NodeId, NodeName, RequestId, UnixMillis, Voice,
     command::{Command, Reply},
@@ -33,6 +34,7 @@ use crate::{
     machine::Machine,
     network::Network,
     raft::{LogId, Raft},
+    runtime,
     service::Service,
     storage, succession, takeover,
     transport::{self, OverMesh, Topic, Transport},
@@ -90,9 +92,21 @@ impl Meta {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Service), StartError> {
+        let open_log = storage::open_log(config.disk.clone());
+        Self::assemble_on(open_log, config, transport, clock, entropy).await
+    }
+
+    /// As [`Meta::assemble`], on a log that the caller opens in the directory it is given.
+    pub(crate) async fn assemble_on(
+        open_log: impl FnOnce(PathBuf) -> Result<Wal, OpenWalError> + Send,
+        config: Config,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Service), StartError> {
         let lineage = Lineage::open(config.disk.clone()).map_err(StartError::Lineage)?;
         takeover::rebuild(&config, &lineage)?;
-        let (log, machine) = storage::open(&config, lineage.generation())?;
+        let (log, machine) = storage::open(&config, lineage.generation(), open_log)?;
         let is_empty = {
             let (log, applied) = (log.clone(), machine.applied.clone());
             move || matches!(log.last(), Ok(None)) && applied.look(|base| base.last.is_none())
@@ -143,11 +157,11 @@ impl Meta {
             stop,
             hearing: watch::Sender::new(None),
         }));
-        tokio::spawn(duties::run(meta.clone(), stopped.clone()));
-        tokio::spawn(lease::run(meta.clone(), stopped.clone()));
-        tokio::spawn(lease::follow(meta.clone(), stopped.clone()));
-        tokio::spawn(lease::keep(meta.clone(), stopped.clone()));
-        tokio::spawn(succession::run(meta.clone(), stopped));
+        runtime::spawn(duties::run(meta.clone(), stopped.clone()));
+        runtime::spawn(lease::run(meta.clone(), stopped.clone()));
+        runtime::spawn(lease::follow(meta.clone(), stopped.clone()));
+        runtime::spawn(lease::keep(meta.clone(), stopped.clone()));
+        runtime::spawn(succession::run(meta.clone(), stopped));
         let service = Service::new(meta.clone());
         Ok((meta, service))
     }
@@ -325,6 +339,11 @@ impl Meta {
 
     pub(crate) fn applied(&self) -> &Applied {
         &self.0.machine.applied
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn applied_base<T>(&self, look: impl FnOnce(&crate::applied::Base) -> T) -> T {
+        self.0.machine.applied.look(look)
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -148,6 +148,7 @@ impl RaftNetworkV2<Types> for Line {
         _option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<Types>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = self.send_pieces(vote, &snapshot) => sent,
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 
+#[cfg(not(feature = "sim"))]
 openraft::declare_raft_types!(
     /// Our side of openraft's generics.
     pub(crate) Types:
@@ -18,6 +19,17 @@ openraft::declare_raft_types!(
         R = Reply,
         NodeId = u64,
         Node = openraft::BasicNode,
+);
+
+#[cfg(feature = "sim")]
+openraft::declare_raft_types!(
+    /// Our side of openraft's generics, on the simulator's runtime.
+    pub(crate) Types:
+        D = Agreed,
+        R = Reply,
+        NodeId = u64,
+        Node = openraft::BasicNode,
+        AsyncRuntime = crate::sim::Runtime,
 );
 
 /// What is agreed on: a proposal.

@@ -1,8 +1,9 @@
 //! What a node keeps of one generation of its lineage, opened.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use guitai_store::{Snapshots, Wal, wal};
+use guitai_host::Disk;
+use guitai_store::{OpenWalError, Snapshots, Wal, wal};
 
 use crate::{
     Config, StartError,
@@ -12,9 +13,20 @@ use crate::{
     view::View,
 };
 
+/// Opens a log as every node does.
+pub(crate) fn open_log(
+    disk: Arc<dyn Disk>,
+) -> impl FnOnce(PathBuf) -> Result<Wal, OpenWalError> + Send {
+    move |dir| Ok(Wal::open(disk, wal::Config::new(dir))?.0)
+}
+
 /// Log, and state machine, of one generation.
-pub(crate) fn open(config: &Config, generation: u64) -> Result<(LogStore, Machine), StartError> {
-    let (wal, _) = Wal::open(config.disk.clone(), wal::Config::new(log_dir(generation)))?;
+pub(crate) fn open(
+    config: &Config,
+    generation: u64,
+    open_log: impl FnOnce(PathBuf) -> Result<Wal, OpenWalError>,
+) -> Result<(LogStore, Machine), StartError> {
+    let wal = open_log(log_dir(generation))?;
     let wal = match &config.sealing {
         Some(sealing) => wal.sealed_by(sealing.clone()),
         None => wal,

@@ -33,6 +33,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = look.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }

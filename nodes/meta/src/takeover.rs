@@ -457,7 +457,11 @@ fn begin_generation(
     order: Kept,
     present: Epoch,
 ) -> Result<(), StartError> {
-    let (log, old) = storage::open(config, lineage.generation())?;
+    let (log, old) = storage::open(
+        config,
+        lineage.generation(),
+        storage::open_log(config.disk.clone()),
+    )?;
     let mut base = old.applied.look(Clone::clone);
     let known = log.committed().map_err(StartError::Log)?;
     let known = known.max(base.last);

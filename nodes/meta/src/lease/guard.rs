@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Request;
-use crate::{meta::Meta, transport::Topic};
+use crate::{meta::Meta, runtime::blocking, transport::Topic};
 
 /// Where the end of the last promise is kept, on the metadata's disk.
 const FILE: &str = "sync-verdict.json";
@@ -125,9 +125,7 @@ impl Meta {
         let Some(proven_until) = proven_until else {
             return;
         };
-        let saved = tokio::task::spawn_blocking(move || save(&*disk, proven_until)).await;
-        let saved = saved.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if let Err(error) = saved {
+        if let Err(error) = blocking(move || save(&*disk, proven_until)).await {
             tracing::warn!(%error, "the end of this guard's promise was not kept; it runs out by itself");
             return;
         }
@@ -148,6 +146,7 @@ pub(crate) async fn keep(meta: Meta, mut stopped: watch::Receiver<bool>) {
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = turn.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
@@ -159,8 +158,7 @@ pub(crate) async fn keep(meta: Meta, mut stopped: watch::Receiver<bool>) {
                 None => continue,
             }
         };
-        let saved = tokio::task::spawn_blocking(move || save(&*disk, proven_until)).await;
-        match saved.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        match blocking(move || save(&*disk, proven_until)).await {
             Ok(()) => meta.lease().guard().kept = Some(proven_until),
             Err(error) => tracing::warn!(%error, "how far this guard proved was not kept"),
         }

@@ -34,6 +34,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
     let mut settled = None;
     loop {
         tokio::select! {
+            biased;
             _ = look.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
@@ -90,6 +91,7 @@ pub(crate) async fn follow(meta: Meta, mut stopped: watch::Receiver<bool>) {
             is_new
         });
         tokio::select! {
+            biased;
             changed = data.changed() => if changed.is_err() { return },
             changed = events.changed() => if changed.is_err() { return },
             _ = stopped.wait_for(|stopped| *stopped) => return,
