@@ -10,9 +10,17 @@ const SEEDS_DEFAULT: u64 = 500;
 /// # Panics
 /// When `GUITAI_SEEDS` is neither a number nor a range: a typing mistake must not pass for a run.
 pub fn wanted() -> Range<u64> {
+    wanted_or(SEEDS_DEFAULT)
+}
+
+/// The seeds that the environment asks for, or so many from 0.
+///
+/// # Panics
+/// As [`wanted`].
+pub fn wanted_or(count: u64) -> Range<u64> {
     match std::env::var("GUITAI_SEEDS") {
         Ok(text) => parse(&text).expect("GUITAI_SEEDS is a number or a range from..to"),
-        Err(_) => 0..SEEDS_DEFAULT,
+        Err(_) => 0..count,
     }
 }
 
