@@ -40,7 +40,7 @@ impl Meta {
         if command.class() == WriteClass::Sync {
             let guarded = self.is_guarded(&log);
             let guarded = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), guarded).await;
-            guarded.ok().filter(|guarded| *guarded)?;
+            guarded.ok()?;
         }
         Some(reply)
     }

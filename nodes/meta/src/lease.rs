@@ -16,7 +16,7 @@ use guitai_meta_core::lease::{Ask, Grantor, Holder, Moment};
 use guitai_types::{NodeId, sync::GuardView};
 use openraft::async_runtime::WatchReceiver as _;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{meta::Meta, raft::LogId};
 
@@ -32,7 +32,7 @@ pub(crate) struct Lease {
     guard: Mutex<guard::Guard>,
     /// This node's term as leader.
     holder: Mutex<Option<Holder>>,
-    guarded: watch::Sender<Guarded>,
+    guarded: Published,
 }
 
 /// How far the guards have the log, on the leader.
@@ -42,6 +42,31 @@ struct Guarded {
     counter: u64,
     /// Last log id that one of them has on its disk.
     upto: Option<LogId>,
+}
+
+/// The newest [`Guarded`], for any number of waiting writes. They are woken in the order in which they
+/// began to wait, which a `watch` does not promise and the simulator needs.
+#[derive(Default)]
+struct Published {
+    newest: Mutex<Guarded>,
+    changed: Notify,
+}
+
+impl Published {
+    fn newest(&self) -> Guarded {
+        *self.lock()
+    }
+
+    fn publish(&self, present: Guarded) {
+        let before = std::mem::replace(&mut *self.lock(), present);
+        if before != present {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Body of `meta.lease`.
@@ -65,13 +90,12 @@ impl Lease {
         let mut life = [0; 8];
         entropy.fill(&mut life);
         let grantor = Grantor::new(me, u64::from_be_bytes(life));
-        let (guarded, _) = watch::channel(Guarded::default());
         Self {
             candidates,
             lease,
             guard: Mutex::new(guard::Guard::open(grantor, disk)),
             holder: Mutex::new(None),
-            guarded,
+            guarded: Published::default(),
         }
     }
 

@@ -36,15 +36,19 @@ pub enum Fault {
     StaleRead,
     /// A vote is not synced: a restarted node remembers no vote that its log does not prove.
     VoteForgotten,
+    /// The guard's clock goes at a quarter of the speed, far beyond the drift that the sync
+    /// lease allows for: it believes in grants that the leader no longer waits for.
+    GuardClockSlow,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::AckBeforeSync,
         Self::ElectionBan,
         Self::StaleRead,
         Self::VoteForgotten,
+        Self::GuardClockSlow,
     ];
 
     /// What `GUITAI_FAULT` calls it.
@@ -54,6 +58,7 @@ impl Fault {
             Self::ElectionBan => "election-ban",
             Self::StaleRead => "stale-read",
             Self::VoteForgotten => "vote-forgotten",
+            Self::GuardClockSlow => "guard-clock-slow",
         }
     }
 
@@ -110,6 +115,8 @@ pub struct Figures {
     pub leaders: u64,
     /// Lives of nodes.
     pub lives: u64,
+    /// Writes acknowledged while the guard said that it has everything.
+    pub proven: u64,
 }
 
 impl Figures {
@@ -121,6 +128,7 @@ impl Figures {
         self.entries += other.entries;
         self.leaders += other.leaders;
         self.lives += other.lives;
+        self.proven += other.proven;
     }
 }
 

@@ -54,6 +54,7 @@ fn the_cluster_keeps_its_word_in_every_seed() {
     assert!(sum.leaders >= count && sum.lives >= 6 * count, "{sum:?}");
     if count >= SEEDS_DEFAULT {
         assert!(sum.leaders > 2 * count && sum.lives > 7 * count, "{sum:?}");
+        assert!(sum.proven > 10 * count, "{sum:?}");
     }
 }
 
@@ -126,6 +127,11 @@ fn a_read_by_a_deposed_leader_is_found() {
 #[test]
 fn a_vote_that_is_forgotten_is_found_as_a_vote_given_twice() {
     finds(Fault::VoteForgotten, &["election safety"]);
+}
+
+#[test]
+fn a_guard_whose_clock_is_slow_is_found_to_promise_what_it_has_not() {
+    finds(Fault::GuardClockSlow, &["P4"]);
 }
 
 #[test]

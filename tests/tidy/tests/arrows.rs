@@ -85,6 +85,19 @@ fn every_crate_inherits_the_lints() {
     }
 }
 
+/// With it, consensus runs on the simulator's clockwork: a node's binary must not have it.
+#[test]
+fn only_the_simulator_asks_for_the_simulators_consensus() {
+    let asks = |manifest: &String| {
+        let text = read(manifest);
+        let mut lines = text.lines();
+        lines.any(|line| line.starts_with("guitai-meta") && line.contains("\"sim\""))
+    };
+    let asking: Vec<String> = manifests().into_iter().filter(asks).collect();
+    assert_eq!(asking, ["tests/sim/Cargo.toml"]);
+    assert!(!read("nodes/meta/Cargo.toml").contains("default = ["));
+}
+
 fn manifests() -> Vec<String> {
     let text = read("Cargo.toml");
     let members = text

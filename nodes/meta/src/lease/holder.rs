@@ -1,7 +1,7 @@
 //! The leader's side: asks the guards, lets sync writes through when one has them, and changes the
 //! mode as the core decides.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use futures::future::join_all;
 use guitai_host::random_id;
@@ -18,6 +18,7 @@ use super::{Guarded, Request};
 use crate::{
     meta::Meta,
     raft::{Agreed, LogId},
+    runtime,
     transport::Topic,
 };
 
@@ -63,7 +64,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             .filter_map(|guard| Some((guard, meta.with_term(term, |it| it.wish(guard))?)))
             .collect();
         if !wishes.is_empty() {
-            asking.spawn(ask_all(meta.clone(), term, wishes));
+            asking.spawn(runtime::task(ask_all(meta.clone(), term, wishes)));
         }
     }
 }
@@ -85,11 +86,7 @@ pub(crate) async fn follow(meta: Meta, mut stopped: watch::Receiver<bool>) {
             counter: sync.counter,
             upto,
         };
-        meta.lease().guarded.send_if_modified(|known| {
-            let is_new = *known != present;
-            *known = present;
-            is_new
-        });
+        meta.lease().guarded.publish(present);
         tokio::select! {
             biased;
             changed = data.changed() => if changed.is_err() { return },
@@ -109,21 +106,22 @@ async fn ask_all(meta: Meta, term: u64, wishes: Vec<(NodeId, Wish)>) {
 }
 
 impl Meta {
-    /// Returns when a guard has this entry, or when sync writes do not wait for one; `false` when
-    /// this node stops. To be asked once the entry is applied here.
-    pub(crate) async fn is_guarded(&self, log: &LogId) -> bool {
-        let mut known = self.lease().guarded.subscribe();
+    /// Returns when a guard has this entry, or when sync writes do not wait for one. To be asked once
+    /// the entry is applied here.
+    pub(crate) async fn is_guarded(&self, log: &LogId) {
+        let known = &self.lease().guarded;
         loop {
+            // Before looking, so that no change is missed.
+            let mut changed = pin!(known.changed.notified());
+            changed.as_mut().enable();
             let (counter, waits) =
                 self.peek(|state| (state.sync().counter, !state.sync().guards().is_empty()));
-            let present = *known.borrow_and_update();
+            let present = known.newest();
             // Of another change of the mode, it would be about other guards.
             if !waits || present.counter == counter && present.upto.as_ref() >= Some(log) {
-                return true;
+                return;
             }
-            if known.changed().await.is_err() {
-                return false;
-            }
+            changed.await;
         }
     }
 

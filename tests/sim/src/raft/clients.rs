@@ -16,7 +16,7 @@ use guitai_types::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Fault, cluster::Cluster, history::SERIAL_FIRST};
+use super::{Fault, cluster::Cluster, history::SERIAL_FIRST, trace::digest};
 use crate::{
     Dice,
     bank::{self, id},
@@ -149,6 +149,7 @@ impl Client {
             consent: bank::consent(true),
             media_key: bank::point(self.dice.below(u64::MAX)),
         };
+        let mark = mark(&command);
         let reply = self.cluster.write(node, command).await;
         let number = self.number;
         self.cluster.trace().note(format_args!(
@@ -157,6 +158,7 @@ impl Client {
         let oracle = self.cluster.oracle();
         match reply {
             Some(Ok(Reply::Ticket { serial })) => {
+                self.cluster.see_acknowledged(mark);
                 oracle.count(|figures| figures.writes += 1);
                 self.cluster
                     .tickets()
@@ -180,13 +182,16 @@ impl Client {
 /// Writes a new serial to a register through a node; true if it was acknowledged.
 pub async fn write(cluster: &Cluster, node: NodeId, key: u64) -> bool {
     let (pending, serial) = cluster.history().begin_write(key);
-    let reply = cluster.write(node, put(key, serial)).await;
+    let command = put(key, serial);
+    let mark = mark(&command);
+    let reply = cluster.write(node, command).await;
     cluster.trace().note(format_args!(
         "register {key} := {serial} on {node}: {reply:?}"
     ));
     let oracle = cluster.oracle();
     match reply {
         Some(Ok(Reply::Done)) => {
+            cluster.see_acknowledged(mark);
             cluster.history().written(pending);
             oracle.count(|figures| figures.writes += 1);
             true
@@ -213,6 +218,15 @@ pub fn register(state: &State, key: u64) -> Option<u64> {
 pub fn written(command: &Command) -> Option<u64> {
     match command {
         Command::PutStaff { staff } => staff.number.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What tells the sync writes of the clients apart.
+pub fn mark(command: &Command) -> Option<u64> {
+    match command {
+        Command::PutStaff { staff } => Some(digest(&staff.number)),
+        Command::OpenTicket { ticket, .. } => Some(digest(ticket.to_string())),
         _ => None,
     }
 }

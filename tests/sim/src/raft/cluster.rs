@@ -17,6 +17,7 @@ use guitai_meta::{
     Config, Meta, Timing, WriteError,
     sim::{self, Life, Standing, Watch},
 };
+use guitai_meta_core::lease::DRIFT_PPM_MAX;
 use guitai_store::{
     Wal,
     wal::{self, Stepper},
@@ -43,6 +44,10 @@ use crate::{
     world::SMALL,
 };
 
+/// The voter in city B, for which sync writes wait.
+const GUARD: NodeId = NodeId(5);
+/// How far a clock's speed is off at most, in millionths; what the sync lease allows for is more.
+const DRIFT_PPM: u32 = DRIFT_PPM_MAX / 10 * 9;
 /// The learner in city B.
 const LEARNER: NodeId = NodeId(8);
 /// A sync of a healthy disk takes up to this, in milliseconds.
@@ -69,6 +74,8 @@ struct Inner {
     snapshot_every: u64,
     /// As in a profile: whether and when a dead voter gives its voice to the learner.
     replace_after: Option<Duration>,
+    /// Whether sync writes wait for city B.
+    guarded: bool,
     seats: BTreeMap<NodeId, Seat>,
     /// Nodes whose consensus stopped by itself, and the life in which it did.
     fallen: mpsc::UnboundedSender<(NodeId, Life)>,
@@ -116,6 +123,7 @@ impl Cluster {
         let trace = Trace::new(time);
         let snapshot_every = [20, 60, 10_000][dice.below(3) as usize];
         let replaces = dice.percent(50);
+        let guarded = dice.percent(50) || fault == Some(Fault::GuardClockSlow);
         let seats = members().into_iter().map(|member| {
             let timing = if member.centre.as_str() == "b" {
                 Timing::FAR
@@ -123,11 +131,15 @@ impl Cluster {
                 Timing::NEAR
             };
             let up_before = Duration::from_millis(dice.below(1_000_000));
+            let rate_ppm = match fault {
+                Some(Fault::GuardClockSlow) if member.id == GUARD => 250_000,
+                _ => 1_000_000 - DRIFT_PPM + dice.below(2 * u64::from(DRIFT_PPM)) as u32,
+            };
             let seat = Seat {
                 timing,
                 disk: SimDisk::new(),
                 view: Arc::new(MemoryKv::new()),
-                clock: Arc::new(NodeClock::new(time, up_before)),
+                clock: Arc::new(NodeClock::new(time, up_before, rate_ppm)),
                 sync_ms: Arc::new(AtomicU64::new(SYNC_MS)),
                 process: Mutex::default(),
                 member,
@@ -146,6 +158,7 @@ impl Cluster {
             fault,
             seed: dice.throw(),
             snapshot_every,
+            guarded,
             replace_after: replaces.then_some(Duration::from_millis(REPLACE_MS)),
             seats,
             fallen,
@@ -247,6 +260,16 @@ impl Cluster {
     /// The handle of a running node.
     pub fn meta(&self, node: NodeId) -> Option<Meta> {
         Some(self.running(node)?.parts?.0)
+    }
+
+    /// A client was told that a sync write is done: a guard that proves at this moment must have it.
+    pub fn see_acknowledged(&self, mark: Option<u64>) {
+        let running = self.running(GUARD).and_then(|running| running.parts);
+        if let Some(((meta, wal), mark)) = running.zip(mark)
+            && meta.verdict().is_some_and(|verdict| verdict.proves_now)
+        {
+            self.0.oracle.see_proven(mark, &wal);
+        }
     }
 
     /// Who believes that it leads.
@@ -487,6 +510,7 @@ impl Cluster {
         let seed = digest((self.0.seed, "disk", node.0, number));
         let (forgets, its_life) = (self.0.fault == Some(Fault::VoteForgotten), life.clone());
         let (tell, told) = oneshot::channel();
+        let oracle = self.0.oracle.clone();
         let open_log = move |dir: PathBuf| {
             let config = wal::Config {
                 segment_bytes: 48 << 10,
@@ -499,7 +523,12 @@ impl Cluster {
             if forgets {
                 forget_vote(&wal, &mut stepper);
             }
-            tokio::spawn(its_life.of(write_log(stepper, work, pace, Dice::new(seed))));
+            let log = Written {
+                oracle: (node == GUARD).then_some(oracle),
+                wal: wal.clone(),
+                stepper,
+            };
+            tokio::spawn(its_life.of(log.write(work, pace, Dice::new(seed))));
             // Whoever waits for it is this function.
             tell.send(wal.clone()).ok();
             Ok(wal)
@@ -510,6 +539,11 @@ impl Cluster {
         config.homes = [1, 2, 3, 4].map(NodeId).into();
         config.snapshot_every = self.0.snapshot_every;
         config.replace_after = self.0.replace_after;
+        config.guards = if self.0.guarded {
+            vec![GUARD]
+        } else {
+            Vec::new()
+        };
         let line = Arc::new(self.0.net.plug(&seat.member));
         let entropy = SeededEntropy::new(digest((self.0.seed, "ids", node.0, number)));
         let started = sim::start(
@@ -655,16 +689,30 @@ fn forget_vote(wal: &Wal, stepper: &mut Stepper) {
     }
 }
 
-/// The log's writer: whatever came while one sync lasted goes with the next.
-async fn write_log(mut stepper: Stepper, work: Arc<Notify>, pace: Arc<AtomicU64>, mut dice: Dice) {
-    loop {
-        work.notified().await;
-        let sync_ms = dice.below(pace.load(Ordering::Relaxed) + 1);
-        if sync_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(sync_ms)).await;
-        }
-        if !stepper.step() {
-            return;
+/// A node's log, and who writes it.
+struct Written {
+    wal: Wal,
+    stepper: Stepper,
+    /// Of the guard: it is told what is durable there.
+    oracle: Option<Oracle>,
+}
+
+impl Written {
+    /// Writes: whatever came while one sync lasted goes with the next.
+    async fn write(mut self, work: Arc<Notify>, pace: Arc<AtomicU64>, mut dice: Dice) {
+        let mut seen = 0;
+        loop {
+            work.notified().await;
+            let sync_ms = dice.below(pace.load(Ordering::Relaxed) + 1);
+            if sync_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(sync_ms)).await;
+            }
+            if !self.stepper.step() {
+                return;
+            }
+            if let Some(oracle) = &self.oracle {
+                seen = oracle.see_guard(&self.wal, seen);
+            }
         }
     }
 }

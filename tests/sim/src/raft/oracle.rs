@@ -16,10 +16,13 @@ use guitai_types::{NodeId, command::Proposal, event::Event};
 use serde_json::Value;
 
 use super::{
-    Figures,
+    Figures, clients,
     trace::{Trace, digest},
 };
 use crate::Violation;
+
+/// Entries before the end of the guard's log that are looked at again after a sync.
+const GUARD_AGAIN: u64 = 16;
 
 /// The oracle; clones are the same.
 #[derive(Debug, Clone)]
@@ -49,6 +52,10 @@ struct Inner {
     states: BTreeMap<u64, (u64, NodeId)>,
     /// Digest of an event, by number.
     events: BTreeMap<u64, u64>,
+    /// Digests of the sync writes that are or were durable on the guard.
+    guarded: BTreeSet<u64>,
+    /// Acknowledged while the guard proved, and not in its log: where the log began then.
+    unguarded: Vec<(u64, u64)>,
     figures: Figures,
 }
 
@@ -350,6 +357,33 @@ impl Oracle {
     /// A node starts again: how it stood before does not count.
     pub fn forget(&self, node: NodeId) {
         self.lock().standing.remove(&node);
+    }
+
+    /// The guard has made everything in its log durable; gives what the next call wants to know.
+    pub fn see_guard(&self, wal: &Wal, seen: u64) -> u64 {
+        let range = wal.range();
+        // What was truncated may have come anew.
+        let from = seen.min(range.end).saturating_sub(GUARD_AGAIN);
+        let entries = read(wal, from.max(range.start).saturating_add(1)).unwrap_or_default();
+        let commands = entries.values().filter_map(|entry| entry.proposal.as_ref());
+        let marks = commands.filter_map(|proposal| clients::mark(&proposal.command));
+        self.lock().guarded.extend(marks);
+        range.end
+    }
+
+    /// A sync write is acknowledged while the guard says that it would not be missing there.
+    pub fn see_proven(&self, mark: u64, wal: &Wal) {
+        let mut inner = self.lock();
+        inner.figures.proven += 1;
+        if !inner.guarded.contains(&mark) {
+            // A snapshot may have brought it; where it is in the log is known at the end.
+            inner.unguarded.push((mark, wal.range().start));
+        }
+    }
+
+    /// Writes acknowledged while the guard proved, without being in its log, and where that began.
+    pub fn unguarded(&self) -> Vec<(u64, u64)> {
+        self.lock().unguarded.clone()
     }
 
     /// Nodes that applied the same are the same.

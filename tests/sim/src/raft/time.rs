@@ -38,17 +38,26 @@ pub struct NodeClock {
     time: Time,
     /// The machine did not start when the world began.
     up_before: Duration,
+    /// How fast its time passes, in millionths of the world's.
+    rate_ppm: u32,
     wall_off_ms: AtomicI64,
 }
 
 impl NodeClock {
-    /// A clock whose monotonic time is ahead by `up_before`.
-    pub fn new(time: Time, up_before: Duration) -> Self {
+    /// A clock whose monotonic time is ahead by `up_before`, and whose time passes at `rate_ppm`
+    /// millionths of the world's.
+    pub fn new(time: Time, up_before: Duration, rate_ppm: u32) -> Self {
         Self {
             time,
             up_before,
+            rate_ppm,
             wall_off_ms: AtomicI64::new(0),
         }
+    }
+
+    /// Since the beginning, as this machine's oscillator counts: wall and monotonic time are both its.
+    fn passed(&self) -> Duration {
+        self.time.passed() * self.rate_ppm / 1_000_000
     }
 
     /// Sets the wall clock wrong, by milliseconds.
@@ -59,12 +68,12 @@ impl NodeClock {
 
 impl Clock for NodeClock {
     fn wall(&self) -> UnixMillis {
-        let passed_ms = u64::try_from(self.time.passed().as_millis()).unwrap_or(u64::MAX);
+        let passed_ms = u64::try_from(self.passed().as_millis()).unwrap_or(u64::MAX);
         let right = BEGINNING_MS + passed_ms;
         UnixMillis(right.saturating_add_signed(self.wall_off_ms.load(Ordering::Relaxed)))
     }
 
     fn monotonic(&self) -> Duration {
-        self.up_before + self.time.passed()
+        self.up_before + self.passed()
     }
 }

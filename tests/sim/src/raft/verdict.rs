@@ -18,6 +18,8 @@ struct Replayed {
     written: BTreeMap<u64, u64>,
     /// Tickets opened, and the serial of each.
     tickets: BTreeMap<TicketId, u64>,
+    /// Where the sync writes of the clients are.
+    marks: BTreeMap<u64, u64>,
     /// Digest of the state after an entry.
     states: BTreeMap<u64, u64>,
     state: State,
@@ -27,6 +29,7 @@ struct Replayed {
 pub(super) fn judge(cluster: &Cluster) -> Result<(), Violation> {
     let replayed = replay(cluster)?;
     nothing_acknowledged_is_lost(cluster, &replayed)?;
+    what_the_guard_proved_was_there(cluster, &replayed)?;
     states_are_the_logs(cluster, &replayed)?;
     events_are_the_logs(cluster, &replayed.state)?;
     cluster.history().check()
@@ -65,6 +68,9 @@ fn replay(cluster: &Cluster) -> Result<Replayed, Violation> {
             if let Some(serial) = clients::written(&proposal.command) {
                 replayed.written.insert(serial, index);
             }
+            if let Some(mark) = clients::mark(&proposal.command) {
+                replayed.marks.insert(mark, index);
+            }
             log.push(proposal);
         }
         if wanted.contains_key(&index) {
@@ -91,6 +97,22 @@ fn nothing_acknowledged_is_lost(cluster: &Cluster, replayed: &Replayed) -> Resul
             return Err(format!(
                 "ticket {ticket} was acknowledged as {serial}, the log says {:?}",
                 replayed.tickets.get(ticket)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn what_the_guard_proved_was_there(
+    cluster: &Cluster,
+    replayed: &Replayed,
+) -> Result<(), Violation> {
+    for (mark, first) in cluster.oracle().unguarded() {
+        // Below the beginning of the guard's log it was in its snapshot.
+        if let Some(index) = replayed.marks.get(&mark).filter(|index| **index >= first) {
+            return Err(format!(
+                "P4: entry {index} was acknowledged while the guard said that it has everything, and \
+                 it was not on its disk"
             ));
         }
     }
