@@ -4,7 +4,14 @@
 //! [`Roll`] decides who is alive; [`Doors::keep`] asks. A door says its own certificates; everything
 //! else about it comes from the member list, so that no node can speak for another.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use guitai_host::Clock;
@@ -35,7 +42,7 @@ const _: () = assert!(DOOR_SILENT_MS_MAX + ANSWER_MS_MAX / 2 < 2_000);
 /// Answers what a node knows of its own door.
 const DOOR_QUESTION: &str = "api.doors";
 
-/// Whether pages can be served here now: a core node knows a leader, an edge has a tunnel.
+/// Whether pages can be served here now: a core node can read ([`Doors::fit`]), an edge has a tunnel.
 pub type FitSource = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What a door says of itself.
@@ -89,12 +96,14 @@ impl DoorList {
 #[derive(Clone)]
 pub struct Doors {
     inner: watch::Sender<Vec<DoorEntry>>,
+    is_fit: Arc<AtomicBool>,
 }
 
 impl Default for Doors {
     fn default() -> Self {
         Self {
             inner: watch::Sender::new(Vec::new()),
+            is_fit: Arc::default(),
         }
     }
 }
@@ -121,26 +130,47 @@ impl Doors {
         self.inner.subscribe()
     }
 
+    /// Whether this core node can serve: it has read from a leader that has a quorum, not long ago. A leader
+    /// that is cut off with some of its followers still believes in itself, and they in it; none of them
+    /// can read. So whoever stands on the lost side of a cut, in a drill or for real, leaves the lists.
+    pub fn fit(&self) -> FitSource {
+        let is_fit = self.is_fit.clone();
+        Arc::new(move || is_fit.load(Ordering::Relaxed))
+    }
+
     /// Asks and tells for ever. Runs once on every core node.
     pub async fn keep(self, deps: DoorsDeps) {
         let mut pace = tokio::time::interval(Duration::from_millis(DOORS_ASKED_MS));
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut roll, mut told) = (Roll::default(), Vec::new());
+        let mut read_at = None;
         loop {
             pace.tick().await;
             let members: Vec<Member> = deps.meta.peek(|state: &State| {
                 let doors = state.members().filter(|member| is_door(member));
                 doors.cloned().collect()
             });
-            deps.ask_all(&mut roll, &members).await;
+            let is_fit = self.is_fit.load(Ordering::Relaxed);
+            let ((), has_read) =
+                tokio::join!(deps.ask_all(&mut roll, &members, is_fit), deps.can_read(),);
             let now = deps.clock.monotonic();
+            if has_read {
+                read_at = Some(now);
+            }
+            let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
+            let is_fit = read_at.is_some_and(|at| now.saturating_sub(at) <= silent_max);
+            self.is_fit.store(is_fit, Ordering::Relaxed);
             let inner = roll.list(&members, Zone::Inner, now);
             self.inner.send_if_modified(|present| {
                 let changed = *present != inner;
                 *present = inner;
                 changed
             });
-            let edges = roll.list(&members, Zone::Dmz, now);
+            let mut edges = roll.list(&members, Zone::Dmz, now);
+            if !is_fit {
+                // Through this node they lead nowhere; through another, that one says so.
+                edges.iter_mut().for_each(|door| door.alive = false);
+            }
             if edges != told {
                 told.clone_from(&edges);
                 deps.tunnels.tell_doors(edges);
@@ -150,9 +180,16 @@ impl Doors {
 }
 
 impl DoorsDeps {
-    async fn ask_all(&self, roll: &mut Roll, members: &[Member]) {
-        let mut answers: FuturesUnordered<_> =
-            members.iter().map(|member| self.ask(member)).collect();
+    /// Whether a leader with a quorum answers.
+    async fn can_read(&self) -> bool {
+        let within = Duration::from_millis(ANSWER_MS_MAX);
+        let read = tokio::time::timeout(within, self.meta.read(|_| ()));
+        matches!(read.await, Ok(Ok(())))
+    }
+
+    async fn ask_all(&self, roll: &mut Roll, members: &[Member], is_fit: bool) {
+        let asked = members.iter().map(|member| self.ask(member, is_fit));
+        let mut answers: FuturesUnordered<_> = asked.collect();
         while let Some((member, answer)) = answers.next().await {
             match answer {
                 Ok(said) => roll.heard(member, said, self.clock.monotonic()),
@@ -164,10 +201,13 @@ impl DoorsDeps {
         }
     }
 
-    async fn ask<'a>(&'a self, member: &'a Member) -> (&'a Member, Result<Said, AskError>) {
+    async fn ask<'a>(
+        &'a self,
+        member: &'a Member,
+        is_fit: bool,
+    ) -> (&'a Member, Result<Said, AskError>) {
         if member.name == self.me.name {
-            let door = (self.door)();
-            let fit = self.meta.status().leader.is_some();
+            let (door, fit) = ((self.door)(), is_fit);
             return (member, Ok(Said { door, fit }));
         }
         let within = Duration::from_millis(ANSWER_MS_MAX);

@@ -41,7 +41,7 @@ pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,
     PASSWORD_BYTES_MAX,
 };
-pub use media_key::follow_recorders;
+pub use media_key::{draw_and_wrap, follow_recorders};
 pub use metrics::CertificateSource;
 pub use problem::{ProblemBody, Refusal};
 pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};

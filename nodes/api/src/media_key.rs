@@ -118,7 +118,10 @@ async fn rekey_all(meta: &Meta, entropy: &Arc<dyn Entropy>, due: Vec<(SessionId,
 }
 
 /// Draws a key and wraps it to each participant's public key (uncompressed point).
-pub(crate) fn draw_and_wrap(
+///
+/// # Errors
+/// When a participant's key is no point of the curve.
+pub fn draw_and_wrap(
     entropy: &dyn Entropy,
     participants: impl IntoIterator<Item = (Participant, Hex)>,
 ) -> Result<Vec<WrappedKey>, Problem> {

@@ -15,13 +15,13 @@ use crate::pki::args::Pki;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// 集群概览 / The cluster at a glance
-    Status(View),
+    Status(Asked),
     /// 节点一览 / The nodes and how they are
-    Nodes(View),
+    Nodes(Asked),
     /// 会话一览 / The sessions
     Sessions(Sessions),
     /// 录制一览 / The recordings
-    Recordings(View),
+    Recordings(Asked),
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
@@ -50,11 +50,11 @@ impl Command {
     /// How it was asked to show things; `None` where there is no choice.
     pub(crate) fn output(&self) -> Option<&Output> {
         match self {
-            Self::Status(view) | Self::Nodes(view) | Self::Recordings(view) => Some(&view.output),
-            Self::Sessions(sessions) => Some(&sessions.output),
-            Self::Evidence(Evidence::Export(export)) => Some(&export.output),
+            Self::Status(it) | Self::Nodes(it) | Self::Recordings(it) => Some(&it.output),
+            Self::Sessions(it) => Some(&it.asked.output),
+            Self::Evidence(Evidence::Export(export)) => Some(&export.asked.output),
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
-            Self::Crypto(Crypto::Inventory(view)) => Some(&view.output),
+            Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),
             Self::Keys(keys) => Some(keys.output()),
@@ -66,9 +66,9 @@ impl Command {
     }
 }
 
-/// Arguments of a command that shows something.
+/// Which cluster, as whom, and how to show it: what every command about a cluster takes.
 #[derive(Debug, Args)]
-pub struct View {
+pub struct Asked {
     /// Which cluster, and as whom.
     #[command(flatten)]
     pub access: Access,
@@ -83,12 +83,9 @@ pub struct Sessions {
     /// 只列出此状态的会话 / Only sessions in this state
     #[arg(long, value_enum)]
     pub state: Option<SessionState>,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Which sessions to list.
@@ -120,12 +117,9 @@ pub struct Export {
     /// 写入此目录,必须尚不存在或为空 / Directory to write to; must be new or empty
     #[arg(long)]
     pub out: PathBuf,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `evidence verify`.
@@ -145,7 +139,7 @@ pub struct Verify {
 #[derive(Debug, Subcommand)]
 pub enum Crypto {
     /// 全集群密码清单:每条链路、每处存储 / What protects every hop and every store of the cluster
-    Inventory(View),
+    Inventory(Asked),
     /// 以标准示例自检本机密码实现 / Run the standards' examples on this machine
     Selftest(Selftest),
 }

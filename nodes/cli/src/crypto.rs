@@ -10,7 +10,7 @@ use serde_json::json;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
-    Done, FAILED, FINDINGS, Language, Selftest, View, failure::Failure, show, staff, table::Table,
+    Asked, Done, FAILED, FINDINGS, Language, Selftest, failure::Failure, show, staff, table::Table,
 };
 
 /// Environment variable that names a self-test check to be broken on purpose: the check must turn red
@@ -18,10 +18,10 @@ use crate::{
 pub const BREAK_SELFTEST: &str = "GUITAI_BREAK_SELFTEST";
 
 /// Fetches the inventory of a running cluster; findings are a failure of the command.
-pub(crate) async fn inventory(view: &View, lang: Language) -> Result<Done, Failure> {
-    let door = staff::enter(&view.access, &[Duty::Operator, Duty::Auditor]).await?;
+pub(crate) async fn inventory(asked: &Asked, lang: Language) -> Result<Done, Failure> {
+    let door = staff::enter(&asked.access, &[Duty::Operator, Duty::Auditor]).await?;
     let inventory: InventoryView = door.get("/api/v1/crypto").await?;
-    let text = if view.output.json {
+    let text = if asked.output.json {
         show::json(&inventory)?
     } else {
         words(&inventory, lang)

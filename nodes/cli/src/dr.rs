@@ -18,7 +18,7 @@ use reqwest::Method;
 
 use self::args::{Aim, Dr, Key, Scenario};
 use crate::{
-    Access, Done, FINDINGS, Language, Output,
+    Access, Asked, Done, FINDINGS, Language, Output,
     failure::{Failure, NOT_REACHABLE},
     http::Door,
     show, staff,
@@ -38,9 +38,9 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
     match command {
         Dr::Plan(it) => {
             let aim = aim(&it.aim)?;
-            let door = enter(&it.access, VIEWERS).await?;
+            let door = staff::enter(&it.asked.access, VIEWERS).await?;
             let plan: dr::Plan = door.send(Method::POST, "/api/v1/dr/plan", &aim).await?;
-            let text = if it.output.json {
+            let text = if it.asked.output.json {
                 show::json(&plan)?
             } else {
                 words::plan(&plan, lang)
@@ -57,7 +57,7 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
                 kind: Kind::Rehearsal,
                 inject_loss: it.inject_loss,
             };
-            propose(&it.access, &it.output, &body, true, lang).await
+            propose(&it.asked, &body, true, lang).await
         }
         Dr::Run(it) => {
             let body = Propose {
@@ -65,41 +65,41 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
                 kind: Kind::Real,
                 inject_loss: false,
             };
-            propose(&it.access, &it.output, &body, !it.no_wait, lang).await
+            propose(&it.asked, &body, !it.no_wait, lang).await
         }
         Dr::Failback(it) => {
             let to = match &it.to {
                 Some(to) => to.clone(),
-                None => first_centre(&it.access).await?.id,
+                None => first_centre(&it.asked.access).await?.id,
             };
             let body = Propose {
                 aim: dr::Aim::Switch { to },
                 kind: Kind::Real,
                 inject_loss: false,
             };
-            propose(&it.access, &it.output, &body, !it.no_wait, lang).await
+            propose(&it.asked, &body, !it.no_wait, lang).await
         }
         Dr::Approve(it) => officer::approve(it, lang).await,
         Dr::Abort(it) => {
-            let door = enter(&it.access, ACTORS).await?;
+            let door = staff::enter(&it.asked.access, ACTORS).await?;
             let path = format!("/api/v1/dr/runs/{}/abort", it.run);
             let why = it.why.clone();
             let run: dr::Run = door.send(Method::POST, &path, &dr::Abort { why }).await?;
-            done(&run, &it.output, lang)
+            done(&run, &it.asked.output, lang)
         }
         Dr::Show(it) => {
-            let door = enter(&it.access, VIEWERS).await?;
+            let door = staff::enter(&it.asked.access, VIEWERS).await?;
             let run = if it.wait {
-                follow(&it.access, &it.run, &it.output, lang).await?
+                follow(&it.asked, &it.run, lang).await?
             } else {
                 look(&door, &it.run).await?
             };
-            done(&run, &it.output, lang)
+            done(&run, &it.asked.output, lang)
         }
         Dr::Report(it) => report::fetch(it, lang).await,
         Dr::Verify(it) => report::verify(it, lang),
         Dr::History(it) => {
-            let door = enter(&it.access, VIEWERS).await?;
+            let door = staff::enter(&it.access, VIEWERS).await?;
             let runs: Vec<RunView> = door.get("/api/v1/dr/runs").await?;
             let text = if it.output.json {
                 show::json(&runs)?
@@ -115,13 +115,13 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
 
 /// Proposes and, if asked to, waits for the end. A verdict that is red is a finding.
 async fn propose(
-    access: &Access,
-    output: &Output,
+    asked: &Asked,
     body: &Propose,
     wait: bool,
     lang: Language,
 ) -> Result<Done, Failure> {
-    let door = enter(access, ACTORS).await?;
+    let output = &asked.output;
+    let door = staff::enter(&asked.access, ACTORS).await?;
     let run: dr::Run = door.send(Method::POST, "/api/v1/dr/runs", body).await?;
     if !wait {
         return done(&run, output, lang);
@@ -129,7 +129,7 @@ async fn propose(
     if !output.json && run.state == RunState::Proposed {
         eprintln!("{}", words::waits_for_officers(&run, lang));
     }
-    let run = follow(access, &run.id, output, lang).await?;
+    let run = follow(asked, &run.id, lang).await?;
     done(&run, output, lang)
 }
 
@@ -151,19 +151,14 @@ fn done(run: &dr::Run, output: &Output, lang: Language) -> Result<Done, Failure>
 
 /// Looks again and again until the run is over, telling what happens. The node that was asked may be the
 /// one that is held apart, so every look takes a door that answers.
-async fn follow(
-    access: &Access,
-    id: &RunId,
-    output: &Output,
-    lang: Language,
-) -> Result<dr::Run, Failure> {
+async fn follow(asked: &Asked, id: &RunId, lang: Language) -> Result<dr::Run, Failure> {
     let mut told = 0;
     let mut silent = 0;
     let mut door = None;
     loop {
         let present = match &door {
             Some(door) => look(door, id).await,
-            None => match enter(access, VIEWERS).await {
+            None => match staff::enter(&asked.access, VIEWERS).await {
                 Ok(entered) => look(door.insert(entered), id).await,
                 Err(failure) => Err(failure),
             },
@@ -171,7 +166,7 @@ async fn follow(
         match present {
             Ok(run) => {
                 silent = 0;
-                if !output.json {
+                if !asked.output.json {
                     for line in run.journal.iter().skip(told) {
                         eprintln!("{}", words::journal_line(line, lang));
                     }
@@ -191,22 +186,12 @@ async fn follow(
     }
 }
 
-/// The node that was named, whatever it knows of the others (a takeover begins where no leader is); else
-/// any that is fit.
-async fn enter(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
-    if access.url.is_some() {
-        staff::enter_node(access, duties).await
-    } else {
-        staff::enter(access, duties).await
-    }
-}
-
 async fn look(door: &Door, id: &RunId) -> Result<dr::Run, Failure> {
     door.get(&format!("/api/v1/dr/runs/{id}")).await
 }
 
 async fn first_centre(access: &Access) -> Result<Centre, Failure> {
-    let door = enter(access, VIEWERS).await?;
+    let door = staff::enter(access, VIEWERS).await?;
     let status: StatusView = door.get("/api/v1/status").await?;
     let first = status.centres.into_iter().next();
     first.ok_or_else(|| usage("the cluster has no centre", "--to"))

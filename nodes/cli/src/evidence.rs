@@ -29,16 +29,15 @@ pub(crate) struct Verified {
 }
 
 pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String, Failure> {
-    let door = staff::enter(&arguments.access, &[Duty::Operator, Duty::Auditor]).await?;
+    let door = staff::enter(&arguments.asked.access, &[Duty::Operator, Duty::Auditor]).await?;
     let Export {
         session,
         recorder,
         out,
-        output,
-        ..
+        asked,
     } = arguments;
     let bytes = fetch(&door, session, recorder.as_ref(), out).await?;
-    if output.json {
+    if asked.output.json {
         return show::json(&json!({ "session": session, "out": out, "bytes": bytes }));
     }
     let out = out.display();

@@ -28,8 +28,8 @@ use guitai_host::{Clock as _, SystemClock};
 
 pub use crate::{
     args::{
-        Access, Command, Crypto, Demo, Evidence, Export, Output, Selftest, SessionState, Sessions,
-        Verify, View,
+        Access, Asked, Command, Crypto, Demo, Evidence, Export, Output, Selftest, SessionState,
+        Sessions, Verify,
     },
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
     crypto::BREAK_SELFTEST,
@@ -66,10 +66,10 @@ pub async fn run(command: Command) -> ExitCode {
 async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
     let done = |text| Done { text, exit: 0 };
     match command {
-        Command::Status(view) => show::status(&view, lang).await.map(done),
-        Command::Nodes(view) => show::nodes(&view, lang).await.map(done),
+        Command::Status(asked) => show::status(&asked, lang).await.map(done),
+        Command::Nodes(asked) => show::nodes(&asked, lang).await.map(done),
         Command::Sessions(arguments) => show::sessions(&arguments, lang).await.map(done),
-        Command::Recordings(view) => show::recordings(&view, lang).await.map(done),
+        Command::Recordings(asked) => show::recordings(&asked, lang).await.map(done),
         Command::Evidence(Evidence::Export(arguments)) => {
             evidence::export(&arguments, lang).await.map(done)
         }
@@ -80,7 +80,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
                 exit: if ok { 0 } else { NOT_VERIFIED },
             })
         }
-        Command::Crypto(Crypto::Inventory(view)) => crypto::inventory(&view, lang).await,
+        Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),
         Command::Keys(keys::Keys::Where(which)) if which.asks() => {

@@ -9,13 +9,13 @@ use guitai_types::{
 use reqwest::Method;
 use serde::Serialize;
 
-use crate::{Access, Language, Output, View, failure::Failure, show, staff};
+use crate::{Asked, Language, Output, failure::Failure, show, staff};
 
 /// `node …`
 #[derive(Debug, Subcommand)]
 pub enum Node {
     /// 该节点所属纪元 / Which epoch and lineage the node is of
-    Lineage(View),
+    Lineage(Asked),
     /// 旧纪元节点导出分歧日志后,以学习者身份重新加入 / A node of an old epoch exports what only it has and comes back as a learner
     Rejoin(Rejoin),
     /// 核心节点成为学习者 / A core node becomes a learner
@@ -39,12 +39,9 @@ pub struct Voices {
     /// 允许投票者为偶数 / An even number of voters is meant
     #[arg(long)]
     pub even: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `node replace`.
@@ -58,12 +55,9 @@ pub struct Replace {
     /// 允许投票者为偶数 / An even number of voters is meant
     #[arg(long)]
     pub even: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `node rejoin`.
@@ -72,24 +66,21 @@ pub struct Rejoin {
     /// 要加入的纪元;默认为该节点所知最高者 / The epoch to join; the highest the node has heard of unless given
     #[arg(long)]
     pub epoch: Option<u64>,
-    /// Which node, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 impl Node {
     pub(crate) const fn output(&self) -> &Output {
         match self {
-            Self::Lineage(view) => &view.output,
-            Self::Rejoin(rejoin) => &rejoin.output,
+            Self::Lineage(asked) => &asked.output,
+            Self::Rejoin(rejoin) => &rejoin.asked.output,
             Self::Add(voices)
             | Self::Promote(voices)
             | Self::Demote(voices)
-            | Self::Remove(voices) => &voices.output,
-            Self::Replace(replace) => &replace.output,
+            | Self::Remove(voices) => &voices.asked.output,
+            Self::Replace(replace) => &replace.asked.output,
         }
     }
 }
@@ -101,15 +92,14 @@ struct RejoinBody {
 
 pub(crate) async fn answer(command: &Node, lang: Language) -> Result<String, Failure> {
     match command {
-        Node::Lineage(view) => lineage(view, lang).await,
+        Node::Lineage(asked) => lineage(asked, lang).await,
         Node::Rejoin(rejoin) => come_back(rejoin, lang).await,
         Node::Add(voices) => one_by_one(voices, lang, |node| VoiceChange::Add { node }).await,
         Node::Remove(voices) => one_by_one(voices, lang, |node| VoiceChange::Remove { node }).await,
         Node::Promote(voices) => {
             let nodes = voices.nodes.clone();
             change(
-                &voices.access,
-                &voices.output,
+                &voices.asked,
                 VoiceChange::Promote { nodes },
                 voices.even,
                 lang,
@@ -119,8 +109,7 @@ pub(crate) async fn answer(command: &Node, lang: Language) -> Result<String, Fai
         Node::Demote(voices) => {
             let nodes = voices.nodes.clone();
             change(
-                &voices.access,
-                &voices.output,
+                &voices.asked,
                 VoiceChange::Demote { nodes },
                 voices.even,
                 lang,
@@ -129,14 +118,7 @@ pub(crate) async fn answer(command: &Node, lang: Language) -> Result<String, Fai
         }
         Node::Replace(it) => {
             let (old, by) = (it.old.clone(), it.by.clone());
-            change(
-                &it.access,
-                &it.output,
-                VoiceChange::Replace { old, by },
-                it.even,
-                lang,
-            )
-            .await
+            change(&it.asked, VoiceChange::Replace { old, by }, it.even, lang).await
         }
     }
 }
@@ -149,22 +131,21 @@ async fn one_by_one(
     let mut text = String::new();
     for node in &voices.nodes {
         let act = act(node.clone());
-        text = change(&voices.access, &voices.output, act, voices.even, lang).await?;
+        text = change(&voices.asked, act, voices.even, lang).await?;
     }
     Ok(text)
 }
 
 async fn change(
-    access: &Access,
-    output: &Output,
+    asked: &Asked,
     change: VoiceChange,
     even: bool,
     lang: Language,
 ) -> Result<String, Failure> {
-    let door = staff::enter(access, &[Duty::Operator]).await?;
+    let door = staff::enter(&asked.access, &[Duty::Operator]).await?;
     let order = VoiceOrder { change, even };
     let order: VoiceOrder = door.send(Method::POST, "/api/v1/voices", &order).await?;
-    if output.json {
+    if asked.output.json {
         return show::json(&order);
     }
     Ok(lang
@@ -172,10 +153,10 @@ async fn change(
         .to_owned())
 }
 
-async fn lineage(view: &View, lang: Language) -> Result<String, Failure> {
-    let door = staff::enter_node(&view.access, &[Duty::Operator, Duty::Auditor]).await?;
+async fn lineage(asked: &Asked, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter_node(&asked.access, &[Duty::Operator, Duty::Auditor]).await?;
     let lineage: LineageView = door.get("/api/v1/node/lineage").await?;
-    if view.output.json {
+    if asked.output.json {
         return show::json(&lineage);
     }
     let mut text = format!("{} {}\n", lang.pick("纪元", "epoch"), lineage.epoch.0);
@@ -204,14 +185,14 @@ async fn lineage(view: &View, lang: Language) -> Result<String, Failure> {
 }
 
 async fn come_back(arguments: &Rejoin, lang: Language) -> Result<String, Failure> {
-    let door = staff::enter_node(&arguments.access, &[Duty::Operator]).await?;
+    let door = staff::enter_node(&arguments.asked.access, &[Duty::Operator]).await?;
     let body = RejoinBody {
         epoch: arguments.epoch.map(Epoch),
     };
     let rejoined: Rejoined = door
         .send(Method::POST, "/api/v1/node/rejoin", &body)
         .await?;
-    if arguments.output.json {
+    if arguments.asked.output.json {
         return show::json(&rejoined);
     }
     let Rejoined {

@@ -13,24 +13,24 @@ use serde::Serialize;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
-    Access, Language, SessionState, Sessions, View, failure::Failure, staff, table::Table,
+    Access, Asked, Language, SessionState, Sessions, failure::Failure, staff, table::Table,
 };
 
 /// Who may look.
 const VIEWERS: &[Duty] = &[Duty::Operator, Duty::Auditor, Duty::Agent];
 
-pub(crate) async fn status(view: &View, lang: Language) -> Result<String, Failure> {
-    let status: StatusView = fetch(&view.access, "/api/v1/status").await?;
-    if view.output.json {
+pub(crate) async fn status(asked: &Asked, lang: Language) -> Result<String, Failure> {
+    let status: StatusView = fetch(&asked.access, "/api/v1/status").await?;
+    if asked.output.json {
         json(&status)
     } else {
         Ok(status_words(&status, lang))
     }
 }
 
-pub(crate) async fn nodes(view: &View, lang: Language) -> Result<String, Failure> {
-    let nodes: Vec<NodeView> = fetch(&view.access, "/api/v1/nodes").await?;
-    if view.output.json {
+pub(crate) async fn nodes(asked: &Asked, lang: Language) -> Result<String, Failure> {
+    let nodes: Vec<NodeView> = fetch(&asked.access, "/api/v1/nodes").await?;
+    if asked.output.json {
         json(&nodes)
     } else {
         Ok(node_table(&nodes, lang).render())
@@ -43,18 +43,18 @@ pub(crate) async fn sessions(arguments: &Sessions, lang: Language) -> Result<Str
         Some(SessionState::Running) => "/api/v1/sessions?state=running",
         Some(SessionState::Ended) => "/api/v1/sessions?state=ended",
     };
-    let sessions: Vec<SessionView> = fetch(&arguments.access, path).await?;
-    if arguments.output.json {
+    let sessions: Vec<SessionView> = fetch(&arguments.asked.access, path).await?;
+    if arguments.asked.output.json {
         json(&sessions)
     } else {
         Ok(session_table(&sessions, lang).render())
     }
 }
 
-pub(crate) async fn recordings(view: &View, lang: Language) -> Result<String, Failure> {
-    let door = staff::enter(&view.access, &[Duty::Operator, Duty::Auditor]).await?;
+pub(crate) async fn recordings(asked: &Asked, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter(&asked.access, &[Duty::Operator, Duty::Auditor]).await?;
     let recordings: Vec<SessionView> = door.get("/api/v1/recordings").await?;
-    if view.output.json {
+    if asked.output.json {
         json(&recordings)
     } else {
         Ok(recording_table(&recordings, lang).render())

@@ -44,46 +44,42 @@ pub(crate) async fn login(door: &Door, account: &Account) -> Result<Door, Failur
     Ok(door.with_token(token))
 }
 
-/// The first inner door that answers, with a login: what was typed, else an account of the login file that
-/// has one of `duties`.
+/// A door with a login: what was typed, else an account of the login file that has one of `duties`. The
+/// door is the node that `--url` names, whatever it knows of the others; else the first one of the cluster
+/// that answers and is fit.
 pub(crate) async fn enter(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
-    let (doors, cluster) = match &access.url {
-        // The login may still be of --data.
-        Some(url) => (vec![url.clone()], read_cluster(access).ok()),
-        None => {
-            let cluster = read_cluster(access)?;
-            (cluster.cores.clone(), Some(cluster))
-        }
+    // The login may be of --data where the node is named.
+    let cluster = match &access.url {
+        Some(_) => read_cluster(access).ok(),
+        None => Some(read_cluster(access)?),
     };
-    if let Some(token) = &access.token {
-        let door = first_that_answers(&doors).await?;
-        return Ok(door.with_token(token.clone()));
+    let account = match (&access.token, typed_account(access)?) {
+        (Some(_), _) => None,
+        (None, Some(account)) => Some(account),
+        (None, None) => Some(filed_account(access, cluster.as_ref(), duties)?),
+    };
+    let door = match (&access.url, &cluster) {
+        (Some(url), _) => Door::new(url.clone())?,
+        (None, Some(cluster)) => first_that_answers(&cluster.cores).await?,
+        (None, None) => first_that_answers(&[]).await?,
+    };
+    match (&access.token, &account) {
+        (Some(token), _) => Ok(door.with_token(token.clone())),
+        (None, Some(account)) => login(&door, account).await,
+        (None, None) => Ok(door),
     }
-    let account = match typed_account(access)? {
-        Some(account) => account,
-        None => filed_account(access, cluster.as_ref(), duties)?,
-    };
-    login(&first_that_answers(&doors).await?, &account).await
 }
 
-/// The very node that `--url` names: some acts are about one node. The login may still be of `--data`.
+/// The same for an act that is about one node, which must be named.
 pub(crate) async fn enter_node(access: &Access, duties: &[Duty]) -> Result<Door, Failure> {
-    let Some(url) = &access.url else {
+    if access.url.is_none() {
         return Err(Failure::usage(
             "this is about one node, and none is named",
             "用 --url 指定节点",
             "Name the node by --url",
         ));
-    };
-    let door = Door::new(url.clone())?;
-    if let Some(token) = &access.token {
-        return Ok(door.with_token(token.clone()));
     }
-    let account = match typed_account(access)? {
-        Some(account) => account,
-        None => filed_account(access, read_cluster(access).ok().as_ref(), duties)?,
-    };
-    login(&door, &account).await
+    enter(access, duties).await
 }
 
 pub(crate) fn read_cluster(access: &Access) -> Result<Cluster, Failure> {
@@ -203,7 +199,10 @@ mod tests {
             token: Some("x.y".to_owned()),
             ..access()
         };
-        let refused = enter(&access, &[]).await;
+        let refused = enter(&access, &[])
+            .await?
+            .get::<serde_json::Value>("/healthz")
+            .await;
         assert_eq!(
             refused.err().map(|failure| failure.exit),
             Some(NOT_REACHABLE)

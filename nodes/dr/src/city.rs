@@ -8,15 +8,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use guitai_meta::may_approve;
 use guitai_types::{
     Epoch, Problem, RunId, StaffRef, UnixMillis,
     dr::{
-        ABORT_POINT_MS, APPROVAL_LIFE_MS, Act, Aim, Approval, JournalLine, Kind, OFFICERS_NEEDED,
-        Order, Plan, Run, RunState,
+        ABORT_POINT_MS, Act, Aim, Approval, JournalLine, Kind, OFFICERS_NEEDED, Order, Plan, Run,
+        RunState,
     },
     lineage::TakeoverOrder,
     problem::Code,
-    record::Duty,
     sync::SyncMode,
 };
 
@@ -40,11 +40,6 @@ impl City {
     pub(crate) fn run(&self) -> Option<Run> {
         self.lock().clone()
     }
-}
-
-/// Whether a plan is of this kind.
-pub(crate) fn is_takeover(plan: &Plan, kind: Kind) -> bool {
-    kind == Kind::Real && matches!(plan.aim, Aim::City { .. })
 }
 
 impl Inner {
@@ -116,11 +111,14 @@ impl Inner {
 
     pub(crate) fn approve_city(&self, approval: Approval) -> Result<(), Problem> {
         let mut held = self.city.lock();
-        let Some(mut run) = held.clone().filter(|run| run.state == RunState::Proposed) else {
-            return Err(wrong("the run does not wait for approvals"));
-        };
-        self.check_approval(&run, &approval)?;
-        let officer = approval.officer.to_string();
+        let mut run = held
+            .clone()
+            .ok_or_else(|| wrong("no takeover is proposed here"))?;
+        let (now, officer) = (self.clock.wall(), approval.officer.clone());
+        // By the accounts this node has applied.
+        let account = self.meta.peek(|state| state.staff(&officer).cloned());
+        may_approve(&run, account.as_ref(), &approval, now)?;
+        let officer = officer.to_string();
         run.approvals.push(approval);
         self.note(&mut run, None, "approved", &officer);
         if run.approvals.len() >= OFFICERS_NEEDED {
@@ -135,38 +133,6 @@ impl Inner {
             run.state = RunState::AbortPoint { step: 0, until };
         }
         self.keep(&mut held, run)
-    }
-
-    /// The rules of `meta/core`, by the accounts this node has applied.
-    fn check_approval(&self, run: &Run, approval: &Approval) -> Result<(), Problem> {
-        let officer = &approval.officer;
-        let account = self.meta.peek(|state| state.staff(officer).cloned());
-        let account = account.ok_or_else(|| forbidden(format!("there is no {officer}")))?;
-        if !account.duties.contains(&Duty::Officer) {
-            return Err(forbidden(format!("{officer} is no officer")));
-        }
-        if account.approval_key.as_ref() != Some(&approval.key) {
-            let detail = format!("that is not the key {officer} registered");
-            return Err(forbidden(detail));
-        }
-        let mut present = run.approvals.iter();
-        if present.any(|it| &it.officer == officer || it.key == approval.key) {
-            return Err(wrong(format!(
-                "{officer} or that key has approved; another officer must"
-            )));
-        }
-        let age = self.clock.wall().since(run.plan.made_at.min(approval.at));
-        if age > APPROVAL_LIFE_MS {
-            return Err(wrong(format!(
-                "plan or approval is {age} ms old, APPROVAL_LIFE_MS is {APPROVAL_LIFE_MS}"
-            )));
-        }
-        if approval.off_since.is_none() {
-            let detail = "say since when the lost city is off (--off-since): it must be powered or cut \
-                          off, or two cities would serve";
-            return Err(Problem::new(Code::BadRequest, detail));
-        }
-        Ok(())
     }
 
     pub(crate) fn abort_city(&self, why: &str) -> Result<(), Problem> {
@@ -304,8 +270,4 @@ fn epoch_of(run: &Run) -> Option<Epoch> {
 
 fn wrong(detail: impl Into<String>) -> Problem {
     Problem::new(Code::WrongState, detail)
-}
-
-fn forbidden(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::Forbidden, detail)
 }

@@ -59,6 +59,8 @@ pub struct Facts {
     pub election_ms: (u64, u64),
     /// SM3 of the running binary.
     pub binary: Hex,
+    /// Why this node would refuse to take over, asked only when that is planned on it.
+    pub takeover_refused: Option<String>,
 }
 
 /// What a node says of itself.
@@ -144,6 +146,7 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
         heartbeat_ms: inner.raft.heartbeat_ms,
         election_ms: (inner.raft.election_min_ms, inner.raft.election_max_ms),
         binary: inner.binary().await,
+        takeover_refused: None,
     }
 }
 

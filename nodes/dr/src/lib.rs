@@ -19,4 +19,4 @@ mod words;
 
 pub use facts::{Facts, Vitals};
 pub use plan::{PlanError, plan};
-pub use recovery::{Config, Recovery, RecoveryError};
+pub use recovery::{Config, Recovery, RecoveryError, Wrap};

@@ -52,8 +52,11 @@ impl Meter {
         self.sent
     }
 
-    /// A good answer came at `now`, `took` after it was asked for.
+    /// A good answer came at `now`, `took` after it was asked for. Only the first one of a serial counts.
     pub fn good(&mut self, serial: u64, now: Duration, took: Duration) {
+        if self.serials.contains(serial) {
+            return;
+        }
         self.acked += 1;
         self.serials.insert(serial);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -70,6 +73,11 @@ impl Meter {
     /// The longest silence so far, the present one included; nothing ends by asking.
     pub fn longest(&self, now: Duration) -> Duration {
         self.gap.max(self.silence(now))
+    }
+
+    /// How long after the beginning the last good answer came; `None` if none did.
+    pub fn last(&self) -> Option<Duration> {
+        (self.acked > 0).then(|| self.last_good.saturating_sub(self.began))
     }
 
     /// The longest silence when it ends at `now`.
@@ -132,6 +140,18 @@ mod tests {
             (ms(1), ms(790))
         );
         assert_eq!(meter.end(ms(1_001)).length, ms(790));
+    }
+
+    #[test]
+    fn a_serial_that_comes_by_two_ways_counts_once_and_at_its_first() {
+        let mut meter = Meter::new(ms(0));
+        assert_eq!(meter.last(), None);
+        let serial = meter.send();
+        meter.good(serial, ms(30), ms(30));
+        meter.good(serial, ms(70), ms(70));
+        assert_eq!((meter.acked, meter.serials.count()), (1, 1));
+        assert_eq!(meter.last(), Some(ms(30)));
+        assert_eq!(meter.end(ms(100)).length, ms(70));
     }
 
     #[test]

@@ -3,10 +3,20 @@
 //! stands for election a lease and a random time after it last heard the leader, wins with the answer of
 //! the voter that completes the quorum, and commits its first entry with the same.
 
+use std::collections::BTreeMap;
+
 use guitai_host::SeededEntropy;
+use guitai_types::dr::{ExpectedGap, Service};
 
 /// Time a disk takes to sync an entry, in microseconds: a bank's array in a bad moment.
 const SYNC_US: u64 = 10_000;
+/// Orders of a canary's call, each agreed on before the next, and its one read.
+const ORDERS_OF_A_CALL: u64 = 5;
+/// Gap between frames that come from two other centres, typical and in a bad moment, in milliseconds.
+const FRAME_GAP_MS: (u64, u64) = (60, 500);
+/// The same between frames that become durable: a tenth of a second is gathered before each sync, and
+/// recorders are asked as often.
+const DURABLE_GAP_MS: (u64, u64) = (400, 1_500);
 /// Model runs.
 pub const RUNS: usize = 100;
 
@@ -49,6 +59,28 @@ pub fn follower_lost(timers: &Timers) -> (u64, u64) {
     let entropy = SeededEntropy::new(3);
     let quorum_us = quorum_trip_us(timers);
     spread((0..RUNS).map(|_| quorum_us + SYNC_US + entropy.below(20_000)))
+}
+
+/// What of a time without acknowledged writes each service sees. Log, queue, login and calls need the
+/// leader; a call is four writes and a read, so that what is under way when it falls silent is begun
+/// again. Frames need no leader: only a relay or a recorder that falls silent is missed, until the next
+/// copy comes by another way.
+pub fn services(p50: u64, p99: u64, timers: &Timers) -> BTreeMap<Service, ExpectedGap> {
+    let trip_ms = quorum_trip_us(timers) / 1000;
+    let call = Service::Call.cadence_ms() + ORDERS_OF_A_CALL * (trip_ms + SYNC_US / 1000);
+    let gap = |p50_ms, p99_ms| ExpectedGap { p50_ms, p99_ms };
+    Service::ALL
+        .into_iter()
+        .map(|service| {
+            let expected = match service {
+                Service::Log | Service::Queue | Service::Login => gap(p50, p99),
+                Service::Call => gap(p50 + call, p99 + 2 * call),
+                Service::Media => gap(FRAME_GAP_MS.0, FRAME_GAP_MS.1),
+                Service::Recording => gap(DURABLE_GAP_MS.0, DURABLE_GAP_MS.1),
+            };
+            (service, expected)
+        })
+        .collect()
 }
 
 /// The round trip to the voter whose answer completes the quorum.
@@ -99,6 +131,23 @@ mod tests {
             "three trips to the far city"
         );
         assert_eq!(leader_lost(&timers()), (p50, p99), "the same every time");
+    }
+
+    #[test]
+    fn every_service_has_a_figure_and_a_call_the_longest() {
+        let (p50, p99) = leader_lost(&timers());
+        let services = services(p50, p99, &timers());
+        assert_eq!(services.len(), Service::ALL.len());
+        let call = services[&Service::Call];
+        assert!(
+            services
+                .values()
+                .all(|it| it.p50_ms <= call.p50_ms && it.p50_ms <= it.p99_ms)
+        );
+        assert!(
+            services[&Service::Media].p99_ms < p50,
+            "frames need no leader"
+        );
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guitai_types::{
     Centre, CentreId, Member, NodeId, NodeName, Role, Voice,
-    dr::{Act, Aim, Check, Cut, Expected, HOLD_MS, PLAN_VERSION, Plan, Rpo, Step},
+    dr::{
+        Act, Aim, Check, Cut, Expected, ExpectedGap, HOLD_MS, PLAN_VERSION, Plan, Rpo, Service,
+        Step,
+    },
 };
 
 use crate::{
@@ -116,8 +119,8 @@ pub fn plan(facts: &Facts, aim: Aim) -> Result<Plan, PlanError> {
 
 /// The node of each centre that probes during a run: the first of its core nodes, but not the one that
 /// is held apart alone.
-pub fn probers(members: &[Member], plan: &Plan) -> BTreeMap<CentreId, NodeName> {
-    let aside = match &plan.aim {
+pub fn probers(members: &[Member], aim: &Aim) -> BTreeMap<CentreId, NodeName> {
+    let aside = match aim {
         Aim::Node { node, .. } => Some(node),
         _ => None,
     };
@@ -316,10 +319,11 @@ impl Planner<'_> {
             check(
                 NO_QUORUM,
                 text("多数派确已不可达", "no quorum can be reached"),
-                self.facts.leader.is_none(),
-                match self.facts.leader {
-                    Some(id) => format!("{} leads", self.name_of(id)),
-                    None => "no leader".to_owned(),
+                self.facts.leader.is_none() && self.facts.takeover_refused.is_none(),
+                match (self.facts.leader, &self.facts.takeover_refused) {
+                    (Some(id), _) => format!("{} leads", self.name_of(id)),
+                    (None, Some(why)) => why.clone(),
+                    (None, None) => "no leader".to_owned(),
                 },
                 "no leader",
             ),
@@ -363,8 +367,8 @@ impl Planner<'_> {
             title: text("探针测量", "probes measure"),
             precondition: nothing_needed(),
             effect: text(
-                "每个中心每 20 毫秒写入带序号的探针",
-                "each centre leaves a numbered probe every 20 ms",
+                "每个中心每 20 毫秒对每项服务发出带序号的探针(呼叫建立每 250 毫秒)",
+                "each centre asks each service with a serial every 20 ms (a call every 250 ms)",
             ),
             rollback: nothing(),
             irreversible: false,
@@ -580,7 +584,23 @@ impl Planner<'_> {
                 Aim::City { .. } => Rpo::SyncZero,
                 _ => Rpo::Zero,
             },
+            services: self.services(aim, p50, p99, &timers),
         }
+    }
+
+    fn services(
+        &self,
+        aim: &Aim,
+        p50: u64,
+        p99: u64,
+        timers: &Timers,
+    ) -> BTreeMap<Service, ExpectedGap> {
+        let mut services = model::services(p50, p99, timers);
+        if matches!(aim, Aim::City { .. }) {
+            // The other centres are lost: there is no relay to send a frame to.
+            services.remove(&Service::Media);
+        }
+        services
     }
 
     fn timers(&self, aim: &Aim) -> Timers {

@@ -11,19 +11,22 @@ use guitai_evidence::drill;
 use guitai_host::{Clock, Disk, Entropy, random_id};
 use guitai_meta::{Meta, WriteError};
 use guitai_net::{Calls, Mesh};
+use guitai_relay::Relay;
 use guitai_types::{
-    Hex, Member, Problem, RunId, StaffRef, UnixMillis, Voice,
+    Epoch, Hex, Member, Problem, RunId, StaffRef, UnixMillis, Voice,
     command::{Command, Reply},
     dr::{Aim, Approval, Kind, Order, Plan, Report, Run},
+    lineage::TakeoverOrder,
     live::LaneLive,
     problem::Code,
     profile::Raft,
+    record::{Participant, WrappedKey},
 };
 use tokio::sync::OnceCell;
 
 use crate::{
     PlanError,
-    city::{self, City},
+    city::City,
     facts,
     lag::Heads,
     live,
@@ -47,7 +50,15 @@ pub struct Config {
     pub identity: x509::Identity,
     /// The root its certificate leads to, DER.
     pub root: Vec<u8>,
+    /// The relay in this process, if it has one: media is probed through it.
+    pub relay: Option<Relay>,
+    /// Draws a media key and wraps it, as for any call.
+    pub wrap: Wrap,
 }
+
+/// Draws a media key and wraps it to each participant's public key.
+pub type Wrap =
+    Arc<dyn Fn(Vec<(Participant, Hex)>) -> Result<Vec<WrappedKey>, Problem> + Send + Sync>;
 
 /// Disaster recovery on one core node. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +71,8 @@ pub(crate) struct Inner {
     version: &'static str,
     identity: x509::Identity,
     root: Vec<u8>,
+    pub(crate) relay: Option<Relay>,
+    pub(crate) wrap: Wrap,
     binary_sm3: OnceCell<Hex>,
     pub(crate) meta: Meta,
     pub(crate) mesh: Mesh,
@@ -133,6 +146,8 @@ impl Recovery {
             version: config.version,
             identity: config.identity,
             root: config.root,
+            relay: config.relay,
+            wrap: config.wrap,
             binary_sm3: OnceCell::new(),
             meta,
             mesh,
@@ -160,7 +175,19 @@ impl Recovery {
     /// # Errors
     /// When the aim names what is not there.
     pub async fn plan(&self, aim: Aim) -> Result<Plan, RecoveryError> {
-        let facts = facts::gather(&self.0).await;
+        let mut facts = facts::gather(&self.0).await;
+        if let Aim::City { on, .. } = &aim
+            && on == &self.0.member.name
+        {
+            // By the very checks of the takeover itself.
+            let order = TakeoverOrder {
+                epoch: Some(Epoch(facts.epoch.0 + 1)),
+                survivors: Vec::new(),
+                reason: "plan".to_owned(),
+            };
+            let refused = self.0.meta.may_take_over(order).await.err();
+            facts.takeover_refused = refused.map(|error| error.to_string());
+        }
         plan(&facts, aim).map_err(RecoveryError::Plan)
     }
 
@@ -177,7 +204,7 @@ impl Recovery {
     ) -> Result<Run, RecoveryError> {
         let mut plan = self.plan(aim).await?;
         let run = random_id(&*self.0.entropy, RunId::from_random);
-        if city::is_takeover(&plan, kind) {
+        if plan.is_takeover(kind) {
             let hash = drill::plan_hash(&plan).map_err(RecoveryError::Canonical)?;
             let kept = self.0.propose_city(run.clone(), plan, hash, by);
             kept.map_err(RecoveryError::Refused)?;
@@ -273,7 +300,7 @@ impl Recovery {
     }
 
     /// The signed report of a run: what happened, what was measured, and what the cluster holds now of
-    /// what was acknowledged. The serials are kept until the next run begins.
+    /// what was acknowledged. What was there when it was judged is kept with it.
     ///
     /// # Errors
     /// When there is no such run, or this node cannot sign.
@@ -297,9 +324,11 @@ impl Recovery {
                 votes: member.voice == Voice::Voter,
             });
             let lanes = run.lanes.iter().filter_map(|report| {
+                // A run that was judged has its own count; of one that was not, what is there now.
+                let held = report.held.as_ref().or_else(|| state.probed(&report.lane));
                 Some(drill::Present {
                     lane: report.lane.clone(),
-                    serials: state.probed(&report.lane)?.clone(),
+                    serials: held?.clone(),
                 })
             });
             (nodes.collect(), lanes.collect())

@@ -2,12 +2,16 @@
 //! be held apart it holds apart, a prober probes, and the leader carries out the present step and says
 //! how it went. Nothing is remembered here that the next leader would need.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use guitai_net::Apart;
 use guitai_types::{
     CentreId, Member, NodeId, NodeName, Role, RunId, Voice,
-    dr::{Act, Cut, Kind, LaneReport, Order, Run, RunState, Step, StepOutcome},
+    dr::{Act, Aim, Cut, Kind, LaneReport, Order, Run, RunState, Step, StepOutcome},
 };
 
 use crate::{
@@ -63,6 +67,35 @@ struct Probing {
     probers: Option<Probers>,
     /// Reports that the leader has not taken yet.
     reports: Vec<LaneReport>,
+}
+
+/// What the leader must know of the run; the rest of it is not copied many times a second.
+struct Present {
+    id: RunId,
+    kind: Kind,
+    state: RunState,
+    aim: Aim,
+    step: Option<Step>,
+    /// Nodes whose probers have reported.
+    reported: BTreeSet<NodeName>,
+}
+
+impl Present {
+    fn of(run: &Run) -> Self {
+        let step = match run.state {
+            RunState::Running { step, .. } | RunState::Undoing { step, .. } => Some(step),
+            _ => None,
+        };
+        let lanes = run.lanes.iter();
+        Self {
+            id: run.id.clone(),
+            kind: run.kind,
+            state: run.state.clone(),
+            aim: run.plan.aim.clone(),
+            step: step.and_then(|step| run.plan.steps.get(step).cloned()),
+            reported: lanes.map(|it| it.lane.node.clone()).collect(),
+        }
+    }
 }
 
 /// The step this node, leading, works at.
@@ -127,17 +160,17 @@ impl Runner {
         let run = self.inner.meta.peek(|state| {
             let run = state.run_under_way()?;
             let members: Vec<Member> = state.members().cloned().collect();
-            let mine = probers(&members, &run.plan);
+            let mine = probers(&members, &run.plan.aim);
             let probes = mine.get(&self.inner.member.centre) == Some(&self.inner.member.name);
-            probes.then(|| (run.id.clone(), is_judged(run)))
+            probes.then(|| (run.id.clone(), run.plan.aim.clone(), is_judged(run)))
         });
-        let Some((run, judged)) = run else {
+        let Some((run, aim, judged)) = run else {
             self.probing = None;
             self.inner.watch(None);
             return;
         };
         if self.probing.as_ref().is_none_or(|it| it.run != run) {
-            let probers = Probers::begin(&self.inner);
+            let probers = Probers::begin(&self.inner, &run, &aim);
             let centre = &self.inner.member.centre;
             self.inner.watch(Some(probers.watched(&run, centre)));
             self.probing = Some(Probing {
@@ -151,7 +184,7 @@ impl Runner {
         };
         if let Some(probers) = probing.probers.take() {
             self.inner.watch(None);
-            probing.reports = probers.end(&self.inner);
+            probing.reports = probers.end(&self.inner).await;
         }
         if !probing.reports.is_empty() {
             let lanes = probing.reports.clone();
@@ -175,7 +208,9 @@ impl Runner {
         let newest = status.matched.values().copied().max().unwrap_or(0);
         let newest = newest.max(status.applied);
         inner.heads(|heads| heads.note(inner.clock.monotonic(), newest));
-        let run = inner.meta.peek(|state| state.run_under_way().cloned());
+        let run = inner
+            .meta
+            .peek(|state| state.run_under_way().map(Present::of));
         let Some(run) = run else {
             self.leading = None;
             return;
@@ -199,18 +234,16 @@ impl Runner {
             age_ms: u64::try_from((now - leading.since).as_millis()).unwrap_or(u64::MAX),
         };
         let outcome = match run.state {
-            RunState::Running { step, .. } => {
-                at.step(step, leading, now).await.map(|it| (step, it))
-            }
+            RunState::Running { step, .. } => at.step(leading, now).await.map(|it| (step, it)),
             RunState::AbortPoint { step, until } => {
                 let over = inner.clock.wall() >= until;
                 over.then(|| (step, done("the abort point is over")))
             }
-            RunState::Undoing { step, .. } => at.undo(step).await.map(|it| (step, it)),
+            RunState::Undoing { step, .. } => at.undo().await.map(|it| (step, it)),
             RunState::Proposed | RunState::Aborted { .. } | RunState::Done => None,
         };
         if let Some((step, outcome)) = outcome {
-            let run = run.id.clone();
+            let run = run.id;
             let order = Order::Advance { run, step, outcome };
             if let Err(error) = inner.order(order).await {
                 tracing::debug!(%error, "the step was not closed; the next look tries again");
@@ -222,14 +255,14 @@ impl Runner {
 /// One look at the present step, as leader.
 struct Attempt<'a> {
     inner: &'a Inner,
-    run: &'a Run,
+    run: &'a Present,
     age_ms: u64,
 }
 
 impl Attempt<'_> {
     /// `None` while it is not over.
-    async fn step(&self, at: usize, leading: &mut Leading, now: Duration) -> Option<StepOutcome> {
-        let step = self.run.plan.steps.get(at)?;
+    async fn step(&self, leading: &mut Leading, now: Duration) -> Option<StepOutcome> {
+        let step = self.run.step.as_ref()?;
         let is_real = self.run.kind == Kind::Real;
         let outcome = match &step.act {
             Act::Measure { ms } => (self.age_ms >= *ms).then(|| done("measured")),
@@ -258,8 +291,8 @@ impl Attempt<'_> {
     }
 
     /// Steps are undone as far as the leader must act; what the state did, the rules undid.
-    async fn undo(&self, at: usize) -> Option<StepOutcome> {
-        let step = self.run.plan.steps.get(at)?;
+    async fn undo(&self) -> Option<StepOutcome> {
+        let step = self.run.step.as_ref()?;
         Some(match &step.act {
             Act::Voices { before, .. } if self.run.kind == Kind::Real => {
                 self.inner.change_voices(before).await
@@ -311,10 +344,10 @@ impl Attempt<'_> {
     }
 
     fn reported(&self) -> Option<StepOutcome> {
-        let asked = probers(&self.inner.members(), &self.run.plan);
+        let asked = probers(&self.inner.members(), &self.run.aim);
         let missing: Vec<&str> = asked
             .values()
-            .filter(|node| !self.run.lanes.iter().any(|it| &it.lane.node == *node))
+            .filter(|node| !self.run.reported.contains(*node))
             .map(|node| node.as_str())
             .collect();
         if missing.is_empty() {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use guitai_crypto::{cms, sm2, sm3, x509};
 use guitai_types::{
     CentreId, Hex, NodeName, UnixMillis,
-    dr::{Approval, Kind, Lane, OFFICERS_NEEDED, Report, Run, RunState, Serials, Service, Verdict},
+    dr::{Approval, Kind, Lane, OFFICERS_NEEDED, Report, Run, RunState, Serials, Verdict},
     place::Text,
 };
 use serde::{Deserialize, Serialize};
@@ -271,7 +271,7 @@ fn count(statement: &Statement) -> (bool, String) {
     let none = Serials::default();
     let (mut acked, mut lost) = (0, 0);
     for report in &run.lanes {
-        if matches!(report.lane.service, Service::Log | Service::Queue) {
+        if report.lane.service.is_counted() {
             let mut held = statement.present.iter();
             let held = held.find(|present| present.lane == report.lane);
             let held = held.map_or(&none, |present| &present.serials);

@@ -171,6 +171,14 @@ impl Meta {
         Ok(kept.epoch)
     }
 
+    /// Whether [`Meta::takeover`] would be refused now; nothing is kept.
+    ///
+    /// # Errors
+    /// When it would, with the reason.
+    pub async fn may_take_over(&self, order: TakeoverOrder) -> Result<(), TakeoverError> {
+        self.check_order(order, String::new()).await.map(drop)
+    }
+
     /// Which line of history this node belongs to.
     pub fn lineage_view(&self) -> LineageView {
         self.lineage().view()

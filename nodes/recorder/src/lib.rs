@@ -4,8 +4,10 @@
 //!
 //! Read in this order: [`take`] decides (which track, when a segment closes, what is a gap, running
 //! or lost); [`keeper`] does it for one call; [`vault`] is one recording on disk; [`package`] seals
-//! and exports; [`room`] and [`cluster`] are what a recorder hears from outside.
+//! and exports; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
+//! probes of a drill.
 
+pub mod canary;
 mod cluster;
 mod cut;
 mod export;
@@ -161,6 +163,8 @@ impl Recorder {
             source,
         };
         let disk = SystemDisk::new(&config.dir).map_err(failed)?;
+        let aside = SystemDisk::new(&config.dir.with_file_name(canary::DIR)).map_err(failed)?;
+        let canaries = Shelf::new(Arc::new(aside), config.keys.clone());
         let shelf = Shelf::new(Arc::new(disk), config.keys);
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
@@ -177,6 +181,7 @@ impl Recorder {
         let recorder = Self::start_with(seat, shelf, cluster, Arc::new(rooms), deps.clock);
         let recorder = recorder.map_err(failed)?;
         export::register(&deps.calls, &recorder);
+        canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }
 

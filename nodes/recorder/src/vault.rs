@@ -46,6 +46,10 @@ impl Shelf {
         Self { disk, keys }
     }
 
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Sessions with a directory; other names are left alone.
     pub(crate) fn sessions(&self) -> io::Result<Vec<SessionId>> {
         let names = self.disk.list(Path::new(""))?;

@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     admission::{self, Admission, Refused, RoomName},
-    client::{GROUP_AGE_MAX, Room},
+    client::{GROUP_AGE_MAX, PublishError, Publisher, Room},
+    hang::Catalog,
     origin::spawn_origin,
     stats::{Counters, RelayStats},
     table::{Entry, SessionView, Table, Transport},
@@ -112,6 +113,20 @@ impl Relay {
     pub fn consume(&self, room: &RoomName) -> Result<Room, Refused> {
         let scope = self.0.origin.consume().scope(root(room), &everything());
         scope.map(Room::new).map_err(|_| Refused::Path)
+    }
+
+    /// Publishes into a room from inside this process, as a connection does from outside.
+    ///
+    /// # Errors
+    /// When the room's path or the catalog is none, or the name is taken.
+    pub fn publish(
+        &self,
+        room: &RoomName,
+        name: &str,
+        catalog: &Catalog,
+    ) -> Result<Publisher, PublishError> {
+        let scope = self.0.origin.scope(root(room), &everything())?;
+        Publisher::new(&scope, name, catalog)
     }
 
     /// The session is over: its tokens are void and its connections are closed.

@@ -216,6 +216,14 @@ pub enum Command {
         /// From 1, without gap; sent again it changes nothing.
         serial: u64,
     },
+    /// A step of a call of the canary tenant, which a prober makes. The tenant is a state of its own:
+    /// nothing that counts, lists, records or proves calls sees it.
+    Canary {
+        /// The prober's node, each of which has a tenant of its own.
+        node: NodeName,
+        /// What to do.
+        step: CanaryStep,
+    },
     /// Whether sync writes wait for the guard city. Proposed by the leader alone, as the sync lease
     /// allows.
     SetSyncMode {
@@ -239,6 +247,19 @@ fn is_one(count: &u8) -> bool {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// A step of a canary's call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum CanaryStep {
+    /// The tenant begins anew, with one queue and one agent, and what the call before left is gone.
+    Begin,
+    /// An order of a call, decided as for any other tenant.
+    Order {
+        /// `SetPresence`, `OpenTicket` or `Accept`.
+        command: Box<Command>,
+    },
 }
 
 /// What a recorder reports.

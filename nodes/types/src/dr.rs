@@ -32,6 +32,10 @@ pub const LANES_MAX: usize = 64;
 pub const HOLD_MS: std::ops::RangeInclusive<u64> = 1_000..=600_000;
 /// Ranges of serials one lane may fall into; a lane that is torn into more is not believed.
 pub const SERIAL_RANGES_MAX: usize = 4_096;
+/// A service without a good answer for this long when a run is judged is still out, in milliseconds.
+pub const STILL_OUT_MS: u64 = 2_000;
+/// Pause between two questions of most probers, in milliseconds.
+pub const PROBE_CADENCE_MS: u64 = 20;
 /// The serial that the negative control acknowledges and then forgets.
 pub const INJECTED_SERIAL: u64 = 25;
 
@@ -254,6 +258,19 @@ pub struct Expected {
     pub rto_ms_p99: u64,
     /// What may be lost.
     pub rpo: Rpo,
+    /// Longest time without a good answer, per service that is probed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<Service, ExpectedGap>,
+}
+
+/// What is expected of one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedGap {
+    /// In milliseconds: the 50th of 100 model runs.
+    pub p50_ms: u64,
+    /// The 99th.
+    pub p99_ms: u64,
 }
 
 /// A plan: what would be done now, step by step, and whether it may be.
@@ -286,6 +303,11 @@ impl Plan {
     /// The margins that are missing.
     pub fn missing(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| !check.ok)
+    }
+
+    /// Whether a run of this kind takes over by force, where no quorum can agree on it.
+    pub fn is_takeover(&self, kind: Kind) -> bool {
+        kind == Kind::Real && matches!(self.aim, Aim::City { .. })
     }
 }
 
@@ -425,13 +447,38 @@ pub enum Service {
     Queue,
     /// A linearizable read, as every login and page makes.
     Login,
-    /// A media object through the relays of two centres.
+    /// A frame from a relay of the prober's centre to a relay of another.
     Media,
+    /// A call of the canary tenant, from ticket to accepted.
+    Call,
+    /// A frame that a recorder holds durably.
+    Recording,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Queue, Self::Login, Self::Media];
+    pub const ALL: [Self; 6] = [
+        Self::Log,
+        Self::Queue,
+        Self::Login,
+        Self::Media,
+        Self::Call,
+        Self::Recording,
+    ];
+
+    /// Pause between two questions of one prober, in milliseconds. A call is set up by four writes one
+    /// after the other; asked for more often, the probers would be most of a bank's load.
+    pub const fn cadence_ms(self) -> u64 {
+        match self {
+            Self::Call => 250,
+            _ => PROBE_CADENCE_MS,
+        }
+    }
+
+    /// Whether what was acknowledged must be there afterwards, serial by serial.
+    pub const fn is_counted(self) -> bool {
+        matches!(self, Self::Log | Self::Queue | Self::Recording)
+    }
 
     /// The word in a lane's name.
     pub const fn as_str(self) -> &'static str {
@@ -440,6 +487,8 @@ impl Service {
             Self::Queue => "queue",
             Self::Login => "login",
             Self::Media => "media",
+            Self::Call => "call",
+            Self::Recording => "recording",
         }
     }
 }
@@ -512,6 +561,15 @@ impl Serials {
         }
     }
 
+    /// Adds all of another.
+    pub fn insert_all(&mut self, other: &Self) {
+        other
+            .0
+            .iter()
+            .flat_map(|(first, last)| *first..=*last)
+            .for_each(|serial| self.insert(serial));
+    }
+
     /// Whether it holds one.
     pub fn contains(&self, serial: u64) -> bool {
         let at = self.0.partition_point(|(_, last)| *last < serial);
@@ -578,6 +636,31 @@ pub struct LaneReport {
     pub latency: Histogram,
     /// Serials that were acknowledged.
     pub serials: Serials,
+    /// When the last good answer came; left out if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<UnixMillis>,
+    /// Pause between two questions, in milliseconds: what a gap may be off by.
+    #[serde(default = "probe_cadence")]
+    pub cadence_ms: u64,
+    /// The acknowledged serials that were there when the run was judged; later runs take nothing away
+    /// from it. Left out for services whose answers leave nothing behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Serials>,
+}
+
+const fn probe_cadence() -> u64 {
+    PROBE_CADENCE_MS
+}
+
+impl LaneReport {
+    /// Whether the service answered this prober when the run was judged. Reports of the release before
+    /// do not say, and are believed.
+    pub fn answered_at_the_end(&self) -> bool {
+        match self.last_good {
+            Some(last) => self.to.since(last) <= STILL_OUT_MS,
+            None => self.acked > 0,
+        }
+    }
 }
 
 /// What is compared and counted at the end.

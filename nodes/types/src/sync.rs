@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     NodeId, UnixMillis,
-    command::{Command, RecordingReport},
+    command::{CanaryStep, Command, RecordingReport},
     dr::{Order, Service},
 };
 
@@ -48,7 +48,15 @@ impl Command {
             // A prober measures the class it stands for.
             Self::Probe { lane, .. } => match lane.service {
                 Service::Log => WriteClass::Sync,
-                Service::Queue | Service::Login | Service::Media => WriteClass::Fast,
+                Service::Queue
+                | Service::Login
+                | Service::Media
+                | Service::Call
+                | Service::Recording => WriteClass::Fast,
+            },
+            Self::Canary { step, .. } => match step {
+                CanaryStep::Begin => WriteClass::Fast,
+                CanaryStep::Order { command } => command.class(),
             },
             Self::ReportRecording { report, .. } => match report {
                 RecordingReport::Lost { .. } | RecordingReport::Sealed { .. } => WriteClass::Sync,

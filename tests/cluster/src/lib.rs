@@ -11,5 +11,6 @@
 
 pub mod deployment;
 pub mod http;
+pub mod officers;
 
 pub use deployment::Deployment;

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use guitai_meta_core::State;
+use guitai_meta_core::{CanaryIds, State};
 use guitai_sim::bank::{Size, agent, found, id, point};
 use guitai_types::{
     Code, Epoch, Hex, RequestId, UnixMillis,
-    command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+    command::{CanaryStep, Command, PROPOSAL_VERSION, Proposal, Reply},
     dr::{
         ABORT_POINT_MS, APPROVAL_LIFE_MS, Act, Aim, Approval, Check, Cut, Expected, Histogram,
-        INJECTED_SERIAL, Kind, Lane, LaneReport, Order, PLAN_VERSION, Plan, Rpo, Run, RunState,
-        Serials, Service, Step, StepOutcome,
+        INJECTED_SERIAL, Kind, Lane, LaneReport, Order, PLAN_VERSION, PROBE_CADENCE_MS, Plan, Rpo,
+        Run, RunState, STILL_OUT_MS, Serials, Service, Step, StepOutcome,
     },
     place::Text,
-    record::Duty,
+    record::{Consent, Duty, Participant, Presence, WrappedKey},
 };
 
 const START: u64 = 1_000_000;
@@ -134,6 +134,7 @@ impl Bank {
                 rto_ms_p50: 1,
                 rto_ms_p99: 2,
                 rpo: Rpo::Zero,
+                services: BTreeMap::new(),
             },
             round_trips_us: BTreeMap::new(),
             binary: Hex(vec![3]),
@@ -156,6 +157,9 @@ impl Bank {
             gap_from: UnixMillis(START),
             latency: Histogram::default(),
             serials,
+            last_good: Some(UnixMillis(self.now)),
+            cadence_ms: PROBE_CADENCE_MS,
+            held: None,
         }
     }
 }
@@ -423,4 +427,178 @@ fn a_run_survives_on_disk() {
     let bank = judged(true, 30);
     let bytes = bank.state.to_snapshot();
     assert_eq!(State::from_snapshot(&bytes).unwrap(), bank.state);
+}
+
+#[test]
+fn a_takeover_is_approved_with_the_time_since_when_the_city_is_off() {
+    let mut bank = Bank::new();
+    let mut plan = bank.plan(vec![Act::Judge]);
+    plan.aim = Aim::City {
+        lost: id("a"),
+        on: id("b-1"),
+    };
+    let order = Order::Propose {
+        run: id("r1"),
+        kind: Kind::Real,
+        plan: Box::new(plan),
+        plan_hash: Hex(vec![1]),
+        by: agent(0, 3),
+        inject_loss: false,
+    };
+    bank.order(order).unwrap();
+    assert_eq!(bank.approve(0), Err(Code::BadRequest), "not attested");
+    let mut approval = bank.approval(0);
+    approval.off_since = Some(UnixMillis(START));
+    let approve = Order::Approve {
+        run: id("r1"),
+        approval,
+    };
+    assert_eq!(bank.order(approve), Ok(()));
+}
+
+#[test]
+fn a_service_that_is_still_out_at_the_end_turns_the_verdict_red() {
+    for (silent_ms, green) in [(STILL_OUT_MS, true), (STILL_OUT_MS + 1, false)] {
+        let mut bank = Bank::new();
+        let acts = vec![Act::Measure { ms: 1_000 }, Act::Judge];
+        bank.propose(Kind::Rehearsal, acts, false).unwrap();
+        let lane = bank.lane(Service::Log, &[], 0).lane;
+        bank.say(Command::Probe { lane, serial: 1 }).unwrap();
+        bank.done(0).unwrap();
+        bank.now += 10_000;
+        let log = bank.lane(Service::Log, &[(1, 1)], 20);
+        let mut media = bank.lane(Service::Media, &[(1, 9)], 20);
+        media.last_good = Some(UnixMillis(bank.now - silent_ms));
+        let lanes = vec![log, media];
+        bank.order(Order::Measured {
+            run: id("r1"),
+            lanes,
+        })
+        .unwrap();
+        bank.done(1).unwrap();
+        let verdict = bank.run().verdict.clone().unwrap();
+        assert_eq!((verdict.green, verdict.lost), (green, 0));
+        // What was there stays with the run, whatever the next run forgets.
+        assert_eq!(bank.run().lanes[0].held, Some(Serials(vec![(1, 1)])));
+    }
+}
+
+#[test]
+fn a_frame_that_a_recorder_acknowledged_and_no_longer_has_is_lost() {
+    let mut bank = Bank::new();
+    let acts = vec![Act::Measure { ms: 1_000 }, Act::Judge];
+    bank.propose(Kind::Rehearsal, acts, false).unwrap();
+    bank.done(0).unwrap();
+    let mut recording = bank.lane(Service::Recording, &[(1, 9)], 20);
+    recording.held = Some(Serials(vec![(1, 6), (8, 9)]));
+    bank.order(Order::Measured {
+        run: id("r1"),
+        lanes: vec![recording],
+    })
+    .unwrap();
+    bank.done(1).unwrap();
+    let verdict = bank.run().verdict.clone().unwrap();
+    assert_eq!((verdict.acked, verdict.lost, verdict.green), (9, 1, false));
+    assert_eq!(verdict.lost_first, ["a1-1/recording:7"]);
+}
+
+fn canary(bank: &mut Bank, step: CanaryStep) -> Result<(), Code> {
+    let node = bank.state.members().next().unwrap().name.clone();
+    bank.say(Command::Canary { node, step })
+}
+
+fn canary_orders(bank: &mut Bank, command: Command) -> Result<(), Code> {
+    let command = Box::new(command);
+    canary(bank, CanaryStep::Order { command })
+}
+
+#[test]
+fn a_canarys_call_is_set_up_by_the_rules_of_every_call_and_no_bank_sees_it() {
+    let mut bank = Bank::new();
+    let ids = CanaryIds::known().unwrap();
+    assert_eq!(
+        canary(&mut bank, CanaryStep::Begin),
+        Err(Code::WrongState),
+        "no run"
+    );
+    let acts = vec![Act::Measure { ms: 1_000 }, Act::Judge];
+    bank.propose(Kind::Rehearsal, acts, false).unwrap();
+    let before = bank.state.clone();
+
+    let ready = Command::SetPresence {
+        staff: ids.agent.clone(),
+        presence: Presence::Ready,
+        media_key: point(1),
+    };
+    assert_eq!(
+        canary_orders(&mut bank, ready.clone()),
+        Err(Code::NotFound),
+        "not begun"
+    );
+    canary(&mut bank, CanaryStep::Begin).unwrap();
+    canary_orders(&mut bank, ready).unwrap();
+    let node = bank.state.members().next().unwrap().name.clone();
+    let open = |consent| Command::OpenTicket {
+        ticket: id("t1"),
+        institution: ids.institution.clone(),
+        queue: ids.queue.clone(),
+        edge: node.clone(),
+        customer: "canary".to_owned(),
+        consent: Consent {
+            recording: consent,
+            wording: "1".to_owned(),
+            at: UnixMillis(0),
+        },
+        media_key: point(2),
+    };
+    assert_eq!(
+        canary_orders(&mut bank, open(false)),
+        Err(Code::NoConsent),
+        "as for any customer"
+    );
+    canary_orders(&mut bank, open(true)).unwrap();
+    let rings = bank.state.canary_rings(&node).expect("it rings").id.clone();
+    let recorders = bank.state.recorders();
+    let holders = recorders.map(|it| Participant::Recorder {
+        node: it.name.clone(),
+    });
+    let key = |recipient| WrappedKey {
+        recipient,
+        wrapped: Hex(vec![1]),
+    };
+    let keys = [Participant::Customer, Participant::Agent]
+        .into_iter()
+        .chain(holders)
+        .map(key)
+        .collect();
+    let accept = Command::Accept {
+        reservation: rings,
+        staff: ids.agent.clone(),
+        session: id("s1"),
+        keys,
+        silent: Vec::new(),
+    };
+    canary_orders(&mut bank, accept).unwrap();
+    let tenant = bank.state.canary(&node).expect("a tenant");
+    assert_eq!(tenant.sessions_running_count(), 1);
+
+    // Nothing that lists, counts or tells: not a ticket, not a call, not an event.
+    let after = &bank.state;
+    assert_eq!(after.tickets().count(), 0);
+    assert_eq!(after.sessions_running_count(), 0);
+    assert_eq!(after.desks().count(), before.desks().count());
+    assert_eq!(after.event_number(), before.event_number());
+    assert!(after.institutions().eq(before.institutions()));
+    assert_eq!(after.next_due(), before.next_due());
+
+    // Only what sets a call up; and it is in the snapshot as long as the run goes on.
+    let end = Command::PutPolicy {
+        policy: after.policy().clone(),
+    };
+    assert_eq!(canary_orders(&mut bank, end), Err(Code::BadRequest));
+    let again = State::from_snapshot(&bank.state.to_snapshot()).unwrap();
+    assert_eq!(again, bank.state);
+    bank.done(0).unwrap();
+    bank.done(1).unwrap();
+    assert!(bank.state.canary(&node).is_none());
 }

@@ -10,7 +10,7 @@ use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
     CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, InventorySource, KeysSource,
-    core_router, edge_router, follow_recorders, register_door, register_inventory,
+    core_router, draw_and_wrap, edge_router, follow_recorders, register_door, register_inventory,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -248,6 +248,11 @@ impl World {
                     key: SecretKey::generate(),
                 },
                 root: Vec::new(),
+                relay: None,
+                wrap: {
+                    let entropy = entropy.clone();
+                    Arc::new(move |holders| draw_and_wrap(&*entropy, holders))
+                },
             },
             meta.clone(),
             core_mesh.clone(),

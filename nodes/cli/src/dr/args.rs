@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{CentreId, CityId, NodeName, RunId, StaffName};
 
-use crate::{Access, Output, View};
+use crate::{Asked, Output};
 
 /// `dr …`
 #[derive(Debug, Subcommand)]
@@ -29,7 +29,7 @@ pub enum Dr {
     /// 离线校验报告 / Check a report offline
     Verify(Verify),
     /// 历次运行 / All runs
-    History(View),
+    History(Asked),
     /// 授权人的密钥 / An officer's own key
     #[command(subcommand)]
     Key(Key),
@@ -85,12 +85,9 @@ pub struct Plan {
     /// What for.
     #[command(flatten)]
     pub aim: Aim,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr rehearse`.
@@ -102,12 +99,9 @@ pub struct Rehearse {
     /// 负向检验:故意丢弃一条已确认的写入,结论必须为红 / Negative control: one acknowledged write is lost on purpose, the verdict must be red
     #[arg(long)]
     pub inject_loss: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr run`.
@@ -119,12 +113,9 @@ pub struct Run {
     /// 提出后不等待 / Do not wait after proposing
     #[arg(long)]
     pub no_wait: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr failback`.
@@ -136,12 +127,9 @@ pub struct Failback {
     /// 提出后不等待 / Do not wait after proposing
     #[arg(long)]
     pub no_wait: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr approve`.
@@ -161,12 +149,9 @@ pub struct Approve {
     /// 确认失联城市自此刻(Unix 毫秒)起已断电或断网 / Attests that the lost city is off since (Unix milliseconds)
     #[arg(long)]
     pub off_since: Option<u64>,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr abort`.
@@ -177,12 +162,9 @@ pub struct Abort {
     /// 原因 / Why
     #[arg(long, default_value = "")]
     pub why: String,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of a command about one run.
@@ -193,12 +175,9 @@ pub struct One {
     /// 等到结束 / Wait until it is over
     #[arg(long)]
     pub wait: bool,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr report`.
@@ -209,12 +188,9 @@ pub struct Report {
     /// 写入此目录,必须尚不存在或为空 / Directory to write to; must be new or empty
     #[arg(long)]
     pub out: PathBuf,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Arguments of `dr verify`.
@@ -260,29 +236,26 @@ pub struct NewKey {
 pub struct RegisterKey {
     /// 密钥文件 / Key file
     pub key: PathBuf,
-    /// Which cluster, and as whom.
+    /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
-    pub access: Access,
-    /// How to show it.
-    #[command(flatten)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 impl Dr {
     pub(crate) fn output(&self) -> &Output {
         match self {
-            Self::Plan(it) => &it.output,
-            Self::Rehearse(it) => &it.output,
-            Self::Run(it) => &it.output,
-            Self::Approve(it) => &it.output,
-            Self::Abort(it) => &it.output,
-            Self::Failback(it) => &it.output,
-            Self::Show(it) => &it.output,
-            Self::Report(it) => &it.output,
+            Self::Plan(it) => &it.asked.output,
+            Self::Rehearse(it) => &it.asked.output,
+            Self::Run(it) => &it.asked.output,
+            Self::Approve(it) => &it.asked.output,
+            Self::Abort(it) => &it.asked.output,
+            Self::Failback(it) => &it.asked.output,
+            Self::Show(it) => &it.asked.output,
+            Self::Report(it) => &it.asked.output,
             Self::Verify(it) => &it.output,
             Self::History(it) => &it.output,
             Self::Key(Key::New(it)) => &it.output,
-            Self::Key(Key::Register(it)) => &it.output,
+            Self::Key(Key::Register(it)) => &it.asked.output,
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::args::{Approve, NewKey, RegisterKey};
 use crate::{
-    Access, Account, Done, Language,
+    Access, Account, Asked, Done, Language,
     failure::Failure,
     http::Door,
     show,
@@ -32,9 +32,9 @@ pub(crate) async fn approve(arguments: &Approve, lang: Language) -> Result<Done,
         key,
         passphrase,
         off_since,
-        access,
-        output,
+        asked,
     } = arguments;
+    let Asked { access, output } = asked;
     let filed = officer
         .as_ref()
         .map(|name| filed_account(access, name))
@@ -101,12 +101,12 @@ pub(crate) fn new_key(arguments: &NewKey, lang: Language) -> Result<Done, Failur
 /// Names the public half to the cluster.
 pub(crate) async fn register(arguments: &RegisterKey, lang: Language) -> Result<Done, Failure> {
     let key = read(&arguments.key)?;
-    let door = staff::enter(&arguments.access, &[Duty::Officer]).await?;
+    let door = staff::enter(&arguments.asked.access, &[Duty::Officer]).await?;
     let body = ApprovalKey {
         key: Hex(key.public.to_vec()),
     };
     door.put("/api/v1/account/approval-key", &body).await?;
-    let text = if arguments.output.json {
+    let text = if arguments.asked.output.json {
         show::json(&json!({"officer": key.officer, "registered": true}))?
     } else {
         let said = lang.pick("公钥已登记", "the public half is registered");
@@ -117,7 +117,7 @@ pub(crate) async fn register(arguments: &RegisterKey, lang: Language) -> Result<
 
 async fn enter(access: &Access, filed: Option<&Account>) -> Result<Door, Failure> {
     let Some(account) = filed.filter(|_| access.token.is_none() && access.name.is_none()) else {
-        return super::enter(access, &[Duty::Officer]).await;
+        return staff::enter(access, &[Duty::Officer]).await;
     };
     let doors = match &access.url {
         Some(url) => return staff::login(&Door::new(url.clone())?, account).await,

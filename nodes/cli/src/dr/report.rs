@@ -13,7 +13,7 @@ use guitai_types::{Code, Hex, dr};
 use serde_json::json;
 
 use super::{VIEWERS, args};
-use crate::{Done, Language, NOT_VERIFIED, failure::Failure, show, table::Table};
+use crate::{Done, Language, NOT_VERIFIED, failure::Failure, show, staff, table::Table};
 
 /// Name of the printable file, where a Chromium is there to print it.
 const PDF_FILE: &str = "report.pdf";
@@ -24,7 +24,7 @@ const SMALL_BYTES_MAX: u64 = 256 * 1024;
 
 /// Fetches a report and writes its files.
 pub(crate) async fn fetch(arguments: &args::Report, lang: Language) -> Result<Done, Failure> {
-    let door = super::enter(&arguments.access, VIEWERS).await?;
+    let door = staff::enter(&arguments.asked.access, VIEWERS).await?;
     let path = format!("/api/v1/dr/runs/{}/report", arguments.run);
     let report: dr::Report = door.get(&path).await?;
     let verified = drill::verify(&report, None);
@@ -61,7 +61,7 @@ pub(crate) async fn fetch(arguments: &args::Report, lang: Language) -> Result<Do
     if print(out) {
         written.push(PDF_FILE);
     }
-    done(&verified, arguments.output.json, lang, &written)
+    done(&verified, arguments.asked.output.json, lang, &written)
 }
 
 /// Checks the files of a report; the page is not evidence and is not looked at.

@@ -92,12 +92,21 @@ pub(crate) fn run(run: &Run, lang: Language) -> String {
 
 fn lanes(run: &Run, lang: Language) -> String {
     let mut table = Table::new(match lang {
-        Language::Zh => ["探针", "发出", "确认", "最长中断", "中位", "p99"],
-        Language::En => ["probe", "sent", "acked", "longest gap", "median", "p99"],
+        Language::Zh => ["探针", "每", "发出", "确认", "最长中断", "中位", "p99"],
+        Language::En => [
+            "probe",
+            "every",
+            "sent",
+            "acked",
+            "longest gap",
+            "median",
+            "p99",
+        ],
     });
     for lane in &run.lanes {
         table.row([
             lane.lane.to_string(),
+            format!("{} ms", lane.cadence_ms),
             lane.sent.to_string(),
             lane.acked.to_string(),
             format!("{} ms", lane.gap_ms),
@@ -139,7 +148,7 @@ fn judged(verdict: &Verdict, lang: Language) -> String {
         lang.pick("条已确认", "acknowledged"),
     );
     for (service, ms) in &verdict.rto_ms {
-        text.push_str(&format!("  RTO {service:<6} {ms} ms\n"));
+        text.push_str(&format!("  RTO {service:<9} {ms} ms\n"));
     }
     if !verdict.lost_first.is_empty() {
         let said = lang.pick("丢失", "lost");
@@ -274,10 +283,20 @@ fn expected(expected: &Expected, lang: Language) -> String {
         Rpo::SyncZero => lang.pick("同步类写入 0", "0 of the sync class").to_owned(),
         Rpo::Unproven => lang.pick("无法证明", "not proven").to_owned(),
     };
-    format!(
+    let mut text = format!(
         "{} RTO {} ms (p99 {} ms), RPO {rpo}",
         lang.pick("预计", "expected"),
         expected.rto_ms_p50,
         expected.rto_ms_p99
-    )
+    );
+    for (service, gap) in &expected.services {
+        let cadence = service.cadence_ms();
+        text.push_str(&format!(
+            "\n  {service:<9} {} ms (p99 {} ms) · {} {cadence} ms",
+            gap.p50_ms,
+            gap.p99_ms,
+            lang.pick("探针每", "asked every"),
+        ));
+    }
+    text
 }

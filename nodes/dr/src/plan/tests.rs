@@ -70,6 +70,7 @@ fn facts() -> Facts {
         heartbeat_ms: 50,
         election_ms: (200, 400),
         binary: Hex(vec![1]),
+        takeover_refused: None,
         members,
     }
 }
@@ -142,6 +143,8 @@ fn what_is_missing_is_named() {
     let mut lost = facts();
     lost.leader = None;
     assert!(city(&lost).is_empty());
+    lost.takeover_refused = Some("a2-1 answers".to_owned());
+    assert_eq!(city(&lost), ["no-quorum"], "as the takeover itself would");
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn one_node_of_each_centre_probes_and_never_the_one_held_apart() {
         hold_ms: 5_000,
     };
     let plan = plan(&facts(), node).unwrap();
-    let probers = probers(&members(), &plan);
+    let probers = probers(&members(), &plan.aim);
     let names: Vec<&str> = probers.values().map(|name| name.as_str()).collect();
     assert_eq!(names, ["a1-2", "a2-1", "b-1"]);
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use guitai_types::{
     UnixMillis,
-    dr::{Histogram, LaneReport, Run, RunState},
+    dr::{Histogram, LaneReport, Run, RunState, Service},
     place::Text,
 };
 use time::{OffsetDateTime, macros::format_description};
@@ -76,6 +76,7 @@ pub fn page(statement: &Statement, verified: &super::Verified) -> String {
         rows,
     );
     section(&mut body, "探针", "Probes");
+    services(&mut body, run);
     for lane in &run.lanes {
         histogram(&mut body, lane);
     }
@@ -226,10 +227,36 @@ fn bar(out: &mut String, class: &str, y: usize, from: u64, to: u64, said: &str) 
     );
 }
 
+/// Per service: what was expected, and the longest gap of a prober that was not held apart.
+fn services(out: &mut String, run: &Run) {
+    let expected = &run.plan.expected.services;
+    let measured = run.verdict.as_ref().map(|verdict| &verdict.rto_ms);
+    let rows = Service::ALL.into_iter().filter_map(|service| {
+        let asked = run.lanes.iter().find(|it| it.lane.service == service)?;
+        let ms = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+        let expected = expected.get(&service);
+        Some(vec![
+            service.to_string(),
+            format!("{} ms", asked.cadence_ms),
+            ms(expected.map(|it| it.p50_ms)),
+            ms(expected.map(|it| it.p99_ms)),
+            ms(measured.and_then(|it| it.get(&service).copied())),
+        ])
+    });
+    let columns = [
+        "服务 service",
+        "每 every",
+        "预计中位 expected p50",
+        "预计 p99",
+        "实测 RTO measured",
+    ];
+    table(out, &columns, rows);
+}
+
 fn histogram(out: &mut String, lane: &LaneReport) {
     let said = format!(
-        "{} · {} 发出 sent · {} 确认 acked · 最长中断 longest gap {} ms",
-        lane.lane, lane.sent, lane.acked, lane.gap_ms
+        "{} · 每 {} ms · {} 发出 sent · {} 确认 acked · 最长中断 longest gap {} ms",
+        lane.lane, lane.cadence_ms, lane.sent, lane.acked, lane.gap_ms
     );
     push(out, "h3", &said);
     let most = lane

@@ -4,8 +4,8 @@ use guitai_crypto::x509::{Authority, Identity, Subject, Usage};
 use guitai_types::{
     Epoch, StaffRef,
     dr::{
-        Act, Aim, Check, Expected, Histogram, JournalLine, LaneReport, PLAN_VERSION, Plan, Rpo,
-        Step,
+        Act, Aim, Check, Expected, ExpectedGap, Histogram, JournalLine, LaneReport, PLAN_VERSION,
+        Plan, Rpo, Service, Step,
     },
 };
 
@@ -163,6 +163,13 @@ fn plan() -> Plan {
             rto_ms_p50: 60,
             rto_ms_p99: 90,
             rpo: Rpo::Zero,
+            services: BTreeMap::from([(
+                Service::Log,
+                ExpectedGap {
+                    p50_ms: 700,
+                    p99_ms: 830,
+                },
+            )]),
         },
         round_trips_us: BTreeMap::new(),
         binary: Hex(vec![7; 32]),
@@ -186,6 +193,9 @@ fn lane() -> LaneReport {
         gap_from: UnixMillis(NOW - 2_000),
         latency,
         serials: Serials(vec![(1, 10)]),
+        last_good: Some(UnixMillis(NOW - 1_020)),
+        cadence_ms: 20,
+        held: None,
     }
 }
 

@@ -52,12 +52,15 @@ impl State {
     }
 }
 
-/// Touches, ticks and probes are harmless when repeated and by far the most frequent: remembering them
+/// Touches, ticks and probes are harmless when repeated (a canary remembers for itself) and by far the most frequent: remembering them
 /// would only push out what must be remembered.
 fn is_remembered(command: &Command) -> bool {
     !matches!(
         command,
-        Command::TouchTicket { .. } | Command::Probe { .. } | Command::Tick
+        Command::TouchTicket { .. }
+            | Command::Probe { .. }
+            | Command::Canary { .. }
+            | Command::Tick
     )
 }
 
@@ -158,6 +161,7 @@ impl<'a> Turn<'a> {
             } => self.report_recording(session, node, *assignment, report),
             Command::Dr { order } => self.dr(order),
             Command::Probe { lane, serial } => self.probe(lane, *serial),
+            Command::Canary { node, step } => self.canary(&proposal.request, node, step),
             Command::SetSyncMode { counter, mode } => self.set_sync_mode(*counter, mode),
             Command::Tick => Ok(self.tick()),
         }

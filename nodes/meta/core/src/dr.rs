@@ -3,7 +3,7 @@
 //! follows. The state holds the run, so it goes on under the next leader.
 
 use guitai_types::{
-    CentreId, Problem, RunId,
+    CentreId, Problem, RunId, UnixMillis,
     command::Reply,
     dr::{
         ABORT_POINT_MS, APPROVAL_LIFE_MS, Act, Approval, CHECKS_MAX, Cut, HOLD_MS, INJECTED_SERIAL,
@@ -13,7 +13,7 @@ use guitai_types::{
     },
     event::Change,
     problem::Code,
-    record::Duty,
+    record::{Duty, Staff},
 };
 
 use crate::{RecordKey, State, apply::Turn, check};
@@ -191,34 +191,8 @@ impl Turn<'_> {
 
     fn approve(&mut self, id: &RunId, approval: &Approval) -> Result<(), Problem> {
         let (number, mut run) = self.open_run(id)?;
-        if run.state != RunState::Proposed {
-            return Err(check::wrong("the run does not wait for approvals"));
-        }
         let officer = &approval.officer;
-        let account = self.state.staff.get(officer);
-        let account = account.ok_or_else(|| check::missing("officer"))?;
-        if !account.duties.contains(&Duty::Officer) {
-            let detail = format!("{officer} is no officer");
-            return Err(Problem::new(Code::Forbidden, detail));
-        }
-        if account.approval_key.as_ref() != Some(&approval.key) {
-            let detail = format!("that is not the key {officer} registered");
-            return Err(Problem::new(Code::Forbidden, detail));
-        }
-        let present = &run.approvals;
-        if present.iter().any(|it| &it.officer == officer) {
-            let detail = format!("{officer} has approved; another officer must");
-            return Err(check::wrong(detail));
-        }
-        if present.iter().any(|it| it.key == approval.key) {
-            return Err(check::wrong("that key has approved; another officer must"));
-        }
-        let age = self.now.since(run.plan.made_at.min(approval.at));
-        if age > APPROVAL_LIFE_MS {
-            let detail =
-                format!("plan or approval is {age} ms old, APPROVAL_LIFE_MS is {APPROVAL_LIFE_MS}");
-            return Err(check::wrong(detail));
-        }
+        may_approve(&run, self.state.staff.get(officer), approval, self.now)?;
         run.approvals.push(approval.clone());
         self.note_run(&mut run, None, "approved", &officer.to_string());
         if run.approvals.len() >= OFFICERS_NEEDED {
@@ -232,6 +206,7 @@ impl Turn<'_> {
         for lane in std::mem::take(&mut self.state.probes).into_keys() {
             self.changed(RecordKey::Probe(lane));
         }
+        self.forget_canaries();
         self.enter_step(run, 0);
     }
 
@@ -368,8 +343,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Compares what was acknowledged with what is there.
-    fn judge(&self, run: &Run) -> Verdict {
+    /// Compares what was acknowledged with what is there, and keeps what is there with the run: the next
+    /// run begins anew, and this one must still be counted by a stranger.
+    fn judge(&self, run: &mut Run) -> Verdict {
         let mut verdict = Verdict {
             acked: 0,
             lost: 0,
@@ -377,10 +353,18 @@ impl Turn<'_> {
             rto_ms: std::collections::BTreeMap::new(),
             green: false,
         };
-        let none = Serials::default();
-        for report in &run.lanes {
+        for report in &mut run.lanes {
+            // What a prober wrote here is here; of what it left elsewhere, it says what it found again.
             if matches!(report.lane.service, Service::Log | Service::Queue) {
-                let present = self.state.probes.get(&report.lane).unwrap_or(&none);
+                let present = self.state.probes.get(&report.lane);
+                report.held = Some(present.cloned().unwrap_or_default());
+            }
+        }
+        let none = Serials::default();
+        let mut still_out = false;
+        for report in &run.lanes {
+            if report.lane.service.is_counted() {
+                let present = report.held.as_ref().unwrap_or(&none);
                 let lost = report.serials.missing_in(present, usize::MAX);
                 verdict.acked += report.serials.count();
                 verdict.lost += lost.len() as u64;
@@ -392,10 +376,12 @@ impl Turn<'_> {
             if !self.was_apart(run, report) {
                 let rto = verdict.rto_ms.entry(report.lane.service).or_default();
                 *rto = report.gap_ms.max(*rto);
+                still_out |= !report.answered_at_the_end();
             }
         }
         verdict.lost_first.truncate(LOST_NAMED_MAX);
-        verdict.green = verdict.lost == 0 && verdict.acked > 0 && !verdict.rto_ms.is_empty();
+        let measured = verdict.acked > 0 && !verdict.rto_ms.is_empty();
+        verdict.green = verdict.lost == 0 && measured && !still_out;
         verdict
     }
 
@@ -458,6 +444,9 @@ impl Turn<'_> {
     }
 
     fn put_run(&mut self, number: u64, run: Run) {
+        if run.state.is_over() {
+            self.forget_canaries();
+        }
         self.emit(
             None,
             Change::Dr {
@@ -476,6 +465,54 @@ impl Turn<'_> {
             self.changed(RecordKey::Dr(number));
         }
     }
+}
+
+/// Whether an approval may be added to a run: of the officer's own account and key, not twice, not of a
+/// plan that has grown old; for a takeover with the time since when the lost city is off. Its signature
+/// is another question (`guitai_evidence::drill::is_signed`).
+///
+/// # Errors
+/// When it may not, with the reason.
+pub fn may_approve(
+    run: &Run,
+    account: Option<&Staff>,
+    approval: &Approval,
+    now: UnixMillis,
+) -> Result<(), Problem> {
+    if run.state != RunState::Proposed {
+        return Err(check::wrong("the run does not wait for approvals"));
+    }
+    let officer = &approval.officer;
+    let account = account.ok_or_else(|| check::missing("officer"))?;
+    if !account.duties.contains(&Duty::Officer) {
+        let detail = format!("{officer} is no officer");
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    if account.approval_key.as_ref() != Some(&approval.key) {
+        let detail = format!("that is not the key {officer} registered");
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    let present = &run.approvals;
+    if present.iter().any(|it| &it.officer == officer) {
+        let detail = format!("{officer} has approved; another officer must");
+        return Err(check::wrong(detail));
+    }
+    if present.iter().any(|it| it.key == approval.key) {
+        return Err(check::wrong("that key has approved; another officer must"));
+    }
+    let age = now.since(run.plan.made_at.min(approval.at));
+    if age > APPROVAL_LIFE_MS {
+        let detail =
+            format!("plan or approval is {age} ms old, APPROVAL_LIFE_MS is {APPROVAL_LIFE_MS}");
+        return Err(check::wrong(detail));
+    }
+    if run.plan.is_takeover(run.kind) && approval.off_since.is_none() {
+        return Err(check::bad(
+            "say since when the lost city is off (--off-since): it must be powered or cut off, or two \
+             cities would serve",
+        ));
+    }
+    Ok(())
 }
 
 fn outcome_text(outcome: &StepOutcome) -> String {

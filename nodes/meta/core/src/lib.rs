@@ -3,11 +3,12 @@
 //! the proposal and every table is ordered, so the same log gives the same bytes on every node.
 //!
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
-//! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`. `index` holds what can be
+//! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`, `canary`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
 //! see. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
 
 mod apply;
+mod canary;
 mod check;
 mod cluster;
 mod desks;
@@ -28,6 +29,8 @@ mod sync;
 mod tickets;
 mod view;
 
+pub use canary::CanaryIds;
+pub use dr::may_approve;
 pub use limits::{
     INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
     TOUCH_MS_MIN,

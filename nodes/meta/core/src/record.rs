@@ -4,10 +4,13 @@
 use std::fmt;
 
 use guitai_types::{
-    InstitutionId, NodeId, ReservationId, SessionId, StaffName, StaffRef, TicketId,
+    InstitutionId, NodeId, NodeName, ReservationId, SessionId, StaffName, StaffRef, TicketId,
     dr::{Lane, Service},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 
 use crate::{State, index::Index};
 
@@ -40,6 +43,8 @@ pub enum RecordKey {
     Dr(u64),
     /// What a prober of the present run left.
     Probe(Lane),
+    /// The canary tenant of a prober of the present run.
+    Canary(NodeName),
 }
 
 impl fmt::Display for RecordKey {
@@ -59,6 +64,7 @@ impl fmt::Display for RecordKey {
             Self::Request(number) => write!(f, "request/{number:020}"),
             Self::Dr(number) => write!(f, "dr/{number:020}"),
             Self::Probe(lane) => write!(f, "probe/{lane}"),
+            Self::Canary(node) => write!(f, "canary/{node}"),
         }
     }
 }
@@ -85,6 +91,7 @@ impl RecordKey {
             "request" => Some(Self::Request(rest.parse().ok()?)),
             "dr" => Some(Self::Dr(rest.parse().ok()?)),
             "probe" => Some(Self::Probe(lane(rest)?)),
+            "canary" => Some(Self::Canary(rest.parse().ok()?)),
             _ => None,
         }
     }
@@ -149,6 +156,10 @@ impl State {
             RecordKey::Request(number) => json(self.requests.get(number)?),
             RecordKey::Dr(number) => json(self.runs.get(number)?),
             RecordKey::Probe(lane) => json(self.probes.get(lane)?),
+            // A state inside the state: its snapshot, as text.
+            RecordKey::Canary(node) => {
+                json(&String::from_utf8(self.canaries.get(node)?.to_snapshot()).ok()?)
+            }
         }
     }
 
@@ -180,6 +191,7 @@ impl State {
             .chain(self.requests.keys().copied().map(RecordKey::Request))
             .chain(self.runs.keys().copied().map(RecordKey::Dr))
             .chain(self.probes.keys().cloned().map(RecordKey::Probe))
+            .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
     }
 
     /// The state that has these records.
@@ -231,6 +243,12 @@ impl State {
             RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
             RecordKey::Dr(number) => drop(self.runs.insert(number, parse(value)?)),
             RecordKey::Probe(lane) => drop(self.probes.insert(lane, parse(value)?)),
+            RecordKey::Canary(node) => {
+                let snapshot: String = parse(value)?;
+                let tenant =
+                    Self::from_snapshot(snapshot.as_bytes()).map_err(serde_json::Error::custom)?;
+                drop(self.canaries.insert(node, tenant));
+            }
         }
         Ok(())
     }
@@ -265,6 +283,7 @@ mod tests {
             "request/18446744073709551615",
             "dr/00000000000000000003",
             "probe/a1-1/log",
+            "canary/a1-1",
         ];
         for text in keys {
             let key = RecordKey::parse(text).map(|key| key.to_string());

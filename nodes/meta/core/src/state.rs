@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) runs: BTreeMap<u64, Run>,
     /// What the probers of the present run left.
     pub(crate) probes: BTreeMap<Lane, Serials>,
+    /// Tenants in which the probers of the present run set calls up.
+    pub(crate) canaries: BTreeMap<NodeName, State>,
     /// Computed from the tables above; never written down.
     pub(crate) index: Index,
 }

@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use guitai_api::{
-    CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, follow_recorders, orders, register_calls,
-    register_door, register_inventory,
+    CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, draw_and_wrap, follow_recorders, orders,
+    register_calls, register_door, register_inventory,
 };
 use guitai_crypto::selftest::Check;
 use guitai_dr::Recovery;
@@ -134,9 +134,8 @@ pub(crate) async fn run(
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone(), held.clone());
     let source = door.source(&member);
-    let led = meta.clone();
-    let fit = Arc::new(move || led.status().leader.is_some());
-    register_door(&questions, source.clone(), fit);
+    let doors = Doors::default();
+    register_door(&questions, source.clone(), doors.fit());
     questions.attach_questions(&mesh);
     let recorder = match seal {
         Some(seal) if member.has(Role::Recorder) => {
@@ -173,6 +172,11 @@ pub(crate) async fn run(
             version: guitai_api::VERSION,
             identity: own.clone(),
             root: roots.first().cloned().unwrap_or_default(),
+            relay: relay.clone(),
+            wrap: {
+                let entropy = entropy.clone();
+                Arc::new(move |holders| draw_and_wrap(&*entropy, holders))
+            },
         },
         meta.clone(),
         mesh.clone(),
@@ -182,7 +186,6 @@ pub(crate) async fn run(
         &questions,
     );
 
-    let doors = Doors::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(recovery.clone().run());
     tasks.spawn(doors.clone().keep(DoorsDeps {

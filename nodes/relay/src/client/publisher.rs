@@ -30,7 +30,7 @@ struct Lane {
 }
 
 impl Publisher {
-    pub(super) fn new(
+    pub(crate) fn new(
         origin: &origin::Producer,
         name: &str,
         catalog: &Catalog,
