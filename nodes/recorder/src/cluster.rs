@@ -91,8 +91,9 @@ pub(crate) trait Cluster: Send + Sync {
         assignment: u32,
         report: RecordingReport,
     ) -> BoxFuture<'static, Result<(), ReportError>>;
-    /// Inner relays.
-    fn relays(&self) -> Vec<Target>;
+    /// Inner relays on other nodes, those in the centre of `near` first: they are there when the others are
+    /// lost, and what is recorded need not cross between centres.
+    fn relays(&self, near: &NodeName) -> Vec<Target>;
 }
 
 /// Wraps of a session to a recorder, of epochs after `epoch`, oldest first.
@@ -203,12 +204,15 @@ impl Cluster for Meta {
         })
     }
 
-    fn relays(&self) -> Vec<Target> {
+    fn relays(&self, near: &NodeName) -> Vec<Target> {
         self.peek(|state| {
-            let members = state
+            let centre = state.member(near).map(|member| &member.centre);
+            let relays = state
                 .members()
-                .filter(|m| m.zone == Zone::Inner && m.has(Role::Relay));
-            members.map(Target::from).collect()
+                .filter(|m| m.zone == Zone::Inner && m.has(Role::Relay) && &m.name != near);
+            let mut relays: Vec<_> = relays.collect();
+            relays.sort_by_key(|member| (Some(&member.centre) != centre, member.id));
+            relays.into_iter().map(Target::from).collect()
         })
     }
 }

@@ -95,7 +95,7 @@ async fn follow(
                     false
                 }
             },
-            None => match pick(cluster.relays(), mesh, attempt) {
+            None => match pick(cluster.relays(&mesh.me().name), attempt) {
                 Some(relay) => over_mesh(mesh, &relay, room, sender).await,
                 None => false,
             },
@@ -112,13 +112,10 @@ async fn follow(
     }
 }
 
-/// The relays in turn; a recorder begins at a place of its own, so that they share the load.
-fn pick(mut relays: Vec<Target>, mesh: &Mesh, attempt: usize) -> Option<Target> {
-    relays.retain(|relay| relay.name != mesh.me().name);
-    let name = mesh.me().name.as_str().bytes();
-    let start = name.fold(0_usize, |sum, byte| sum.wrapping_add(usize::from(byte)));
+/// The relays in turn, the nearest first.
+fn pick(relays: Vec<Target>, attempt: usize) -> Option<Target> {
     let count = relays.len().max(1);
-    relays.into_iter().nth(start.wrapping_add(attempt) % count)
+    relays.into_iter().nth(attempt % count)
 }
 
 /// Returns whether anything was received, when the connection is over.

@@ -474,7 +474,7 @@ impl Cluster for Script {
         Box::pin(async { Ok(()) })
     }
 
-    fn relays(&self) -> Vec<Target> {
+    fn relays(&self, _near: &NodeName) -> Vec<Target> {
         Vec::new()
     }
 }
