@@ -8,7 +8,7 @@ mod words;
 use std::time::Duration;
 
 use guitai_types::{
-    RunId,
+    Code, RunId,
     dr::{self, Kind, Propose, RunState},
     place::Centre,
     record::Duty,
@@ -85,7 +85,9 @@ pub(crate) async fn answer(command: &Dr, lang: Language) -> Result<Done, Failure
             let path = format!("/api/v1/dr/runs/{}/abort", it.run);
             let why = it.why.clone();
             let run: dr::Run = door.send(Method::POST, &path, &dr::Abort { why }).await?;
-            done(&run, &it.asked.output, lang)
+            // That it is over is what was asked for.
+            let Done { text, .. } = done(&run, &it.asked.output, lang)?;
+            Ok(Done { text, exit: 0 })
         }
         Dr::Show(it) => {
             let door = staff::enter(&it.asked.access, VIEWERS).await?;
@@ -176,7 +178,7 @@ async fn follow(asked: &Asked, id: &RunId, lang: Language) -> Result<dr::Run, Fa
                     return Ok(run);
                 }
             }
-            Err(failure) if failure.exit == NOT_REACHABLE && silent < SILENT_LOOKS_MAX => {
+            Err(failure) if goes_on(&failure) && silent < SILENT_LOOKS_MAX => {
                 silent += 1;
                 door = None;
             }
@@ -184,6 +186,12 @@ async fn follow(asked: &Asked, id: &RunId, lang: Language) -> Result<dr::Run, Fa
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
     }
+}
+
+/// Whether to look again with a new login: nobody answered, or a takeover has made the token one of an older
+/// epoch.
+fn goes_on(failure: &Failure) -> bool {
+    failure.exit == NOT_REACHABLE || failure.problem.code == Code::BadToken
 }
 
 async fn look(door: &Door, id: &RunId) -> Result<dr::Run, Failure> {

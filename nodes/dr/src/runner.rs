@@ -270,7 +270,7 @@ impl Attempt<'_> {
             Act::Isolate { cut, ms } => (self.age_ms >= *ms).then(|| done(&held(cut, *ms))),
             Act::Prefer { .. } => Some(done("agreed on")),
             Act::Voices { .. } if !is_real => Some(done("rehearsed: nobody's voice was changed")),
-            Act::Voices { voices, .. } => Some(self.inner.change_voices(voices).await),
+            Act::Voices { voices, .. } => self.inner.change_voices(voices).await,
             Act::Lead { .. } if !is_real => Some(done("rehearsed: leadership stayed")),
             Act::Lead { centre } => self.hand_over(centre, leading, now).await,
             Act::Settle => self.settled(),
@@ -293,13 +293,14 @@ impl Attempt<'_> {
     /// Steps are undone as far as the leader must act; what the state did, the rules undid.
     async fn undo(&self) -> Option<StepOutcome> {
         let step = self.run.step.as_ref()?;
-        Some(match &step.act {
+        match &step.act {
             Act::Voices { before, .. } if self.run.kind == Kind::Real => {
-                self.inner.change_voices(before).await
+                let changed = self.inner.change_voices(before).await;
+                changed.or_else(|| self.too_late(step))
             }
-            Act::Lead { .. } => done("leadership returns by preference"),
-            _ => done("nothing to undo"),
-        })
+            Act::Lead { .. } => Some(done("leadership returns by preference")),
+            _ => Some(done("nothing to undo")),
+        }
     }
 
     async fn hand_over(
@@ -359,12 +360,17 @@ impl Attempt<'_> {
 }
 
 impl Inner {
-    async fn change_voices(&self, voices: &BTreeMap<NodeName, Voice>) -> StepOutcome {
+    /// `None` when it was not agreed on: the lead may have moved in the middle, or a node lagged for a
+    /// moment. Asked for again it changes only what is not so yet; the step's own time ends that.
+    async fn change_voices(&self, voices: &BTreeMap<NodeName, Voice>) -> Option<StepOutcome> {
         let members = self.members().into_iter();
         let named = members.filter_map(|it| Some((it.id, *voices.get(&it.name)?)));
         match self.meta.set_voices(&named.collect()).await {
-            Ok(()) => done(&format!("{} voices changed", voices.len())),
-            Err(error) => failed(&error.to_string()),
+            Ok(()) => Some(done(&format!("{} voices changed", voices.len()))),
+            Err(error) => {
+                tracing::warn!(%error, "who votes was not changed yet");
+                None
+            }
         }
     }
 

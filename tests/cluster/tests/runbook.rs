@@ -237,10 +237,10 @@ fn every_command_of_the_runbook_does_what_the_page_says() {
     };
     for block in blocks(&page()) {
         if block.marker.contains("freezes city A") {
-            CITY_A.map(|node| room.deployment.freeze(node));
+            CITY_A.iter().for_each(|node| room.deployment.freeze(node));
         }
         if block.marker.contains("come back") {
-            CITY_A.map(|node| room.deployment.thaw(node));
+            CITY_A.iter().for_each(|node| room.deployment.thaw(node));
         }
         for line in &block.lines {
             if !line.text.starts_with("guitai dr approve ") {

@@ -577,6 +577,7 @@ fn a_canarys_call_is_set_up_by_the_rules_of_every_call_and_no_bank_sees_it() {
         session: id("s1"),
         keys,
         silent: Vec::new(),
+        recorders: 1,
     };
     canary_orders(&mut bank, accept).unwrap();
     let tenant = bank.state.canary(&node).expect("a tenant");

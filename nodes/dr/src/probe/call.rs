@@ -13,6 +13,7 @@ use guitai_meta::{CanaryIds, State};
 use guitai_types::{
     Hex, NodeName, ReservationId, Role, SessionId, TicketId, UnixMillis,
     command::{CanaryStep, Command, Reply},
+    limits::RECORDERS_PER_SESSION,
     record::{Consent, Participant, Presence},
 };
 
@@ -107,6 +108,7 @@ impl Canary {
             session: random_id(&*inner.entropy, SessionId::from_random),
             keys: keys.ok()?.ok()?,
             silent: Vec::new(),
+            recorders: RECORDERS_PER_SESSION,
         };
         match self.order(accept).await? {
             Reply::Session { session } => Some(session),
