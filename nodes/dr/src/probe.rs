@@ -21,8 +21,10 @@ use tokio::task::JoinSet;
 use self::media::Room;
 use crate::{meter::Meter, recovery::Inner};
 
-/// Questions of one prober under way; past it the prober waits, and the waiting counts as silence.
-const UNDER_WAY_MAX: usize = 256;
+/// Questions of one prober under way; past it the prober waits, and the waiting counts as silence. Each that
+/// is under way asks again and again for a leader: more of them would measure nothing more, and keep a busy
+/// machine from electing one.
+const UNDER_WAY_MAX: usize = 32;
 
 const _: () = assert!(Service::ALL.len() <= LANES_LIVE_MAX);
 

@@ -107,8 +107,7 @@ impl Room {
             .text
             .replace(":4443", &format!(":{}", self.deployment.door_port))
             .replace(" RUN", &format!(" {}", self.run));
-        let path = binary();
-        let tools = path.parent().expect("a directory").display().to_string();
+        let tools = self.dir().join("bin").display().to_string();
         let paths = std::env::var("PATH").unwrap_or_default();
         let mut shell = Command::new("bash");
         shell
@@ -228,8 +227,13 @@ fn every_command_of_the_runbook_does_what_the_page_says() {
     deployment.up();
     let root = deployment.data().join("pki/root.pem");
     fs::copy(root, deployment.dir.path().join("root.pem")).expect("the root, another way");
-    let data = deployment.dir.path().join("guitai-data");
-    std::os::unix::fs::symlink(deployment.data(), data).expect("a link");
+    let link = |to: &Path, name: &str| {
+        let name = deployment.dir.path().join(name);
+        std::os::unix::fs::symlink(to, name).expect("a link");
+    };
+    link(&deployment.data(), "guitai-data");
+    fs::create_dir(deployment.dir.path().join("bin")).expect("a directory");
+    link(&binary(), "bin/guitai");
     let mut room = Room {
         deployment,
         run: String::new(),
