@@ -32,6 +32,8 @@ pub const CERTIFICATE_DAYS_MIN: u64 = 7;
 pub(crate) const NO_QUORUM: &str = "no-quorum";
 /// How long the probes run before and after, in milliseconds.
 const BASE_LINE_MS: u64 = 3_000;
+/// How long they run after a takeover, in which every service of the city must come back, in milliseconds.
+const BACK_MS: u64 = 10_000;
 /// Steps that wait for nodes to come back, in milliseconds.
 const SETTLE_MS: u64 = 30_000;
 
@@ -356,24 +358,12 @@ impl Planner<'_> {
         };
         (
             checks,
-            vec![take_over, self.base_line("aftermath"), judge()],
+            vec![take_over, measure("aftermath", BACK_MS), judge()],
         )
     }
 
     fn base_line(&self, id: &str) -> Step {
-        Step {
-            id: id.to_owned(),
-            act: Act::Measure { ms: BASE_LINE_MS },
-            title: text("探针测量", "probes measure"),
-            precondition: nothing_needed(),
-            effect: text(
-                "每个中心每 20 毫秒对每项服务发出带序号的探针(呼叫建立每 250 毫秒)",
-                "each centre asks each service with a serial every 20 ms (a call every 250 ms)",
-            ),
-            rollback: nothing(),
-            irreversible: false,
-            within_ms: BASE_LINE_MS + 5_000,
-        }
+        measure(id, BASE_LINE_MS)
     }
 
     // --- margins -------------------------------------------------------------------------------
@@ -599,6 +589,7 @@ impl Planner<'_> {
         if matches!(aim, Aim::City { .. }) {
             // The other centres are lost: there is no relay to send a frame to.
             services.remove(&Service::Media);
+            services.remove(&Service::Recording);
         }
         services
     }
@@ -653,6 +644,23 @@ impl Planner<'_> {
         let mut members = self.facts.members.iter();
         let found = members.find(|member| member.id == id);
         found.map_or_else(|| id.to_string(), |member| member.name.to_string())
+    }
+}
+
+/// The probes run for so long, and nothing changes.
+fn measure(id: &str, ms: u64) -> Step {
+    Step {
+        id: id.to_owned(),
+        act: Act::Measure { ms },
+        title: text("探针测量", "probes measure"),
+        precondition: nothing_needed(),
+        effect: text(
+            "每个中心每 20 毫秒对每项服务发出带序号的探针(呼叫建立每 250 毫秒)",
+            "each centre asks each service with a serial every 20 ms (a call every 250 ms)",
+        ),
+        rollback: nothing(),
+        irreversible: false,
+        within_ms: ms + 5_000,
     }
 }
 

@@ -19,7 +19,7 @@ use guitai_relay::{
     hang::{AudioConfig, Catalog},
 };
 use guitai_types::{
-    Member, Role, RunId, Zone,
+    Role, RunId, Zone,
     dr::{Aim, Serials, Service},
 };
 use tokio::task::JoinSet;
@@ -51,22 +51,16 @@ pub(super) struct Room {
 type Sent = Arc<Mutex<Vec<Duration>>>;
 
 impl Room {
-    /// `None` on a node that relays nothing.
+    /// `None` on a node that relays nothing, and after a takeover, where there is no other centre.
     pub(super) fn of(inner: &Inner, run: &RunId, aim: &Aim) -> Option<Self> {
-        let relay = inner.relay.clone()?;
+        let relay = inner.relay.clone();
+        let relay = relay.filter(|_| !matches!(aim, Aim::City { .. }))?;
         let me = &inner.member;
         let (relays, recorders) = inner.meta.peek(|state| {
-            let is_lost = |member: &Member| match aim {
-                Aim::City { lost, .. } => {
-                    let centre = state.centre(&member.centre);
-                    centre.is_some_and(|centre| &centre.city == lost)
-                }
-                _ => false,
-            };
             let there = |role: Role| {
                 let members = state.members();
                 let there = members.filter(move |it| it.zone == Zone::Inner && it.has(role));
-                there.filter(|it| it.id != me.id && !is_lost(it))
+                there.filter(|it| it.id != me.id)
             };
             let relays = there(Role::Relay).filter(|it| it.centre != me.centre);
             (
