@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::dr::args::Dr;
 use crate::keys::Keys;
+use crate::log::Log;
 use crate::node::Node;
 use crate::pki::args::Pki;
 
@@ -25,6 +26,9 @@ pub enum Command {
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
+    /// 透明日志:离线校验 / The transparency log: check it offline
+    #[command(subcommand)]
+    Log(Log),
     /// 密码:清单与自检 / Cryptography: the inventory and the self-test
     #[command(subcommand)]
     Crypto(Crypto),
@@ -54,6 +58,7 @@ impl Command {
             Self::Sessions(it) => Some(&it.asked.output),
             Self::Evidence(Evidence::Export(export)) => Some(&export.asked.output),
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
+            Self::Log(log) => Some(log.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),

@@ -17,5 +17,6 @@ pub mod sm2;
 pub mod sm3;
 pub mod sm4;
 pub mod tls;
+pub mod twin;
 pub mod web;
 pub mod x509;

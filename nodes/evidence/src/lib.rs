@@ -11,6 +11,7 @@ mod documents;
 pub mod drill;
 pub mod header;
 pub mod layout;
+pub mod log;
 pub mod manifest;
 
 mod report;
