@@ -101,13 +101,8 @@ pub fn audit<'a>(
     };
     let mut edge = Edge::new(digest);
     let mut count = 0;
-    let continued = |edge: &Edge| match older {
-        Some(older) if older.size == edge.size() && older.root != edge.root() => {
-            Err(LogError::Fork { size: older.size })
-        }
-        _ => Ok(()),
-    };
-    continued(&edge)?;
+    // Whether it continues the older one is said when it is known to be whole: a damaged copy is no fork.
+    let mut at_older = digest.empty();
     for index in 0..head.size.div_ceil(TILE_WIDTH as u64) {
         let entries = tree.bundle(index)?;
         let leaves: Vec<Hash> = digest.leaves(entries.iter().map(Vec::as_slice));
@@ -116,7 +111,9 @@ pub fn audit<'a>(
                 compare(tiles, written)?;
                 count += 1;
             }
-            continued(&edge)?;
+            if older.is_some_and(|older| older.size == edge.size()) {
+                at_older = edge.root();
+            }
         }
         seen(edge.size());
     }
@@ -131,6 +128,11 @@ pub fn audit<'a>(
     }) != head
     {
         return Err(LogError::Root { size: head.size });
+    }
+    if let Some(older) = older
+        && older.root != at_older
+    {
+        return Err(LogError::Fork { size: older.size });
     }
     let continues = older.map(|older| older.size);
     Ok(Audited {
