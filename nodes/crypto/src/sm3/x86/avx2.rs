@@ -95,10 +95,18 @@ fn load(quarter: &[u8; 16]) -> __m128i {
     unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) }
 }
 
+#[target_feature(enable = "bmi1,bmi2,avx2")]
+#[inline]
+#[expect(unsafe_code, reason = "an unaligned load")]
+pub(super) fn load_half(half: &[u8; 32]) -> __m256i {
+    // SAFETY: reads the 32 bytes of the reference.
+    unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
+}
+
 /// Turns eight big-endian words round.
 #[target_feature(enable = "bmi1,bmi2,avx2")]
 #[inline]
-fn big_endian() -> __m256i {
+pub(super) fn big_endian() -> __m256i {
     let four = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
     _mm256_broadcastsi128_si256(four)
 }
@@ -119,9 +127,7 @@ fn compress_lanes(state: &mut [[u32; 8]; 8], blocks: &[&[Block]; 8]) {
         for (half, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
             let mut rows = [to_words; 8];
             for (row, blocks) in rows.iter_mut().zip(blocks) {
-                let bytes: &[u8; 32] = &blocks[step].as_chunks().0[half];
-                // SAFETY: reads the 32 bytes of the reference.
-                *row = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+                *row = load_half(&blocks[step].as_chunks().0[half]);
             }
             for (word, x) in words.iter_mut().zip(transpose(rows)) {
                 *word = Eight(_mm256_shuffle_epi8(x, to_words));
@@ -138,7 +144,7 @@ fn compress_lanes(state: &mut [[u32; 8]; 8], blocks: &[&[Block]; 8]) {
 /// Word w of row r becomes word r of row w.
 #[target_feature(enable = "bmi1,bmi2,avx2")]
 #[inline]
-fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
+pub(super) fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
     // Four rows at a time: 4 × 4 words within each 128-bit lane.
     let mut x = rows;
     for four in x.as_chunks_mut::<4>().0 {

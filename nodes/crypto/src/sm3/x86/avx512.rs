@@ -1,8 +1,10 @@
-//! SM3 with AVX-512: message words of four blocks at once, or sixteen messages.
+//! SM3 with AVX-512: one stream in groups of eight blocks, a short one with message words of four blocks
+//! at once, or sixteen messages.
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
+use super::group;
 use super::rounds::{Words, rounds};
 use super::stream::stream;
 use crate::sm3::lanes::{self, Vector};
@@ -19,12 +21,22 @@ pub(in crate::sm3) const KERNEL: Kernel = Kernel {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
     },
-    compress,
+    compress: compress_any,
     lanes: Lanes::Sixteen(compress_lanes),
     lanes_min: 3,
 };
 
 stream!("bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl", Expansion);
+
+/// Compresses the blocks into the state, group by group if they make one.
+#[target_feature(enable = "bmi1,bmi2,avx2,avx512f,avx512bw,avx512vl")]
+fn compress_any(state: &mut State, blocks: &[Block]) {
+    if blocks.len() < group::BLOCKS {
+        compress(state, blocks);
+    } else {
+        group::compress(state, blocks);
+    }
+}
 
 /// Truth tables of `_mm512_ternarylogic_epi32`.
 const XOR3: i32 = 0x96;

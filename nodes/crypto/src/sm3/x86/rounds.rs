@@ -18,79 +18,88 @@ const MIXED: usize = std::mem::offset_of!(Words, mixed);
 /// this round are in `h` already, and the round ends by adding those of the next round to `g`, which
 /// will be its `h`. That takes GG off the chain from E to E: with u = TT2 <<< 9 ⊕ TT2 <<< 17,
 /// E = TT2 ⊕ u, so GG = F ⊕ (¬TT2 ∧ (F ⊕ G)) ⊕ (u ∧ (F ⊕ G)) is there one instruction after E.
+///
+/// The order of the lines was found by measuring, see [`super::group`]: the same instructions in a
+/// plain order take half a cycle a round more.
+#[rustfmt::skip]
 macro_rules! round {
     // FF = GG = ⊕, also in the round after.
-    (early $t:literal $o:literal $($r:literal)*) => {
-        round!(@ $t $o [round!(@xor $($r)*)] [round!(@next_xor $($r)*)] $($r)*)
+    (early $t:literal $o:literal $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
+        round!(@ $t $o
+            [""]
+            [""]
+            [concat!("xor {t2:e},", $a, "\n")]
+            [""]
+            [concat!("mov {t0:e},", $h, "\n")]
+            ["xor {t0:e},{t4:e}\n"]
+            [""]
+            [concat!("add ", $g, ",[{w}+{at}+4+", $o, "]\n")]
+            [concat!("add ", $g, ",{t0:e}\n")]
+            $a $b $c $d $e $f $g $h)
     };
     // The last of those rounds.
-    (turn $t:literal $o:literal $($r:literal)*) => {
-        round!(@ $t $o [round!(@xor $($r)*)] [round!(@next_choose $($r)*)] $($r)*)
+    (turn $t:literal $o:literal $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
+        round!(@ $t $o
+            [""]
+            [""]
+            [concat!("xor {t2:e},", $a, "\n")]
+            [""]
+            [concat!("andn {t0:e},", $h, ",{t4:e}\n")]
+            [concat!("xor {t0:e},", $e, "\n")]
+            ["and {t3:e},{t4:e}\n"]
+            [concat!("add ", $g, ",[{w}+{at}+4+", $o, "]\n")]
+            [concat!("add ", $g, ",{t0:e}\n")]
+            $a $b $c $d $e $f $g $h)
     };
-    (late $t:literal $o:literal $($r:literal)*) => {
-        round!(@ $t $o [round!(@majority $($r)*)] [round!(@next_choose $($r)*)] $($r)*)
+    // FF = (B ∧ C) + (A ∧ (B ⊕ C)): the two have no bit in common.
+    (late $t:literal $o:literal $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
+        round!(@ $t $o
+            [concat!("mov {t3:e},", $b, "\n")]
+            [concat!("and {t3:e},", $c, "\n")]
+            [concat!("and {t2:e},", $a, "\n")]
+            [concat!("add ", $d, ",{t3:e}\n")]
+            [concat!("andn {t0:e},", $h, ",{t4:e}\n")]
+            [concat!("xor {t0:e},", $e, "\n")]
+            ["and {t3:e},{t4:e}\n"]
+            [concat!("add ", $g, ",[{w}+{at}+4+", $o, "]\n")]
+            [concat!("add ", $g, ",{t0:e}\n")]
+            $a $b $c $d $e $f $g $h)
     };
-    // d += FF(a, b, c)
-    (@xor $a:literal $b:literal $c:literal $d:literal $($r:literal)*) => {
+    (@ $t:literal $o:literal
+        [$both:expr] [$both_c:expr] [$ff:expr] [$both_add:expr]
+        [$gg0:expr] [$gg1:expr] [$gg2:expr] [$next_w:expr] [$next_gg:expr]
+        $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
         concat!(
-            "mov {t2:e},", $a, "\n",
-            "xor {t2:e},", $b, "\n",
-            "xor {t2:e},", $c, "\n",
-            "add ", $d, ",{t2:e}\n",
-        )
-    };
-    // (a ∧ b) + ((a ⊕ b) ∧ c): the two have no bit in common.
-    (@majority $a:literal $b:literal $c:literal $d:literal $($r:literal)*) => {
-        concat!(
-            "mov {t2:e},", $a, "\n",
-            "xor {t2:e},", $b, "\n",
-            "mov {t3:e},", $a, "\n",
-            "and {t3:e},", $b, "\n",
-            "and {t2:e},", $c, "\n",
-            "add ", $d, ",{t3:e}\n",
-            "add ", $d, ",{t2:e}\n",
-        )
-    };
-    // t0 = GG of the next round, h = its E; t1 is its F ⊕ G, t2 ⊕ t3 is u, h is TT2.
-    (@next_xor $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
-        concat!(
-            "mov {t0:e},", $h, "\n",
-            "xor {t0:e},{t1:e}\n",
-            "xor {t2:e},{t3:e}\n",
-            "xor ", $h, ",{t2:e}\n",
-            "xor {t0:e},{t2:e}\n",
-        )
-    };
-    (@next_choose $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
-        concat!(
-            "andn {t0:e},", $h, ",{t1:e}\n",
-            "xor {t0:e},", $e, "\n",
-            "xor {t2:e},{t3:e}\n",
-            "xor ", $h, ",{t2:e}\n",
-            "and {t2:e},{t1:e}\n",
-            "xor {t0:e},{t2:e}\n",
-        )
-    };
-    (@ $t:literal $o:literal [$ff:expr] [$gg:expr]
-       $a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
-        concat!(
-            "rorx {t0:e},", $a, ",20\n",
+            "rorx ", $f, ",", $f, ",13\n",
+            "mov {t4:e},", $e, "\n",
+            "nop\n",
+            "rorx {t0:e},", $a, ",20\n", // A <<< 12
+            $both,
+            "mov {t2:e},", $b, "\n",
             "lea {t1:e},[", $e, "+{t0:e}+{", $t, "}]\n",
             "rorx {t1:e},{t1:e},25\n", // SS1
-            "add ", $h, ",{t1:e}\n",   // TT2
-            "xor {t0:e},{t1:e}\n",     // SS2
-            "add ", $d, ",[{w}+{mixed}+{at}+", $o, "]\n",
+            "xor {t0:e},{t1:e}\n", // SS2
+            "add ", $h, ",{t1:e}\n", // TT2
+            "add ", $d, ",[{w}+{mixed}+{at}+", $o, "]\n", // W′
+            "nop\n",
+            $both_c,
+            "xor {t2:e},", $c, "\n",
+            $next_w,
             $ff,
-            "add ", $d, ",{t0:e}\n", // TT1, the next A
             "rorx ", $b, ",", $b, ",23\n",
-            "rorx ", $f, ",", $f, ",13\n",
-            "mov {t1:e},", $e, "\n",
-            "xor {t1:e},", $f, "\n",
-            "add ", $g, ",[{w}+{at}+4+", $o, "]\n",
-            "rorx {t2:e},", $h, ",23\n",
-            "rorx {t3:e},", $h, ",15\n",
-            $gg,
-            "add ", $g, ",{t0:e}\n",
+            $both_add,
+            "rorx {t3:e},", $h, ",23\n",
+            "rorx {t1:e},", $h, ",15\n",
+            "add ", $d, ",{t2:e}\n",
+            "xor {t3:e},{t1:e}\n", // u
+            "xor {t4:e},", $f, "\n", // F ⊕ G of the next round
+            "add ", $d, ",{t0:e}\n", // TT1, the next A
+            $gg0,
+            $gg1,
+            "xor ", $h, ",{t3:e}\n", // the next E
+            $gg2,
+            "xor {t0:e},{t3:e}\n",
+            $next_gg,
         )
     };
 }
@@ -129,6 +138,7 @@ pub(super) fn rounds(state: &mut State, words: &Words, mut beside: impl FnMut(us
                     t1 = out(reg) _,
                     t2 = out(reg) _,
                     t3 = out(reg) _,
+                    t4 = out(reg) _,
                     at = const 16 * $i,
                     mixed = const MIXED,
                     t_0 = const T[4 * $i] as i32,
