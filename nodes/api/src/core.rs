@@ -5,6 +5,7 @@ mod cluster;
 mod desk;
 mod dr;
 mod lineage;
+mod marks;
 mod numbers;
 mod package;
 mod session;
@@ -187,6 +188,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(cluster::routes())
         .merge(dr::routes())
         .merge(lineage::routes())
+        .merge(marks::routes())
 }
 
 impl Core {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Centre, City, ClusterId, Epoch, Hex, InstitutionId, Member, NodeName, QueueId, RequestId,
-    ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    Centre, City, ClusterId, Epoch, Hex, InstitutionId, MarkName, Member, NodeName, QueueId,
+    RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
     dr::{Lane, Order},
     media::KeyChange,
     problem::Problem,
@@ -215,6 +215,16 @@ pub enum Command {
         lane: Lane,
         /// From 1, without gap; sent again it changes nothing.
         serial: u64,
+    },
+    /// Sets a mark, or removes it with an empty value.
+    PutMark {
+        /// Which.
+        mark: MarkName,
+        /// Its value; at most `MARK_BYTES_MAX` bytes.
+        value: String,
+        /// Acknowledged only when the guard city has it.
+        #[serde(default)]
+        sync: bool,
     },
     /// A step of a call of the canary tenant, which a prober makes. The tenant is a state of its own:
     /// nothing that counts, lists, records or proves calls sees it.

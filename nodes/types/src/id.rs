@@ -87,6 +87,8 @@ text_id! {
     SessionId,
     /// One run of a disaster recovery plan. Random.
     RunId,
+    /// A mark: see [`crate::mark::Mark`].
+    MarkName,
     /// One request to change metadata, for exactly-once retries. Random.
     RequestId,
 }

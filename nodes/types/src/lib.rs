@@ -15,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod lineage;
 pub mod live;
+pub mod mark;
 pub mod media;
 pub mod place;
 pub mod problem;

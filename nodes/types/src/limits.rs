@@ -61,6 +61,12 @@ pub const MEDIA_SESSIONS_MAX: usize = 4_000;
 pub const REFUSALS_MAX: u32 = 8;
 /// Free disk below which a recorder stops taking frames, in bytes.
 pub const DISK_FREE_MIN: u64 = 64 * 1024 * 1024;
+/// Marks of one cluster: a measurement of a few minutes numbers its writes and leaves each.
+pub const MARKS_MAX: usize = 8_192;
+/// Longest value of a mark in bytes.
+pub const MARK_BYTES_MAX: usize = 1_024;
+/// Marks given in one answer.
+pub const MARKS_LISTED_MAX: usize = 4_096;
 
 const _: () = assert!(CONTROL_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX < RPC_BYTES_MAX);

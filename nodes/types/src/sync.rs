@@ -62,6 +62,8 @@ impl Command {
                 RecordingReport::Lost { .. } | RecordingReport::Sealed { .. } => WriteClass::Sync,
                 RecordingReport::Running => WriteClass::Fast,
             },
+            Self::PutMark { sync: true, .. } => WriteClass::Sync,
+            Self::PutMark { sync: false, .. } => WriteClass::Fast,
             // The mode itself must never wait for the guard whose absence it records.
             Self::SetSyncMode { .. }
             | Self::SetPresence { .. }

@@ -13,6 +13,7 @@ use guitai_types::{
         INJECTED_SERIAL, Kind, Lane, LaneReport, Order, PLAN_VERSION, PROBE_CADENCE_MS, Plan, Rpo,
         Run, RunState, STILL_OUT_MS, Serials, Service, Step, StepOutcome,
     },
+    limits::{MARK_BYTES_MAX, MARKS_MAX},
     place::Text,
     record::{Consent, Duty, Participant, Presence, WrappedKey},
 };
@@ -602,4 +603,49 @@ fn a_canarys_call_is_set_up_by_the_rules_of_every_call_and_no_bank_sees_it() {
     bank.done(0).unwrap();
     bank.done(1).unwrap();
     assert!(bank.state.canary(&node).is_none());
+fn a_mark_is_written_read_counted_removed_and_limited() {
+    let mut bank = Bank::new();
+    let put = |name: &str, value: &str| Command::PutMark {
+        mark: id(name),
+        value: value.to_owned(),
+        sync: false,
+    };
+    bank.say(put("m-1", "one")).unwrap();
+    bank.say(put("m-1", "two")).unwrap();
+    bank.say(put("n-1", "three")).unwrap();
+    let mark = bank.state.mark(&id("m-1")).unwrap();
+    assert_eq!((mark.value.as_str(), mark.version), ("two", 2));
+    assert_eq!(bank.state.marks("m-").count(), 1);
+    let events = bank.state.event_number();
+    let bytes = bank.state.to_snapshot();
+    assert_eq!(State::from_snapshot(&bytes).unwrap(), bank.state);
+    bank.say(put("m-1", "")).unwrap();
+    assert!(bank.state.mark(&id("m-1")).is_none());
+    let long = "v".repeat(MARK_BYTES_MAX + 1);
+    assert_eq!(bank.say(put("m-2", &long)), Err(Code::TooLarge));
+    for number in 1..MARKS_MAX {
+        bank.say(put(&format!("f-{number}"), "x")).unwrap();
+    }
+    assert_eq!(bank.say(put("m-2", "x")), Err(Code::TooMany));
+    assert_eq!(bank.say(put("n-1", "x")), Ok(()), "it is there already");
+    assert_eq!(bank.state.event_number(), events, "nobody is told");
+}
+
+#[test]
+fn a_mark_sent_again_does_not_come_back() {
+    let mut bank = Bank::new();
+    let put = |request: &str, value: &str| Proposal {
+        v: PROPOSAL_VERSION,
+        request: id(request),
+        at: UnixMillis(START),
+        command: Command::PutMark {
+            mark: id("m-1"),
+            value: value.to_owned(),
+            sync: true,
+        },
+    };
+    bank.state.apply(&put("first", "old"));
+    bank.state.apply(&put("second", "new"));
+    bank.state.apply(&put("first", "old"));
+    assert_eq!(bank.state.mark(&id("m-1")).unwrap().value, "new");
 }

@@ -161,6 +161,7 @@ impl<'a> Turn<'a> {
             } => self.report_recording(session, node, *assignment, report),
             Command::Dr { order } => self.dr(order),
             Command::Probe { lane, serial } => self.probe(lane, *serial),
+            Command::PutMark { mark, value, .. } => self.put_mark(mark, value),
             Command::Canary { node, step } => self.canary(&proposal.request, node, step),
             Command::SetSyncMode { counter, mode } => self.set_sync_mode(*counter, mode),
             Command::Tick => Ok(self.tick()),

@@ -17,6 +17,7 @@ mod due;
 mod index;
 pub mod lease;
 mod limits;
+mod marks;
 mod media_keys;
 mod outcome;
 mod record;

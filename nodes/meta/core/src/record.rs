@@ -4,7 +4,8 @@
 use std::fmt;
 
 use guitai_types::{
-    InstitutionId, NodeId, NodeName, ReservationId, SessionId, StaffName, StaffRef, TicketId,
+    InstitutionId, MarkName, NodeId, NodeName, ReservationId, SessionId, StaffName, StaffRef,
+    TicketId,
     dr::{Lane, Service},
 };
 use serde::{
@@ -43,6 +44,8 @@ pub enum RecordKey {
     Dr(u64),
     /// What a prober of the present run left.
     Probe(Lane),
+    /// A mark.
+    Mark(MarkName),
     /// The canary tenant of a prober of the present run.
     Canary(NodeName),
 }
@@ -64,6 +67,7 @@ impl fmt::Display for RecordKey {
             Self::Request(number) => write!(f, "request/{number:020}"),
             Self::Dr(number) => write!(f, "dr/{number:020}"),
             Self::Probe(lane) => write!(f, "probe/{lane}"),
+            Self::Mark(name) => write!(f, "mark/{name}"),
             Self::Canary(node) => write!(f, "canary/{node}"),
         }
     }
@@ -91,6 +95,7 @@ impl RecordKey {
             "request" => Some(Self::Request(rest.parse().ok()?)),
             "dr" => Some(Self::Dr(rest.parse().ok()?)),
             "probe" => Some(Self::Probe(lane(rest)?)),
+            "mark" => Some(Self::Mark(rest.parse().ok()?)),
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
             _ => None,
         }
@@ -156,6 +161,7 @@ impl State {
             RecordKey::Request(number) => json(self.requests.get(number)?),
             RecordKey::Dr(number) => json(self.runs.get(number)?),
             RecordKey::Probe(lane) => json(self.probes.get(lane)?),
+            RecordKey::Mark(name) => json(self.marks.get(name)?),
             // A state inside the state: its snapshot, as text.
             RecordKey::Canary(node) => {
                 json(&String::from_utf8(self.canaries.get(node)?.to_snapshot()).ok()?)
@@ -191,6 +197,7 @@ impl State {
             .chain(self.requests.keys().copied().map(RecordKey::Request))
             .chain(self.runs.keys().copied().map(RecordKey::Dr))
             .chain(self.probes.keys().cloned().map(RecordKey::Probe))
+            .chain(self.marks.keys().cloned().map(RecordKey::Mark))
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
     }
 
@@ -243,6 +250,7 @@ impl State {
             RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
             RecordKey::Dr(number) => drop(self.runs.insert(number, parse(value)?)),
             RecordKey::Probe(lane) => drop(self.probes.insert(lane, parse(value)?)),
+            RecordKey::Mark(name) => drop(self.marks.insert(name, parse(value)?)),
             RecordKey::Canary(node) => {
                 let snapshot: String = parse(value)?;
                 let tenant =
@@ -283,6 +291,7 @@ mod tests {
             "request/18446744073709551615",
             "dr/00000000000000000003",
             "probe/a1-1/log",
+            "mark/soak-1",
             "canary/a1-1",
         ];
         for text in keys {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use guitai_types::{
-    Centre, CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, RequestId,
-    ReservationId, Role, SessionId, StaffRef, TicketId, UnixMillis,
+    Centre, CentreId, City, ClusterId, Epoch, InstitutionId, MarkName, Member, NodeId, NodeName,
+    RequestId, ReservationId, Role, SessionId, StaffRef, TicketId, UnixMillis,
     command::Reply,
     dr::{Lane, Run, Serials},
     event::Event,
+    mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
     sync::SyncState,
 };
@@ -33,6 +34,8 @@ pub struct State {
     pub(crate) runs: BTreeMap<u64, Run>,
     /// What the probers of the present run left.
     pub(crate) probes: BTreeMap<Lane, Serials>,
+    /// What monitors and drills left.
+    pub(crate) marks: BTreeMap<MarkName, Mark>,
     /// Tenants in which the probers of the present run set calls up.
     pub(crate) canaries: BTreeMap<NodeName, State>,
     /// Computed from the tables above; never written down.
