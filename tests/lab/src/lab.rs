@@ -19,7 +19,7 @@ use crate::{
     doors::Doors,
     emulator::Emulator,
     error::{LabError, io_error},
-    namespace::{self, Namespace},
+    namespace::{self, Inside, Namespace},
     nodes::{Node, Program, State},
     shim::{self, Faults},
     topology::{Host, Topology},
@@ -349,6 +349,14 @@ impl Lab {
             passed,
             seed: self.options.seed,
         })
+    }
+
+    /// The way into a host's network.
+    pub(crate) fn inside(&self, node: &str) -> Result<Inside, LabError> {
+        let index = self.topology.select(node)?.first().copied();
+        let namespace = index.and_then(|index| self.namespaces.get(index));
+        let inside = namespace.and_then(Namespace::inside);
+        inside.cloned().ok_or(LabError::NotRoot)
     }
 
     fn connect(&mut self, program: &Program) -> Result<(), LabError> {

@@ -13,15 +13,19 @@
     reason = "real processes and packets run by the real clock"
 )]
 
+pub mod bench;
 pub mod control;
 mod doors;
 mod emulator;
 pub mod error;
 mod lab;
+pub mod matrix;
+mod measure;
 mod namespace;
 mod nodes;
 pub mod quantity;
 pub mod shim;
+pub mod soak;
 pub mod topology;
 pub mod wan;
 pub mod workload;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::Parser;
-use guitai_lab::{Lab, LabError, Options, Topology, control, sweep};
+use guitai_lab::{Lab, LabError, Options, Topology, bench, control, matrix, soak, sweep};
 use serde_json::{Value, json};
 
 /// File with the id of the process that holds the laboratory.
@@ -48,6 +48,12 @@ struct Arguments {
 enum Command {
     /// 启动实验室(需 root;Ctrl-C 拆除)/ Bring the laboratory up (root; Ctrl-C takes it down)
     Up(Up),
+    /// 与 etcd 并排测量 / Measure the core beside etcd, both in one run
+    Bench(bench::Plan),
+    /// 各类损失的 RTO 与 RPO / RTO and RPO of every kind of loss
+    Matrix(matrix::Plan),
+    /// 随机故障下长时间运行并核对历史 / A long run under random faults, and a check of its history
+    Soak(soak::Plan),
     #[command(flatten)]
     Change(control::Request),
 }
@@ -76,6 +82,9 @@ fn main() -> ExitCode {
     let (dir, json) = (arguments.dir, arguments.json);
     let outcome = match arguments.command {
         Command::Up(up) => run(&up, dir, json),
+        Command::Bench(plan) => compare(&plan, dir, json),
+        Command::Matrix(plan) => losses(&plan, dir, json),
+        Command::Soak(plan) => endure(&plan, dir, json),
         Command::Change(request) => change(&dir, &request, json),
     };
     match outcome {
@@ -114,6 +123,44 @@ fn run(up: &Up, dir: PathBuf, json: bool) -> Result<(), LabError> {
     control::serve(&lab, &dir, || stop.load(Ordering::Relaxed))?;
     if !json {
         eprintln!("正在拆除… / Taking the laboratory down…");
+    }
+    Ok(())
+}
+
+fn compare(plan: &bench::Plan, dir: PathBuf, json: bool) -> Result<(), LabError> {
+    let binary = plan.binary.clone().map_or_else(beside, Ok)?;
+    let report = bench::run(plan, binary, dir.join("bench"))?;
+    if json {
+        println!("{}", json!(report));
+    } else {
+        println!("{}", report.table());
+    }
+    Ok(())
+}
+
+fn losses(plan: &matrix::Plan, dir: PathBuf, json: bool) -> Result<(), LabError> {
+    let binary = plan.binary.clone().map_or_else(beside, Ok)?;
+    let samples = matrix::run(plan, binary, dir.join("matrix"))?;
+    if json {
+        println!("{}", json!(samples));
+    } else {
+        println!("{}", matrix::table(&samples));
+    }
+    Ok(())
+}
+
+/// Green is success, unless a loss was put in on purpose: then red is.
+fn endure(plan: &soak::Plan, dir: PathBuf, json: bool) -> Result<(), LabError> {
+    let binary = plan.binary.clone().map_or_else(beside, Ok)?;
+    let verdict = soak::run(plan, binary, dir.join("soak"))?;
+    if json {
+        println!("{}", json!(verdict));
+    } else {
+        print!("{}", verdict.text());
+    }
+    if verdict.green == plan.inject_loss {
+        let text = format!("seed {}: not as it must be", plan.seed);
+        return Err(LabError::Refused(text));
     }
     Ok(())
 }

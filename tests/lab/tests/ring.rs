@@ -13,7 +13,7 @@ use std::{
 };
 
 use guitai_cluster::{deployment::binary, http::ask};
-use guitai_lab::{Host, Lab, Options, State, Topology, of_process};
+use guitai_lab::{Host, Lab, Options, State, Topology, of_process, soak};
 
 /// How long a deployment may need to be itself again after a fault.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,6 +116,17 @@ fn two_cities_come_up_are_hurt_and_leave_nothing_behind() {
     lab.hurt("a2-1", |faults| faults.fail_sync_after = Some(0))
         .expect("hurt");
     assert!(ticket(&two).is_some(), "without the disk of a2-1");
+    // It ends rather than go on without a disk, and is started again as systemd would.
+    let restarts = || {
+        let status = lab.status().expect("up");
+        let node = status.nodes.into_iter().find(|node| node.node == "a2-1");
+        node.map_or(0, |node| node.restarts)
+    };
+    let began = Instant::now();
+    while restarts() == 0 {
+        assert!(began.elapsed() < PATIENCE, "a2-1 goes on without its disk");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     lab.hurt("a2-1", |faults| faults.fail_sync_after = None)
         .expect("healed");
     lab.kill("a2-1").expect("off");
@@ -243,4 +254,37 @@ fn every_documented_command_does_something() {
     assert!(up.wait().expect("it ends").success());
     assert_eq!(of_process(up.id()), Vec::<String>::new());
     assert!(!dir.path().join("lab").exists());
+}
+
+/// Everything that was acknowledged is there after a minute's worth of faults, and what is lost on purpose
+/// is found, and nothing else. `GUITAI_SEED` and `GUITAI_SOAK_SECONDS` choose another and a longer one.
+#[test]
+#[ignore = "needs root, ip and the binary: tests/run runs it"]
+fn a_short_soak_finds_what_is_lost_on_purpose_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seconds: f64 = asked("GUITAI_SOAK_SECONDS").unwrap_or(15.0);
+    let plan = soak::Plan {
+        minutes: seconds / 60.0,
+        seed: asked("GUITAI_SEED").unwrap_or(1.0) as u64,
+        inject_loss: true,
+        binary: None,
+    };
+    let verdict = soak::run(&plan, binary(), dir.path().join("lab")).expect("it comes to its end");
+    eprintln!("{}", verdict.text());
+    assert!(
+        verdict.operations > 20 && verdict.serials > 50,
+        "{verdict:?}"
+    );
+    assert!(
+        verdict.faults.len() > 1 && verdict.events > 0,
+        "{verdict:?}"
+    );
+    let (mark, register) = (&verdict.violations[0], &verdict.violations[1]);
+    assert!(
+        mark.starts_with("m-") && register.starts_with("register-"),
+        "{verdict:?}"
+    );
+    assert_eq!(verdict.violations.len(), 2, "{verdict:?}");
+    assert!(!verdict.green);
 }
