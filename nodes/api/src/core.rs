@@ -111,6 +111,8 @@ pub(crate) struct Core {
     logins: Logins,
     streams: Streams,
     doors: DoorList,
+    /// What is known of the other doors.
+    known: Doors,
 }
 
 pub(crate) type CoreState = Arc<Core>;
@@ -144,6 +146,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
     };
     let logins = Logins::new(clock.clone());
     let streams = Streams::default();
+    let known = doors.clone();
     let doors = DoorList {
         node: member.name.clone(),
         doors: doors.inner(),
@@ -167,6 +170,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         logins,
         streams,
         doors: doors.clone(),
+        known,
     });
     let (staff, _) = routes().split_for_parts();
     let (common, _) = door::routes().split_for_parts();
@@ -254,10 +258,14 @@ impl Doorway for Core {
     }
 
     fn fit(&self) -> Result<(), Refusal> {
-        if self.meta.status().leader.is_some() {
-            return Ok(());
+        if self.meta.status().leader.is_none() {
+            return Err(Refusal::new(Code::NoLeader, "this node knows no leader"));
         }
-        Err(Refusal::new(Code::NoLeader, "this node knows no leader"))
+        if !self.relay.as_ref().is_none_or(Relay::accepts_new) {
+            let detail = "no leader has let this node's relay take new calls for some seconds";
+            return Err(Refusal::new(Code::NoPermit, detail));
+        }
+        Ok(())
     }
 
     /// A node without relay names one that has it, in its own centre if possible.

@@ -136,6 +136,7 @@ async fn media(
 
 fn refuse_media(refused: &Refused) -> Refusal {
     let code = match refused {
+        Refused::NoPermit => Code::NoPermit,
         Refused::Full => Code::TooMany,
         Refused::Deadline | Refused::Handshake(_) => Code::BadRequest,
         Refused::Path | Refused::Token(_) | Refused::Room | Refused::Revoked | Refused::Node => {

@@ -21,6 +21,7 @@ use guitai_relay::guard::Tunnels;
 use guitai_types::{
     Member, NodeName, Role, Zone,
     limits::DOORS_MAX,
+    permit::PermitView,
     view::{DoorEntry, DoorView, DoorsView},
 };
 use serde::{Deserialize, Serialize};
@@ -50,16 +51,23 @@ pub type FitSource = Arc<dyn Fn() -> bool + Send + Sync>;
 struct Said {
     door: DoorView,
     fit: bool,
+    /// Whether it takes new calls; nothing where no media is relayed.
+    #[serde(default)]
+    permit: Option<PermitView>,
 }
 
+/// How the node's permit stands; `None` where it needs none.
+pub type PermitSource = Arc<dyn Fn() -> Option<PermitView> + Send + Sync>;
+
 /// Lets core nodes ask this one, edge or not; called once when a node is assembled.
-pub fn register_door(questions: &Calls, door: DoorSource, fit: FitSource) {
+pub fn register_door(questions: &Calls, door: DoorSource, fit: FitSource, permit: PermitSource) {
     questions.register(
         DOOR_QUESTION,
         Arc::new(move |_peer, _body| {
             let said = Said {
                 door: door(),
                 fit: fit(),
+                permit: permit(),
             };
             let answer = serde_json::to_vec(&said).map_err(|error| error.to_string());
             Box::pin(std::future::ready(answer))
@@ -97,6 +105,8 @@ impl DoorList {
 pub struct Doors {
     inner: watch::Sender<Vec<DoorEntry>>,
     is_fit: Arc<AtomicBool>,
+    /// Of each node that was heard of lately, what it said of its permit.
+    permits: watch::Sender<BTreeMap<NodeName, PermitView>>,
 }
 
 impl Default for Doors {
@@ -104,6 +114,7 @@ impl Default for Doors {
         Self {
             inner: watch::Sender::new(Vec::new()),
             is_fit: Arc::default(),
+            permits: watch::Sender::default(),
         }
     }
 }
@@ -118,6 +129,8 @@ pub struct DoorsDeps {
     pub mesh: Mesh,
     /// This node's own door.
     pub door: DoorSource,
+    /// This node's own permit.
+    pub permit: PermitSource,
     /// The way to tell the edges.
     pub tunnels: Tunnels,
     /// Time.
@@ -136,6 +149,11 @@ impl Doors {
     pub fn fit(&self) -> FitSource {
         let is_fit = self.is_fit.clone();
         Arc::new(move || is_fit.load(Ordering::Relaxed))
+    }
+
+    /// What a node said of its permit, if it was heard of lately.
+    pub(crate) fn permit(&self, node: &NodeName) -> Option<PermitView> {
+        self.permits.borrow().get(node).copied()
     }
 
     /// Asks and tells for ever. Runs once on every core node.
@@ -166,6 +184,7 @@ impl Doors {
                 *present = inner;
                 changed
             });
+            self.permits.send_replace(roll.permits(now));
             let mut edges = roll.list(&members, Zone::Dmz, now);
             if !is_fit {
                 // Through this node they lead nowhere; through another, that one says so.
@@ -207,8 +226,8 @@ impl DoorsDeps {
         is_fit: bool,
     ) -> (&'a Member, Result<Said, AskError>) {
         if member.name == self.me.name {
-            let (door, fit) = ((self.door)(), is_fit);
-            return (member, Ok(Said { door, fit }));
+            let (door, fit, permit) = ((self.door)(), is_fit, (self.permit)());
+            return (member, Ok(Said { door, fit, permit }));
         }
         let within = Duration::from_millis(ANSWER_MS_MAX);
         let target = target(member);
@@ -239,22 +258,33 @@ struct Roll(BTreeMap<NodeName, Heard>);
 struct Heard {
     hashes: Vec<String>,
     fit: bool,
+    permit: Option<PermitView>,
     at: Duration,
 }
 
 impl Roll {
     fn heard(&mut self, member: &Member, said: Said, now: Duration) {
-        let Said { door, fit } = said;
+        let Said { door, fit, permit } = said;
         // Who answers for another node is not heard.
         if door.node == member.name {
             let hashes = door.certificate_hashes;
             let heard = Heard {
                 hashes,
                 fit,
+                permit,
                 at: now,
             };
             self.0.insert(member.name.clone(), heard);
         }
+    }
+
+    fn permits(&self, now: Duration) -> BTreeMap<NodeName, PermitView> {
+        let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
+        let heard = self.0.iter();
+        let lately = heard.filter(|(_, heard)| now.saturating_sub(heard.at) <= silent_max);
+        lately
+            .filter_map(|(node, heard)| Some((node.clone(), heard.permit?)))
+            .collect()
     }
 
     /// The doors of a zone by name. Should there be more than can be told, those alive stay.
@@ -270,7 +300,10 @@ impl Roll {
     fn entry(&self, member: &Member, now: Duration) -> DoorEntry {
         let heard = self.0.get(&member.name);
         let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
-        let alive = |heard: &Heard| heard.fit && now.saturating_sub(heard.at) <= silent_max;
+        let alive = |heard: &Heard| {
+            let accepts = heard.permit.is_none_or(|permit| permit.accepts);
+            heard.fit && accepts && now.saturating_sub(heard.at) <= silent_max
+        };
         let media = |scheme: &str| match relays(member) {
             true => format!("{scheme}://{}", member.door),
             false => String::new(),
@@ -328,7 +361,8 @@ mod tests {
             certificate_hashes: vec!["aa".to_owned()],
             version: "0".to_owned(),
         };
-        Said { door, fit }
+        let permit = None;
+        Said { door, fit, permit }
     }
 
     const AT: Duration = Duration::from_secs(100);
@@ -368,6 +402,22 @@ mod tests {
         assert_eq!(entry.certificate_hashes, ["aa"], "still worth a last try");
         roll.heard(&edge, said("edge-a", false), late);
         assert!(!roll.list(&members, Zone::Dmz, late)[0].alive, "unfit");
+        for accepts in [false, true] {
+            let permit = PermitView {
+                accepts,
+                epoch: guitai_types::Epoch(1),
+                left_ms: u64::from(accepts),
+            };
+            let permit = Some(permit);
+            let said = Said {
+                permit,
+                ..said("edge-a", true)
+            };
+            roll.heard(&edge, said, late);
+            let alive = roll.list(&members, Zone::Dmz, late)[0].alive;
+            assert_eq!(alive, accepts, "takes no new calls");
+            assert_eq!(roll.permits(late).get(&edge.name).copied(), permit);
+        }
     }
 
     #[test]

@@ -166,6 +166,14 @@ pub struct PageKey {
 }
 
 impl Edge {
+    fn may_take_calls(&self) -> Result<(), Refusal> {
+        if self.relay.accepts_new() {
+            return Ok(());
+        }
+        let detail = "no leader has let this edge take new calls for some seconds";
+        Err(Refusal::new(Code::NoPermit, detail))
+    }
+
     async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
         match self.guard.ask(ask).await {
             Ok(Answer::Refused { problem }) => Err(Refusal(problem)),
@@ -207,7 +215,7 @@ impl Doorway for Edge {
                 "no inner node has a tunnel to this edge",
             ));
         }
-        Ok(())
+        self.may_take_calls()
     }
 
     fn media_door(&self) -> BoxFuture<'_, Result<DoorView, Refusal>> {
@@ -266,6 +274,7 @@ async fn open_ticket(
     State(edge): State<EdgeState>,
     Json(body): Json<OpenTicket>,
 ) -> Result<Response, Refusal> {
+    edge.may_take_calls()?;
     match edge.ask(Ask::OpenTicket(body)).await? {
         Answer::Opened {
             ticket,

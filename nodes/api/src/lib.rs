@@ -22,6 +22,7 @@ pub mod openapi;
 pub mod orders;
 mod origins;
 mod pages;
+mod permits;
 mod problem;
 mod serve;
 mod streams;
@@ -33,7 +34,9 @@ pub use self::core::{
 pub use between::register_calls;
 pub use customers::{CoreDesk, TOUCH_MS};
 pub use door::{DoorSource, Health};
-pub use doors::{DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, register_door};
+pub use doors::{
+    DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, PermitSource, register_door,
+};
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
 pub use inventory::{INVENTORY_MS_MAX, InventorySource, KeysSource, Source, register_inventory};
 pub use layers::REQUEST_MS_MAX;
@@ -43,6 +46,7 @@ pub use login::{
 };
 pub use media_key::{draw_and_wrap, follow_recorders};
 pub use metrics::CertificateSource;
+pub use permits::{PermitDeps, register_permits, renew_permits};
 pub use problem::{ProblemBody, Refusal};
 pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};
 pub use streams::{STREAMS_MAX, STREAMS_PER_BEARER_MAX};

@@ -227,6 +227,9 @@ fn node_table(nodes: &[NodeView], lang: Language) -> Table {
             .map(|role| format!("{role:?}").to_lowercase())
             .collect();
         let state = match (node.up, node.leader) {
+            (true, _) if node.permit.is_some_and(|permit| !permit.accepts) => {
+                lang.pick("停接新话", "no new calls")
+            }
             (true, true) => lang.pick("主", "leader"),
             (true, false) => lang.pick("正常", "up"),
             (false, _) => lang.pick("失联", "down"),
@@ -409,6 +412,7 @@ mod tests {
                 up: true,
                 leader: true,
                 matched: Some(42),
+                permit: None,
                 heard_ms: Some(0),
             },
             NodeView {
@@ -416,6 +420,7 @@ mod tests {
                 up: false,
                 leader: false,
                 matched: None,
+                permit: None,
                 heard_ms: None,
             },
         ];

@@ -64,6 +64,9 @@ pub enum Refused {
     /// Its session or ticket is over.
     #[error("the token was revoked")]
     Revoked,
+    /// The node may take no new calls now: whoever leads has not said so for seconds.
+    #[error("this node may take no new calls now")]
+    NoPermit,
     /// The relay has as many connections as it may.
     #[error("the relay is full")]
     Full,
@@ -83,6 +86,7 @@ impl Refused {
     pub fn status(&self) -> u16 {
         match self {
             Self::Path | Self::Token(_) | Self::Room | Self::Revoked | Self::Node => 401,
+            Self::NoPermit => 503,
             Self::Full => 429,
             Self::Deadline => 408,
             Self::Handshake(_) => 400,
@@ -96,6 +100,7 @@ impl Refused {
             Self::Token(_) => "token",
             Self::Room => "room",
             Self::Revoked => "revoked",
+            Self::NoPermit => "permit",
             Self::Full => "full",
             Self::Deadline => "deadline",
             Self::Node => "node",

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod guard;
 pub mod hang;
+pub mod permit;
 pub mod token;
 pub mod websocket;
 

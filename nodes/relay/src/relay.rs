@@ -1,11 +1,15 @@
 //! The relay: one origin that every connection writes into and reads from, each within its scope.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use guitai_host::Clock;
 use guitai_types::{
     NodeName, SessionId, TicketId, Zone,
     limits::{MEDIA_SESSIONS_MAX, SESSIONS_RUNNING_MAX},
+    permit::PermitView,
 };
 use moq_net::{Hop, Pattern, Patterns, cache, origin};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +19,7 @@ use crate::{
     client::{GROUP_AGE_MAX, PublishError, Publisher, Room},
     hang::Catalog,
     origin::spawn_origin,
+    permit::Permits,
     stats::{Counters, RelayStats},
     table::{Entry, SessionView, Table, Transport},
     token::Verifier,
@@ -76,6 +81,8 @@ pub(crate) struct Inner {
     table: Table,
     door: Arc<Semaphore>,
     mesh: Arc<Semaphore>,
+    /// Set once where new calls need a permit.
+    permits: OnceLock<Permits>,
 }
 
 impl Relay {
@@ -96,8 +103,25 @@ impl Relay {
             table: Table::default(),
             door: Arc::new(Semaphore::new(config.limits.door_sessions_max)),
             mesh: Arc::new(Semaphore::new(config.limits.mesh_sessions_max)),
+            permits: OnceLock::new(),
             config,
         }))
+    }
+
+    /// From now on new calls need a permit; calls that are here keep their media and may connect anew.
+    pub fn require(&self, permits: Permits) {
+        // Assembled once; a second one would be the same node's.
+        drop(self.0.permits.set(permits));
+    }
+
+    /// How this node's permit stands; `None` where none is needed.
+    pub fn permit(&self) -> Option<PermitView> {
+        self.0.permits.get().map(Permits::view)
+    }
+
+    /// Whether a new call may come through here.
+    pub fn accepts_new(&self) -> bool {
+        self.permit().is_none_or(|permit| permit.accepts)
     }
 
     /// Whether `<room>?jwt=<token>` would be let in now; for an HTTP server, before it upgrades.
@@ -146,6 +170,9 @@ impl Relay {
 
     /// Tokens of an earlier epoch are void and their connections are closed.
     pub fn set_epoch(&self, epoch: guitai_types::Epoch) {
+        if let Some(permits) = self.0.permits.get() {
+            permits.set_epoch(epoch);
+        }
         let closed = self.0.table.set_epoch(epoch);
         if closed > 0 {
             tracing::warn!(
@@ -172,6 +199,9 @@ impl Relay {
         let now = inner.clock.wall();
         let admission = admission::admit(path_and_query, &inner.verifier, now, epoch)?;
         inner.table.check(&admission, inner.clock.monotonic())?;
+        if !self.accepts_new() && !inner.table.has_room(&admission.room) {
+            return Err(Refused::NoPermit);
+        }
         Ok(admission)
     }
 

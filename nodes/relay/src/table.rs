@@ -10,7 +10,7 @@ use std::{
 use guitai_types::{Epoch, SessionId, TicketId, UnixMillis, limits::TOKEN_LIFE_MS};
 use serde::Serialize;
 
-use crate::admission::{Admission, Refused};
+use crate::admission::{Admission, Refused, RoomName};
 
 /// Revocations remembered, of each kind: two hours (a token's life) of 36 ended calls a second.
 /// Past it the oldest is forgotten, whose token has the least life left.
@@ -155,6 +155,12 @@ impl Table {
             }
         };
         self.with(|state| state.live.iter().map(view).collect())
+    }
+
+    /// Whether anybody is in a room by a token.
+    pub(crate) fn has_room(&self, room: &RoomName) -> bool {
+        let is_in = |entry: &Entry| entry.admission.as_ref().is_some_and(|it| it.room == *room);
+        self.with(|state| state.live.values().any(is_in))
     }
 
     /// How many are connected.

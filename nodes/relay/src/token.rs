@@ -7,7 +7,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use guitai_crypto::sm2::{PublicKey, SecretKey};
-use guitai_types::{Epoch, UnixMillis, claims::Claims, limits::ID_BYTES_MAX};
+use guitai_types::{Epoch, UnixMillis, claims::Claims, limits::ID_BYTES_MAX, permit::Permit};
 
 /// The only version of claims there is.
 const VERSION: u8 = 1;
@@ -17,6 +17,9 @@ pub const TOKEN_BYTES_MAX: usize = 2048;
 const SIGNATURE_BYTES_MAX: usize = 72;
 
 const _: () = assert!(TOKEN_BYTES_MAX > 2 * (8 * ID_BYTES_MAX + SIGNATURE_BYTES_MAX));
+
+/// Before the JSON of a permit when it is signed.
+const PERMIT_WORD: &[u8] = b"guitai-permit/1\0";
 
 /// Why a token is refused. Says nothing of the token's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +53,17 @@ impl Signer {
     /// The verifier of this signer's tokens.
     pub fn verifier(&self) -> Verifier {
         Verifier(self.0.public())
+    }
+
+    /// The signed form of a permit. What is signed begins with a word of its own, so that no claims are
+    /// ever taken for a permit, nor a permit for claims.
+    pub fn permit(&self, permit: &Permit) -> String {
+        let json = serde_json::to_vec(permit).unwrap_or_default();
+        let signature = self.0.sign(&[PERMIT_WORD, &json].concat());
+        let mut token = URL_SAFE_NO_PAD.encode(json);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
     }
 
     /// The token for these claims.
@@ -88,7 +102,7 @@ impl Verifier {
         now: UnixMillis,
         min_epoch: Epoch,
     ) -> Result<Claims, TokenError> {
-        let claims = self.signed(token)?;
+        let claims = self.signed(token, b"")?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
         if claims.v != VERSION {
             return Err(TokenError::Malformed);
@@ -102,7 +116,16 @@ impl Verifier {
         Ok(claims)
     }
 
-    fn signed(&self, token: &str) -> Result<Vec<u8>, TokenError> {
+    /// The permit, if the cluster signed it. Whether it counts, [`crate::permit::Holder`] decides.
+    pub fn permit(&self, token: &str) -> Result<Permit, TokenError> {
+        let json = self.signed(token, PERMIT_WORD)?;
+        let permit: Permit = serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)?;
+        let known = permit.v == VERSION;
+        known.then_some(permit).ok_or(TokenError::Malformed)
+    }
+
+    /// What was signed after `word`.
+    fn signed(&self, token: &str, word: &[u8]) -> Result<Vec<u8>, TokenError> {
         if token.is_empty() {
             return Err(TokenError::Missing);
         }
@@ -120,7 +143,7 @@ impl Verifier {
         if signature.len() > SIGNATURE_BYTES_MAX {
             return Err(TokenError::Malformed);
         }
-        let verified = self.0.verify(&claims, &signature);
+        let verified = self.0.verify(&[word, &claims].concat(), &signature);
         verified.map_err(|_| TokenError::Signature)?;
         Ok(claims)
     }
@@ -206,6 +229,24 @@ mod tests {
         assert_eq!(verify(""), Err(TokenError::Missing));
         let long = "a".repeat(TOKEN_BYTES_MAX + 1);
         assert_eq!(verify(&long), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn a_permit_is_no_token_and_a_token_no_permit() {
+        let signer = signer();
+        let permit = Permit {
+            v: 1,
+            node: "edge-a1".parse().unwrap(),
+            epoch: Epoch(7),
+            nonce: guitai_types::Hex(vec![1; 16]),
+            life_ms: 3_000,
+        };
+        let (token, verifier) = (signer.permit(&permit), signer.verifier());
+        assert_eq!(verifier.permit(&token), Ok(permit));
+        let as_claims = verifier.verify(&token, NOW, Epoch(0));
+        assert_eq!(as_claims, Err(TokenError::Signature));
+        let as_permit = verifier.permit(&signer.sign(&claims()));
+        assert_eq!(as_permit, Err(TokenError::Signature));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod lineage;
 pub mod live;
 pub mod mark;
 pub mod media;
+pub mod permit;
 pub mod place;
 pub mod problem;
 pub mod profile;

@@ -77,6 +77,8 @@ codes! {
     NoLeader = "GT-0503", 503, "集群暂无主节点", "The cluster has no leader now", "稍候会自动恢复;可用 guitai status 查看", "It recovers by itself; see guitai status";
     /// No inner node has dialled this edge.
     NoTunnel = "GT-0504", 503, "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run";
+    /// Nobody who leads has let this node take new calls for some seconds.
+    NoPermit = "GT-0505", 503, "本节点暂不接新的通话", "This node may take no new calls now", "换一个入口;检查本节点与内网的连接,见 guitai status", "Use another door; check this node's connection to the inner zone, see guitai status";
     /// Full disk.
     DiskFull = "GT-0507", 507, "磁盘空间不足", "The disk is full", "清理或扩容磁盘", "Free or add disk space";
     /// Log or vote could not be made durable.

@@ -234,6 +234,9 @@ pub struct NodeView {
     pub matched: Option<u64>,
     /// Last time heard of, milliseconds ago; `None` if never.
     pub heard_ms: Option<u64>,
+    /// Whether it takes new calls; `None` where no media is relayed, or when it is not heard of.
+    #[serde(default)]
+    pub permit: Option<crate::permit::PermitView>,
 }
 
 /// One queue as the console sees it.

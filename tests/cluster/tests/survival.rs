@@ -401,6 +401,63 @@ fn a_call_with_one_recorder_left_stops_business_until_another_records() {
     assert_eq!(sealed["id"], running["id"]);
 }
 
+#[test]
+fn an_edge_that_nobody_leads_takes_no_new_call_and_keeps_the_media_it_has() {
+    let deployment = Deployment::start();
+    let (mut call, _running) = recorded_call(&deployment);
+    let edge = deployment.door("127.1.1.1");
+    let open = || ask(edge, "POST", "/api/v1/tickets", "", &ticket());
+    assert_eq!(open().0, 201);
+    let accepts = |status: &Value| {
+        let nodes = status["nodes"].as_array().expect("nodes").iter();
+        let of = |node: &Value| node["permit"]["accepts"].as_bool();
+        nodes.filter_map(of).collect::<Vec<_>>()
+    };
+    let before = deployment.json(&["status"]);
+    assert_eq!(
+        accepts(&before),
+        [true; 6],
+        "three relays and three edges: {before:#}"
+    );
+
+    // The relays go on; with everybody else the majority is gone, and whoever leads cannot prove it.
+    let majority = ["a1-2", "a2-2", "b-1", "b-2"];
+    majority.iter().for_each(|node| deployment.freeze(node));
+    let code = wait_for("the edge to refuse new calls", PATIENCE, || {
+        let (status, body) = open();
+        let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+        let code = problem["code"].as_str()?.to_owned();
+        (status == 503 && code == "GT-0505").then_some(code)
+    });
+    assert_eq!(code, "GT-0505");
+    let (status, _) = ask(edge, "GET", "/healthz", "", "");
+    assert_eq!(status, 503, "it is taken out of the pages' list");
+    let carried = || {
+        let (_, text) = ask(edge, "GET", "/metrics", "", "");
+        let mut lines = text
+            .lines()
+            .filter(|line| line.starts_with("guitai_relay_bytes"));
+        lines
+            .by_ref()
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum::<f64>()
+    };
+    let media = carried();
+    assert!(media > 0.0, "the call's media went through this edge");
+    wait_for("media of the call to go on", PATIENCE, || {
+        (open().0 == 503 && carried() > media + 50_000.0).then_some(())
+    });
+
+    majority.iter().for_each(|node| deployment.thaw(node));
+    wait_for("the edge to take calls again", PATIENCE, || {
+        (open().0 == 201).then_some(())
+    });
+    wait_for("every door to be permitted again", PATIENCE, || {
+        (accepts(&deployment.json(&["status"])) == [true; 6]).then_some(())
+    });
+    call.wait().expect("guitai demo ends");
+}
+
 /// The session, when each of its recordings is sealed.
 fn all_sealed(deployment: &Deployment) -> Option<Value> {
     let session = deployment.session_recording("sealed")?;

@@ -603,6 +603,9 @@ fn a_canarys_call_is_set_up_by_the_rules_of_every_call_and_no_bank_sees_it() {
     bank.done(0).unwrap();
     bank.done(1).unwrap();
     assert!(bank.state.canary(&node).is_none());
+}
+
+#[test]
 fn a_mark_is_written_read_counted_removed_and_limited() {
     let mut bank = Bank::new();
     let put = |name: &str, value: &str| Command::PutMark {

@@ -239,6 +239,7 @@ impl Core {
                 leader,
                 matched: consensus.matched.get(&member.id).copied(),
                 heard_ms,
+                permit: self.known.permit(&member.name),
                 member,
             }
         };

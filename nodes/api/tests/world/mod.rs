@@ -232,6 +232,7 @@ impl World {
             meta: meta.clone(),
             mesh: core_mesh.clone(),
             door: door(&core_member),
+            permit: Arc::new(|| None),
             tunnels: tunnels.clone(),
             clock: clock.clone(),
         }));
@@ -541,7 +542,8 @@ fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
     mesh.serve(TUNNEL_ALPN, Arc::new(serve));
     let questions = Calls::new();
     register_inventory(&questions, inventory(member), keys(member));
-    register_door(&questions, door(member), Arc::new(|| true));
+    let (fit, permit) = (Arc::new(|| true), Arc::new(|| None));
+    register_door(&questions, door(member), fit, permit);
     questions.attach_questions(mesh);
     guard
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use guitai_api::{CertificateSource, EdgeDeps, edge_router, register_door, register_inventory};
+use guitai_api::{
+    CertificateSource, EdgeDeps, edge_router, register_door, register_inventory, register_permits,
+};
 use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
 use guitai_relay::{
     Config, Limits, Relay,
     guard::{Guard, OrderSink},
+    permit::Permits,
 };
 use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
@@ -46,6 +49,8 @@ pub(crate) async fn run(
     };
     let relay = Relay::new(relay_config, verifier.clone(), clock.clone());
     let guard = Guard::new(Arc::new(Orders(relay.clone())), clock.clone());
+    let permits = Permits::new(member.name.clone(), verifier.clone(), clock.clone());
+    relay.require(permits.clone());
     relay.register(&mesh);
     mesh.serve_lists();
     let tunnels = guard.clone();
@@ -74,7 +79,10 @@ pub(crate) async fn run(
     let source = door.source(&member);
     let tunnelled = guard.clone();
     let fit = Arc::new(move || !tunnelled.tunnels().is_empty());
-    register_door(&questions, source.clone(), fit);
+    let held = permits.clone();
+    let permit = Arc::new(move || Some(held.view()));
+    register_door(&questions, source.clone(), fit, permit);
+    register_permits(&questions, permits.clone());
     questions.attach_questions(&mesh);
     let media = doorway::serve_media(door.media.clone(), relay.clone());
     let router = edge_router(EdgeDeps {

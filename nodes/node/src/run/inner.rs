@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use guitai_api::{
-    CoreDeps, CoreDesk, Doors, DoorsDeps, core_router, draw_and_wrap, follow_recorders, orders,
-    register_calls, register_door, register_inventory,
+    CoreDeps, CoreDesk, Doors, DoorsDeps, PermitDeps, PermitSource, core_router, draw_and_wrap,
+    follow_recorders, orders, register_calls, register_door, register_inventory, register_permits,
+    renew_permits,
 };
 use guitai_crypto::selftest::Check;
 use guitai_dr::Recovery;
@@ -12,7 +13,7 @@ use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
 use guitai_recorder::Recorder;
-use guitai_relay::{Limits, Relay, guard::Tunnels};
+use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{Hex, Member, NodeId, Role, Voice, command::Command, profile::Raft};
 use tokio::{
@@ -110,9 +111,12 @@ pub(crate) async fn run(
         };
         Relay::new(config, verifier.clone(), clock.clone())
     });
-    if let Some(relay) = &relay {
+    let permits = relay.as_ref().map(|relay| {
+        let permits = Permits::new(member.name.clone(), verifier.clone(), clock.clone());
+        relay.require(permits.clone());
         relay.register(&mesh);
-    }
+        permits
+    });
     let seal = files
         .seal
         .as_ref()
@@ -134,8 +138,13 @@ pub(crate) async fn run(
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone(), held.clone());
     let source = door.source(&member);
+    let held_by = permits.clone();
+    let permit: PermitSource = Arc::new(move || held_by.as_ref().map(Permits::view));
     let doors = Doors::default();
-    register_door(&questions, source.clone(), doors.fit());
+    register_door(&questions, source.clone(), doors.fit(), permit.clone());
+    if let Some(permits) = &permits {
+        register_permits(&questions, permits.clone());
+    }
     questions.attach_questions(&mesh);
     let recorder = match seal {
         Some(seal) if member.has(Role::Recorder) => {
@@ -193,8 +202,16 @@ pub(crate) async fn run(
         meta: meta.clone(),
         mesh: mesh.clone(),
         door: source.clone(),
+        permit,
         tunnels: tunnels.clone(),
         clock: clock.clone(),
+    }));
+    tasks.spawn(renew_permits(PermitDeps {
+        me: member.clone(),
+        meta: meta.clone(),
+        mesh: mesh.clone(),
+        signer: signer.clone(),
+        own: permits,
     }));
     if let Some(command) = foundation {
         tasks.spawn(found(meta.clone(), command));
