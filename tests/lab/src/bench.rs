@@ -1,5 +1,5 @@
 //! The core beside etcd: both in one run, measured in turn, by clients outside of their processes. What is
-//! compared with what, and why that is fair, is in `docs/decisions/0034-beside-etcd.md`.
+//! compared with what, and why that is fair, is in `docs/decisions/0037-beside-etcd.md`.
 
 mod clusters;
 mod report;
