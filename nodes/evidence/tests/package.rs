@@ -550,13 +550,13 @@ fn statements_that_do_not_fit_the_files_are_found() {
     });
     // Said to be of the version before, which had no turns.
     faulty(Check::Turns, |m, _| {
-        m.format = "guitai-evidence/1".to_owned()
+        m.format = "guitai-evidence/1".to_owned();
     });
     faulty(Check::Turns, |m, _| m.assignments[1].number = 3);
     faulty(Check::Turns, |m, _| m.assignments.swap(0, 1));
     faulty(Check::Turns, |m, _| m.tracks[0].segments[0].assignment = 0);
     faulty(Check::Turns, |m, _| {
-        m.tracks[0].segments[0].epoch = Epoch(4)
+        m.tracks[0].segments[0].epoch = Epoch(4);
     });
     faulty(Check::Manifest, |m, _| m.files.swap(0, 1));
     faulty(Check::Manifest, |m, _| {

@@ -163,7 +163,7 @@ impl Recorder {
             source,
         };
         let disk = SystemDisk::new(&config.dir).map_err(failed)?;
-        let aside = SystemDisk::new(&config.dir.with_file_name(canary::DIR)).map_err(failed)?;
+        let aside = SystemDisk::new(config.dir.with_file_name(canary::DIR)).map_err(failed)?;
         let canaries = Shelf::new(Arc::new(aside), config.keys.clone());
         let shelf = Shelf::new(Arc::new(disk), config.keys);
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);

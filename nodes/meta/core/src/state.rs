@@ -37,7 +37,7 @@ pub struct State {
     /// What monitors and drills left.
     pub(crate) marks: BTreeMap<MarkName, Mark>,
     /// Tenants in which the probers of the present run set calls up.
-    pub(crate) canaries: BTreeMap<NodeName, State>,
+    pub(crate) canaries: BTreeMap<NodeName, Self>,
     /// Computed from the tables above; never written down.
     pub(crate) index: Index,
 }
