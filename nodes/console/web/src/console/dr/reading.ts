@@ -9,7 +9,7 @@ export const OFFICERS_NEEDED = 2;
 export const APPROVAL_LIFE_MS = 15 * 60 * 1000;
 /** `dr::Histogram::BOUNDS_MS`. */
 export const BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
-export const SERVICES: Service[] = ["login", "queue", "log", "media"];
+export const SERVICES: Service[] = ["login", "queue", "call", "media", "recording", "log"];
 
 // --- the sync lease ------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ export interface JournalLine {
   what: string;
   note: string;
 }
-export type Service = "log" | "queue" | "login" | "media";
+export type Service = "log" | "queue" | "login" | "media" | "call" | "recording";
 export interface LaneReport {
   lane: { node: string; service: Service };
   centre: string;

@@ -170,7 +170,7 @@ export const zh = {
     silentNodes: "未应答的节点：{nodes}",
     journal: "记录",
   },
-  service: { login: "登录", queue: "排队", log: "存证", media: "媒体" },
+  service: { login: "登录", queue: "排队", log: "存证", call: "接通", media: "媒体", recording: "录制" },
   what: {
     proposed: "提出",
     approved: "批准",
@@ -413,7 +413,7 @@ export const en: typeof zh = {
     silentNodes: "Nodes that do not answer: {nodes}",
     journal: "Journal",
   },
-  service: { login: "Login", queue: "Queue", log: "Evidence", media: "Media" },
+  service: { login: "Login", queue: "Queue", log: "Evidence", call: "Call set-up", media: "Media", recording: "Recording" },
   what: {
     proposed: "proposed",
     approved: "approved",
