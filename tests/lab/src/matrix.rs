@@ -129,7 +129,7 @@ pub fn run(plan: &Plan, binary: PathBuf, dir: PathBuf) -> Result<Vec<Sample>, La
         port: 24_610,
     };
     let mut samples: Vec<Sample> = read_lines(&plan.results);
-    let mut stage = Stage::up(&site)?;
+    let mut stage = Stage::up(&site)?.led_from("a1")?;
     let asked = |cell: &Cell| plan.cells.is_empty() || plan.cells.contains(cell);
     for cell in Cell::value_variants().iter().copied().filter(asked) {
         loop {
@@ -195,15 +195,7 @@ fn moved(stage: &Stage, cell: Cell, words: &[&str]) -> Result<Sample, LabError> 
     let began = Instant::now();
     let pulse = Watch::begin(stage)?;
     let from = Instant::now();
-    let run = stage.guitai(&[words, &["--no-wait"]].concat())?;
-    let id = run["id"].as_str().unwrap_or_default().to_owned();
-    for officer in ["chenjing", "liuyang"] {
-        stage.guitai(&["dr", "approve", &id, "--officer", officer])?;
-    }
-    let run = stage.guitai(&["dr", "show", &id, "--wait"])?;
-    if run["verdict"]["green"] != true {
-        return Err(LabError::Refused(format!("{words:?} is not green: {run}")));
-    }
+    stage.approved(words)?;
     let to = Instant::now();
     pulse.end(stage, cell, Window { from, to }, true, began)
 }

@@ -302,6 +302,10 @@ impl Pair {
     /// Hands over leadership by order, to a node of the next centre.
     pub(crate) fn transfer(&self, system: System, leader: usize) -> Result<(), LabError> {
         let to = (leader + 1) % self.nodes(system).len();
+        self.transfer_to(system, leader, to)
+    }
+
+    fn transfer_to(&self, system: System, leader: usize, to: usize) -> Result<(), LabError> {
         match system {
             System::Guitai => self.switch(to),
             System::Etcd => self.move_leader(leader, to),
@@ -358,7 +362,7 @@ impl Pair {
         self.lab.as_ref().map_or(Ok(()), |lab| lab.heal(None))
     }
 
-    /// Has a node of the first centre lead: ours comes back there by itself, etcd is told.
+    /// Has a node of the first centre lead.
     pub(crate) fn lead_from_first_centre(&self, system: System) -> Result<(), LabError> {
         let began = Instant::now();
         while began.elapsed() < WHOLE_MAX {
@@ -368,10 +372,8 @@ impl Pair {
             if nodes.get(leader).map(|node| &node.centre) == first {
                 return Ok(());
             }
-            if system == System::Etcd {
-                // It may lose the lead meanwhile; then it is looked for again.
-                drop(self.move_leader(leader, 0));
-            }
+            // It may lose the lead meanwhile; then it is looked for again.
+            drop(self.transfer_to(system, leader, 0));
             std::thread::sleep(LOOK * 4);
         }
         Err(self.not_whole(system))
@@ -541,6 +543,7 @@ fn caught_up(status: &serde_json::Value) -> bool {
     let nodes = status["nodes"].as_array().into_iter().flatten();
     nodes.into_iter().all(|node| {
         node["leader"] == true
+            || node["member"]["voice"] == "none"
             || node["matched"]
                 .as_u64()
                 .is_some_and(|matched| matched + 16 >= applied)

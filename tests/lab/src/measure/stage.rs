@@ -33,6 +33,8 @@ pub(crate) struct Stage {
     pub(crate) lab: Lab,
     pub(crate) operator: Operator,
     pub(crate) runtime: Runtime,
+    /// The centre that leads when all is well; any of the first city unless it was chosen.
+    home: Option<String>,
 }
 
 impl Stage {
@@ -51,6 +53,7 @@ impl Stage {
             lab,
             operator,
             runtime,
+            home: None,
         };
         stage.wait_whole()?;
         Ok(stage)
@@ -58,9 +61,35 @@ impl Stage {
 
     /// The same, made anew.
     pub(crate) fn anew(self) -> Result<Self, LabError> {
-        let at = self.at.clone();
+        let (at, home) = (self.at.clone(), self.home.clone());
         drop(self);
-        Self::up(&at)
+        let stage = Self::up(&at)?;
+        match home {
+            Some(home) => stage.led_from(&home),
+            None => Ok(stage),
+        }
+    }
+
+    /// The same with that centre leading from now on, whenever it can: a planned switch says so.
+    pub(crate) fn led_from(mut self, centre: &str) -> Result<Self, LabError> {
+        self.approved(&["dr", "failback", "--to", centre])?;
+        self.home = Some(centre.to_owned());
+        self.wait_whole()?;
+        Ok(self)
+    }
+
+    /// Proposes a run, has two officers approve it and waits for its end.
+    pub(crate) fn approved(&self, words: &[&str]) -> Result<(), LabError> {
+        let run = self.guitai(&[words, &["--no-wait"]].concat())?;
+        let id = run["id"].as_str().unwrap_or_default().to_owned();
+        for officer in ["chenjing", "liuyang"] {
+            self.guitai(&["dr", "approve", &id, "--officer", officer])?;
+        }
+        let run = self.guitai(&["dr", "show", &id, "--wait"])?;
+        if run["verdict"]["green"] == true {
+            return Ok(());
+        }
+        Err(LabError::Refused(format!("{words:?} is not green: {run}")))
     }
 
     /// Doors of the core nodes of a centre, or of all.
@@ -121,7 +150,7 @@ impl Stage {
         Some(leader["member"]["name"].as_str()?.to_owned())
     }
 
-    /// Waits until it is as at first: a node of the first centre leads, every core node has what the
+    /// Waits until it is as at first: a node of the home centre, or of the first city, leads, every core node has what the
     /// leader has, and the guard city can prove that nothing is missing there.
     pub(crate) fn wait_whole(&self) -> Result<(), LabError> {
         let began = Instant::now();
@@ -145,14 +174,20 @@ impl Stage {
 
     /// What it still lacks to be whole.
     fn lacks(&self, status: &Value) -> Option<String> {
-        let first = self.centres().into_iter().next();
+        let hosts = self.lab.hosts();
+        let city = hosts.first().map(|host| &host.city);
         let applied = status["applied"].as_u64().unwrap_or(u64::MAX);
         let nodes = status["nodes"].as_array()?;
         for node in nodes {
             let member = &node["member"];
             let name = member["name"].as_str().unwrap_or("?");
             if node["leader"] == true {
-                if member["centre"].as_str() != first.as_deref() {
+                let host = hosts.iter().find(|host| host.node == name);
+                let is_home = host.is_some_and(|host| match &self.home {
+                    Some(home) => host.centre == *home,
+                    None => Some(&host.city) == city,
+                });
+                if !is_home {
                     return Some(format!("{name} leads"));
                 }
                 continue;
