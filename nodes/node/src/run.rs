@@ -45,22 +45,36 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let checks = selftest().map_err(|error| logged(&error, failed))?;
     let config = NodeConfig::load(&arguments.config).map_err(|error| logged(&error, refused))?;
     let name = config.member.name.clone();
-    let stop = stop_signal(arguments.supervised);
+    let supervised = arguments.supervised;
+    let stop = stop_signal(supervised);
     tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
     let outcome = if config.member.has(Role::Edge) {
         edge::run(config, checks, stop).await.map(|()| Ended::Asked)
     } else {
         inner::run(config, checks, stop).await
     };
-    let ended = outcome
-        .map_err(|error| logged(&error, |error| Failure::new(error.code(), chain(error))))?;
+    let ended = match outcome {
+        Ok(ended) => ended,
+        Err(error) => {
+            let failure = logged(&error, |error| Failure::new(error.code(), chain(error)));
+            if supervised {
+                failure.report();
+                end_at_once(failure.code);
+            }
+            return Err(failure);
+        }
+    };
     tracing::info!(node = %name, "stopped");
-    Ok(match ended {
-        Ended::Asked => ExitCode::SUCCESS,
-        // At once: a supervised node's reader of standard input would hold the runtime's end until the
-        // supervisor closes it, and the supervisor waits for this very end.
-        Ended::StartAgain => std::process::exit(i32::from(START_AGAIN)),
-    })
+    match ended {
+        Ended::Asked => Ok(ExitCode::SUCCESS),
+        Ended::StartAgain => end_at_once(START_AGAIN),
+    }
+}
+
+/// Ends the process. A supervised node's reader of standard input would hold the runtime's end until the
+/// supervisor closes it, and the supervisor waits for this very end.
+fn end_at_once(code: u8) -> ! {
+    std::process::exit(i32::from(code))
 }
 
 /// The cryptography computes something else than the standards' examples.
