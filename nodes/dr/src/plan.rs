@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// A node that is behind by more entries than this leads nothing.
-pub const LAG_MAX: u64 = 64;
+pub const LAG_MAX: u64 = guitai_meta::BEHIND_MAX;
 /// A node not heard of for this long, in milliseconds, is not counted on.
-pub const HEARD_MS_MAX: u64 = 1_500;
+pub const HEARD_MS_MAX: u64 = guitai_meta::SILENT_MS;
 /// Clocks further apart than this, in milliseconds, would make times in a report doubtful.
 pub const CLOCK_MS_MAX: u64 = 50;
 /// Free disk below which nothing is moved to a node, in bytes.

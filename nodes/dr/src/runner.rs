@@ -17,7 +17,7 @@ use guitai_types::{
 use crate::{
     apart::apart,
     lag::Heads,
-    plan::{HEARD_MS_MAX, LAG_MAX, probers},
+    plan::probers,
     probe::Probers,
     recovery::{Inner, RecoveryError},
 };
@@ -325,19 +325,7 @@ impl Attempt<'_> {
     fn settled(&self) -> Option<StepOutcome> {
         let cores = self.inner.cores();
         let status = self.inner.meta.status();
-        let newest = status.matched.values().copied().max().unwrap_or(0);
-        let newest = newest.max(status.applied);
-        let is_back = |id: &NodeId| {
-            *id == self.inner.member.id
-                || status
-                    .heard_ms
-                    .get(id)
-                    .is_some_and(|ms| *ms <= HEARD_MS_MAX)
-                    && status
-                        .matched
-                        .get(id)
-                        .is_some_and(|matched| newest.saturating_sub(*matched) <= LAG_MAX)
-        };
+        let is_back = |id: &NodeId| *id == self.inner.member.id || status.is_ready(*id);
         cores
             .iter()
             .all(|member| is_back(&member.id))
