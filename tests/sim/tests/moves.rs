@@ -125,7 +125,12 @@ impl Desk {
         }
     }
 
-    fn seal(session: &SessionId, node: &str, assignment: u32, frames: u64) -> Command {
+    fn seal(
+        session: &SessionId,
+        node: &str,
+        assignment: u32,
+        (frames, gaps): (u64, u32),
+    ) -> Command {
         let summary = RecordingSummary {
             node: bank::id(node),
             root: Hex(vec![assignment as u8; 32]),
@@ -133,7 +138,7 @@ impl Desk {
             bytes: 1,
             segments: 1,
             frames,
-            gaps: 0,
+            gaps,
             at: UnixMillis(1),
         };
         Command::ReportRecording {
@@ -414,7 +419,7 @@ fn every_recording_is_kept_and_the_index_shows_the_one_with_most() {
     desk.done(Desk::report(&session, "a1-2", 1, true));
     let change = desk.hand_over(&session, &["a1-2"]).expect("a hand-over");
     desk.done(desk.rekey(&session, &change));
-    let early = desk.refused(Desk::seal(&session, "b-2", 3, 10));
+    let early = desk.refused(Desk::seal(&session, "b-2", 3, (10, 0)));
     assert_eq!(early.code, Code::WrongState, "the call still runs");
     desk.done(Command::CloseTicket {
         ticket,
@@ -424,19 +429,41 @@ fn every_recording_is_kept_and_the_index_shows_the_one_with_most() {
         RecordingState::Sealed { summary } => summary.node.to_string(),
         other => panic!("{other:?}"),
     };
-    desk.done(Desk::seal(&session, "b-2", 3, 10));
+    desk.done(Desk::seal(&session, "b-2", 3, (10, 0)));
     assert_eq!(shown(&desk), "b-2");
-    desk.done(Desk::seal(&session, "a2-2", 2, 30));
+    desk.done(Desk::seal(&session, "a2-2", 2, (30, 0)));
     assert_eq!(shown(&desk), "a2-2");
     // The one that was replaced is back: what it has is offered, and is not the whole.
-    desk.done(Desk::seal(&session, "a1-2", 1, 20));
+    desk.done(Desk::seal(&session, "a1-2", 1, (20, 0)));
     assert_eq!(shown(&desk), "a2-2");
     let sealed = |turn: &guitai_types::record::Assignment| {
         matches!(turn.recording, RecordingState::Sealed { .. })
     };
     assert!(desk.session(&session).assignments.iter().all(sealed));
-    let twice = desk.refused(Desk::seal(&session, "a1-2", 1, 21));
+    let twice = desk.refused(Desk::seal(&session, "a1-2", 1, (21, 0)));
     assert_eq!(twice.code, Code::WrongState);
+}
+
+#[test]
+fn of_two_recordings_that_have_as_much_the_one_with_fewer_gaps_is_shown() {
+    for order in [["a1-2", "a2-2"], ["a2-2", "a1-2"]] {
+        let mut desk = Desk::founded();
+        desk.recorders = 2;
+        let (ticket, session) = desk.call("edge-a1", &[]);
+        desk.done(Command::CloseTicket {
+            ticket,
+            reason: EndReason::CustomerHungUp,
+        });
+        for node in order {
+            let (assignment, gaps) = if node == "a1-2" { (1, 4) } else { (2, 0) };
+            desk.done(Desk::seal(&session, node, assignment, (30, gaps)));
+        }
+        let shown = desk.session(&session).recording.clone();
+        let RecordingState::Sealed { summary } = shown else {
+            panic!("{shown:?}");
+        };
+        assert_eq!((summary.node.as_str(), summary.gaps), ("a2-2", 0));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! place of one that no longer can; each has a numbered turn, and what it says under a turn that is over
 //! does not count. Who was heard of is the proposer's word: here is no clock.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use guitai_types::{
     Member, NodeName, Problem, SessionId,
@@ -309,7 +309,8 @@ impl Turn<'_> {
     }
 
     /// A node sealed what it has, after the session's end. The index shows the recording that has the
-    /// most of the call; the others stay with their turns.
+    /// most of the call, and of two that have as much the one with fewer gaps; the others stay with
+    /// their turns.
     fn recording_sealed(
         &mut self,
         mut session: Session,
@@ -333,7 +334,7 @@ impl Turn<'_> {
         }
         turn.recording = sealed.clone();
         match &session.recording {
-            RecordingState::Sealed { summary: best } if best.frames >= summary.frames => {}
+            RecordingState::Sealed { summary: best } if !has_more(summary, best) => {}
             RecordingState::Sealed { .. } => session.recording = sealed,
             _ => {
                 session.recording = sealed;
@@ -348,6 +349,12 @@ impl Turn<'_> {
         self.keep_session(session);
         Ok(Reply::Done)
     }
+}
+
+/// Whether one recording of a session has more of it than another: more frames, or as many with fewer gaps.
+/// The first to be sealed stays when nothing else decides.
+fn has_more(one: &RecordingSummary, other: &RecordingSummary) -> bool {
+    (one.frames, Reverse(one.gaps)) > (other.frames, Reverse(other.gaps))
 }
 
 fn turn_at(session: &mut Session, place: usize) -> Result<&mut Assignment, Problem> {
