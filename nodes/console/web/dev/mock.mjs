@@ -118,7 +118,15 @@ function end(session, reason) {
   setDesk("wrap-up", { session: null }); changed({ type: "session-ended", session: session.id, ticket: ticket.id });
   setTimeout(() => { session.recording = { state: "sealed", summary: { node: "a1-2", root: id() + id(), duration_ms: now() - session.started_at, bytes: 5e6, segments: 88, frames: 6000, gaps: 0, at: now() } }; changed({ type: "recording-sealed", session: session.id }); }, 1500);
 }
-const sessionView = ({ keys, done, confirmed: __, ticket, epoch, keySince, steps: _, ...view }, full) => ({ ...view, key: keyView({ keys, epoch, keySince, ...view }), events: full ? view.events : [] });
+/** The first recorder of every third call was gone after a minute, and b-2 took over. */
+function turnsOf({ recorders, recording, started_at: since }) {
+  const own = (node, lost) => recording.state !== "sealed" ? recording : { state: "sealed", summary: { ...recording.summary, node, root: node === recording.summary.node ? recording.summary.root : `${recording.summary.root.slice(8)}${recording.summary.root.slice(0, 8)}`, frames: lost ? 2610 : recording.summary.frames, duration_ms: lost ? 60e3 : recording.summary.duration_ms, bytes: lost ? recording.summary.bytes / 4 : recording.summary.bytes, gaps: lost ? 2 : recording.summary.gaps } };
+  const turns = recorders.map((node, at) => ({ number: at + 1, node, epoch: 3, since, recording: own(node) }));
+  if (recording.state !== "sealed" || since % 3 !== 0) return turns;
+  const other = recorders.find((node) => node !== recording.summary.node);
+  return [...turns.map((turn) => turn.node === other ? { ...turn, until: since + 60e3, cause: "recorder-gone", recording: own(other, true) } : turn), { number: turns.length + 1, node: "b-2", epoch: 3, since: since + 61e3, recording: own("b-2") }];
+}
+const sessionView = ({ keys, done, confirmed: __, ticket, epoch, keySince, steps: _, ...view }, full) => ({ ...view, assignments: turnsOf(view), key: keyView({ keys, epoch, keySince, ...view }), events: full ? view.events : [] });
 
 const member = (nid, name, centre, zone, roles, voice, address) => ({ id: nid, name, centre, zone, roles, voice, mesh: `${address}:7443`, door: `${address}:4443`, public_key: "04" + "ab".repeat(64) });
 const members = [

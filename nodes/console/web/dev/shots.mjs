@@ -167,6 +167,10 @@ async function operator(lang) {
   await page.shot("console-2-overview");
   await tap(page, "tab-recordings");
   await page.shot("console-3-recordings");
+  await page.locator(".el-table__expand-icon").first().click();
+  await page.locator(".el-table__expand-icon").nth(1).click();
+  await page.locator("[data-test=turn-2]").first().waitFor();
+  await page.shot("console-3b-copies");
   await tap(page, "tab-security");
   await tap(page, "security-edge-a2");
   await page.locator("[data-test=keys]").waitFor();

@@ -200,6 +200,18 @@ export interface SessionView {
   stars: number | null;
   key: KeyView;
   events: SessionEvent[];
+  assignments: Assignment[];
+}
+
+/** One node's turn at recording a session; `until` and `cause` are there when it was over before the call's end. */
+export interface Assignment {
+  number: number;
+  node: string;
+  epoch: number;
+  since: number;
+  until?: number;
+  cause?: string;
+  recording: RecordingState;
 }
 
 export type Role = "core" | "relay" | "recorder" | "edge";
