@@ -3,7 +3,11 @@
 //! `base64url(JSON of the claims) "." base64url(signature, DER)`, without padding. Core nodes sign;
 //! relays and edges hold only the public key. The signature is checked before the JSON is looked at.
 
-use std::fmt;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use guitai_crypto::sm2::{PublicKey, SecretKey};
@@ -15,6 +19,8 @@ const VERSION: u8 = 1;
 pub const TOKEN_BYTES_MAX: usize = 2048;
 /// Longest SM2 signature in DER: a sequence of two integers of 33 bytes.
 const SIGNATURE_BYTES_MAX: usize = 72;
+/// Tokens remembered as well signed.
+const FOUND_MAX: usize = 4_096;
 
 const _: () = assert!(TOKEN_BYTES_MAX > 2 * (8 * ID_BYTES_MAX + SIGNATURE_BYTES_MAX));
 
@@ -52,7 +58,7 @@ impl Signer {
 
     /// The verifier of this signer's tokens.
     pub fn verifier(&self) -> Verifier {
-        Verifier(self.0.public())
+        Verifier::new(self.0.public())
     }
 
     /// The signed form of a permit. What is signed begins with a word of its own, so that no claims are
@@ -85,14 +91,47 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Checks tokens.
+/// Checks tokens; clones share what they have found.
 #[derive(Clone)]
-pub struct Verifier(PublicKey);
+pub struct Verifier {
+    key: PublicKey,
+    found: Arc<Mutex<Found>>,
+}
+
+/// What tokens say whose signature was found good, by the SM3 hash of the token: a page sends the same one
+/// with every request, and a signature costs more than the rest of a request. In two generations, so that
+/// what is in use stays when there is no room for more.
+#[derive(Default)]
+struct Found {
+    young: HashMap<[u8; 32], Claims>,
+    old: HashMap<[u8; 32], Claims>,
+}
+
+impl Found {
+    fn get(&mut self, token: &[u8; 32]) -> Option<Claims> {
+        if let Some(claims) = self.young.get(token) {
+            return Some(claims.clone());
+        }
+        let claims = self.old.remove(token)?;
+        self.put(*token, claims.clone());
+        Some(claims)
+    }
+
+    fn put(&mut self, token: [u8; 32], claims: Claims) {
+        if self.young.len() >= FOUND_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(token, claims);
+    }
+}
 
 impl Verifier {
     /// Takes tokens signed by this key's owner.
     pub fn new(key: PublicKey) -> Self {
-        Self(key)
+        Self {
+            key,
+            found: Arc::default(),
+        }
     }
 
     /// What the token says, if it may be believed at `now` and in `min_epoch`.
@@ -102,11 +141,7 @@ impl Verifier {
         now: UnixMillis,
         min_epoch: Epoch,
     ) -> Result<Claims, TokenError> {
-        let claims = self.signed(token, b"")?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
-        if claims.v != VERSION {
-            return Err(TokenError::Malformed);
-        }
+        let claims = self.believed(token)?;
         if now >= claims.expires_at {
             return Err(TokenError::Expired);
         }
@@ -114,6 +149,26 @@ impl Verifier {
             return Err(TokenError::OldEpoch);
         }
         Ok(claims)
+    }
+
+    /// What the token says, whenever it was or will be good.
+    fn believed(&self, token: &str) -> Result<Claims, TokenError> {
+        let hash = guitai_crypto::sm3::hash(token.as_bytes());
+        if let Some(claims) = self.found().get(&hash) {
+            return Ok(claims);
+        }
+        let claims = self.signed(token, b"")?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
+        if claims.v != VERSION {
+            return Err(TokenError::Malformed);
+        }
+        self.found().put(hash, claims.clone());
+        Ok(claims)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // Nothing that can panic runs under it.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The permit, if the cluster signed it. Whether it counts, [`crate::permit::Holder`] decides.
@@ -143,7 +198,7 @@ impl Verifier {
         if signature.len() > SIGNATURE_BYTES_MAX {
             return Err(TokenError::Malformed);
         }
-        let verified = self.0.verify(&[word, &claims].concat(), &signature);
+        let verified = self.key.verify(&[word, &claims].concat(), &signature);
         verified.map_err(|_| TokenError::Signature)?;
         Ok(claims)
     }
@@ -217,6 +272,40 @@ mod tests {
         assert_eq!(verify(NOW.plus(1), Epoch(7)), Err(TokenError::Expired));
         assert_eq!(verify(NOW, Epoch(8)), Err(TokenError::OldEpoch));
         assert!(verify(NOW, Epoch(0)).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_was_taken_once_is_still_limited_and_another_spelling_is_not_it() {
+        let signer = signer();
+        let (token, verifier) = (signer.sign(&claims()), signer.verifier());
+        let verify = |token: &str, now, epoch| verifier.verify(token, now, epoch);
+        assert!(verify(&token, NOW, Epoch(7)).is_ok());
+        assert_eq!(verify(&token, NOW, Epoch(7)), Ok(claims()));
+        let late = verify(&token, NOW.plus(1), Epoch(7));
+        assert_eq!(late, Err(TokenError::Expired));
+        assert_eq!(verify(&token, NOW, Epoch(8)), Err(TokenError::OldEpoch));
+        let (said, _) = token.split_once('.').unwrap();
+        let unsigned = verify(&format!("{said}."), NOW, Epoch(7));
+        assert_eq!(unsigned, Err(TokenError::Signature));
+    }
+
+    #[test]
+    fn so_many_tokens_are_remembered_and_one_in_use_stays() {
+        let mut found = Found::default();
+        let hash = |number: usize| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            hash
+        };
+        found.put(hash(0), claims());
+        for number in 1..5 * FOUND_MAX {
+            found.put(hash(number), claims());
+            if number % 1_000 == 0 {
+                assert!(found.get(&hash(0)).is_some(), "{number}");
+            }
+            assert!(found.young.len() + found.old.len() <= FOUND_MAX);
+        }
+        assert!(found.get(&hash(1)).is_none());
     }
 
     #[test]
