@@ -20,18 +20,17 @@ pub(crate) struct Base {
 
 impl Base {
     /// Applies one entry; says which records it changed.
-    pub(crate) fn step(&mut self, entry: Entry, changed: &mut Vec<RecordKey>) -> Reply {
+    pub(crate) fn step(&mut self, entry: Entry) -> (Reply, Vec<RecordKey>) {
         self.last = Some(entry.log_id);
         match entry.payload {
-            EntryPayload::Blank => Reply::Done,
+            EntryPayload::Blank => (Reply::Done, Vec::new()),
             EntryPayload::Normal(agreed) => {
                 let outcome = self.state.apply(&agreed.0);
-                changed.extend(outcome.changed);
-                outcome.reply
+                (outcome.reply, outcome.changed)
             }
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(entry.log_id), membership);
-                Reply::Done
+                (Reply::Done, Vec::new())
             }
         }
     }

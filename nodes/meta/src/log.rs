@@ -1,9 +1,11 @@
 //! openraft's log storage on our write-ahead log. Entries, votes and log ids are JSON in it.
 
 use std::{
+    collections::VecDeque,
     fmt::Debug,
     io,
-    ops::{Bound, RangeBounds},
+    ops::{Bound, Range, RangeBounds},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use guitai_store::Wal;
@@ -20,6 +22,11 @@ use crate::raft::{Entry, LogId, Types, Vote};
 /// Bytes of entries sent to a follower at once; with the frame around it below `RPC_BYTES_MAX`.
 const REPLICATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Newest entries kept in memory besides the disk.
+const TAIL_MAX: usize = 4_096;
+/// And their bytes, as they are in the log.
+const TAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 const _: () = assert!(
     REPLICATION_BYTES_MAX + guitai_types::limits::COMMAND_BYTES_MAX * 4
         < guitai_types::limits::RPC_BYTES_MAX
@@ -29,11 +36,20 @@ const _: () = assert!(
 #[derive(Clone)]
 pub(crate) struct LogStore {
     wal: Wal,
+    tail: Arc<Mutex<Tail>>,
 }
 
 impl LogStore {
     pub(crate) fn new(wal: Wal) -> Self {
-        Self { wal }
+        Self {
+            wal,
+            tail: Arc::default(),
+        }
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        // Nothing that can panic runs under it.
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a new log the continuation of one that ended with `last`, whose entries a durable
@@ -43,7 +59,7 @@ impl LogStore {
         self.wal.purge_through(last.index, json(last)?)
     }
 
-    pub(crate) fn range(&self) -> std::ops::Range<u64> {
+    pub(crate) fn range(&self) -> Range<u64> {
         self.wal.range()
     }
 
@@ -79,8 +95,58 @@ impl LogStore {
         if range.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(entries) = self.tail().read(&range, usize::MAX) {
+            return Ok(entries);
+        }
         let entries = self.wal.read(range).map_err(io::Error::other)?;
         entries.iter().map(|(_, bytes)| parse(bytes)).collect()
+    }
+}
+
+/// The newest entries as they were appended: what is sent to followers and applied a moment later is
+/// neither read back nor parsed for it.
+#[derive(Default)]
+struct Tail {
+    /// In order, without a hole, with the bytes each takes in the log.
+    entries: VecDeque<(Entry, usize)>,
+    bytes: usize,
+}
+
+impl Tail {
+    fn push(&mut self, entry: Entry, bytes: usize) {
+        let next = self.entries.back().map(|(last, _)| last.log_id().index + 1);
+        if next.is_some_and(|next| next != entry.log_id().index) {
+            self.clear();
+        }
+        self.bytes += bytes;
+        self.entries.push_back((entry, bytes));
+        while self.entries.len() > TAIL_MAX || self.bytes > TAIL_BYTES_MAX {
+            let Some((_, bytes)) = self.entries.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes;
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The entries of a range, at most `bytes_max` bytes of them and one at least; `None` if the first is
+    /// not here.
+    fn read(&self, range: &Range<u64>, bytes_max: usize) -> Option<Vec<Entry>> {
+        let first = self.entries.front()?.0.log_id().index;
+        let skip = usize::try_from(range.start.checked_sub(first)?).ok()?;
+        let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+        // Without a hole: so many from here on are the range, if there are so many.
+        (skip + length <= self.entries.len()).then_some(())?;
+        let mut bytes = 0;
+        let wanted = self.entries.iter().skip(skip).take(length).enumerate();
+        let fits = wanted.take_while(|(at, (_, size))| {
+            bytes += size;
+            *at == 0 || bytes <= bytes_max
+        });
+        Some(fits.map(|(_, (entry, _))| entry.clone()).collect())
     }
 }
 
@@ -116,6 +182,9 @@ impl RaftLogReader<Types> for LogStore {
         let range = start.max(have.start)..end.min(have.end);
         if range.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(entries) = self.tail().read(&range, REPLICATION_BYTES_MAX) {
+            return Ok(entries);
         }
         let mut bytes = 0;
         let mut entries = Vec::new();
@@ -167,15 +236,21 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let mut first = None;
-        let mut encoded = Vec::new();
+        let (mut encoded, mut tail) = (Vec::new(), Vec::new());
         for entry in entries {
             first.get_or_insert_with(|| entry.log_id().index);
-            encoded.push(json(&entry)?);
+            let bytes = json(&entry)?;
+            tail.push((entry, bytes.len()));
+            encoded.push(bytes);
         }
         match first {
             Some(first) => {
                 self.wal
                     .append(first, encoded, move |result| callback.io_completed(result));
+                let mut newest = self.tail();
+                for (entry, bytes) in tail {
+                    newest.push(entry, bytes);
+                }
             }
             None => callback.io_completed(Ok(())),
         }
@@ -184,6 +259,7 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let last = last_log_id.map(|log_id| log_id.index);
+        self.tail().clear();
         durable(|done| self.wal.truncate_after_then(last, done)).await
     }
 
@@ -212,4 +288,54 @@ fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     serde_json::from_slice(bytes).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::*;
+
+    fn entry(index: u64) -> Entry {
+        let leader = Vote::new_committed(1, 1).leader_id;
+        Entry {
+            log_id: LogId::new(leader, index),
+            payload: EntryPayload::Blank,
+        }
+    }
+
+    fn read(tail: &Tail, range: Range<u64>, bytes_max: usize) -> Option<Vec<u64>> {
+        let entries = tail.read(&range, bytes_max)?;
+        Some(entries.iter().map(|it| it.log_id().index).collect())
+    }
+
+    #[test]
+    fn the_tail_gives_a_whole_range_or_nothing() {
+        let mut tail = Tail::default();
+        assert_eq!(read(&tail, 0..1, 100), None);
+        for index in 5..9 {
+            tail.push(entry(index), 10);
+        }
+        assert_eq!(read(&tail, 5..9, 100), Some(vec![5, 6, 7, 8]));
+        assert_eq!(read(&tail, 6..8, 100), Some(vec![6, 7]));
+        assert_eq!(read(&tail, 4..8, 100), None, "the first is not there");
+        assert_eq!(read(&tail, 6..10, 100), None, "the last is not there");
+        assert_eq!(read(&tail, 5..9, 20), Some(vec![5, 6]));
+        assert_eq!(read(&tail, 5..9, 1), Some(vec![5]), "one at least");
+    }
+
+    #[test]
+    fn what_does_not_follow_begins_a_new_tail_and_the_oldest_go() {
+        let mut tail = Tail::default();
+        tail.push(entry(5), 10);
+        tail.push(entry(9), 10);
+        assert_eq!(read(&tail, 5..6, 100), None);
+        assert_eq!(read(&tail, 9..10, 100), Some(vec![9]));
+        for index in 10..10 + TAIL_MAX as u64 {
+            tail.push(entry(index), 10);
+        }
+        assert_eq!((tail.entries.len(), tail.bytes), (TAIL_MAX, 10 * TAIL_MAX));
+        tail.push(entry(10 + TAIL_MAX as u64), TAIL_BYTES_MAX - 5);
+        assert_eq!(tail.entries.len(), 1, "as many bytes as may be");
+    }
 }

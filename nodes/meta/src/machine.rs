@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use futures::{Stream, TryStreamExt};
-use guitai_meta_core::{RecordKey, State};
+use guitai_meta_core::State;
 use guitai_store::Snapshots;
 use openraft::{
     OptionalSend, RaftSnapshotBuilder,
@@ -73,19 +73,24 @@ impl RaftStateMachine<Types> for Machine {
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut changed: Vec<RecordKey> = Vec::new();
         let result = loop {
             let (entry, responder) = match entries.try_next().await {
                 Ok(Some(next)) => next,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let reply = self.applied.change(|base| base.step(entry, &mut changed));
+            let reply = self.applied.change(|base| {
+                let (reply, changed) = base.step(entry);
+                self.view.note(changed);
+                reply
+            });
             if let Some(responder) = responder {
                 responder.send(reply);
             }
         };
-        self.applied.look(|base| self.view.write(base, &changed));
+        if self.view.is_full() {
+            self.view.write(&self.applied);
+        }
         result
     }
 

@@ -38,6 +38,7 @@ use crate::{
     service::Service,
     storage, succession, takeover,
     transport::{self, OverMesh, Topic, Transport},
+    view,
     wire::{LeaderReply, Write},
 };
 
@@ -161,6 +162,7 @@ impl Meta {
         runtime::spawn(lease::run(meta.clone(), stopped.clone()));
         runtime::spawn(lease::follow(meta.clone(), stopped.clone()));
         runtime::spawn(lease::keep(meta.clone(), stopped.clone()));
+        runtime::spawn(view::keep(meta.0.machine.clone(), stopped.clone()));
         runtime::spawn(succession::run(meta.clone(), stopped));
         let service = Service::new(meta.clone());
         Ok((meta, service))
@@ -315,7 +317,9 @@ impl Meta {
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not stop cleanly");
         }
-        self.0.machine.view.flush();
+        let Machine { view, applied, .. } = &self.0.machine;
+        view.write(applied);
+        view.flush();
     }
 }
 

@@ -559,7 +559,7 @@ fn apply_all(log: &LogStore, base: &mut Base) -> io::Result<Vec<LogRun>> {
         for entry in log.read(next, end)? {
             note(&mut runs, &entry.log_id);
             if Some(entry.log_id) > base.last {
-                base.step(entry, &mut Vec::new());
+                base.step(entry);
             }
         }
         next = end;

@@ -4,26 +4,41 @@
 //!
 //! Keys: `state/<record key>` hold the core's records; `applied` says which entry they are the
 //! state after. Both are written in one batch, so an entry is never applied twice to the view.
+//!
+//! What changed is gathered for a moment and written together: a record that changes with every entry
+//! (and the mark itself) is then written ten times a second and not thousands of times. A restart finds
+//! the view so much older, and the log has the rest.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use guitai_host::{Batch, Kv};
 use guitai_meta_core::{RecordKey, State};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::{
-    applied::Base,
+    applied::{Applied, Base},
+    machine::Machine,
     raft::{LogId, Membership},
+    runtime::blocking,
 };
+
+/// How long changes are gathered before they are written, in milliseconds.
+const GATHER_MS: u64 = 100;
+/// Changed records beyond which they are written at once.
+const GATHERED_MAX: usize = 16 * 1024;
 
 const APPLIED: &[u8] = b"applied";
 const STATE: &[u8] = b"state/";
+/// Records of a form that is read and not written any more.
+const OLD: &[u8] = b"state/request/";
 
 /// Where the view stands in the log.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +57,17 @@ pub(crate) struct View {
     kv: Arc<dyn Kv>,
     generation: u64,
     broken: Arc<AtomicBool>,
+    gathered: Arc<Mutex<Gathered>>,
+    /// Held from the look at the state until what was seen is written, so that batches keep their order.
+    writing: Arc<Mutex<()>>,
+}
+
+/// What the view does not show yet.
+#[derive(Default)]
+struct Gathered {
+    changed: BTreeSet<RecordKey>,
+    /// An entry was applied, even if it changed no record.
+    is_behind: bool,
 }
 
 impl View {
@@ -50,6 +76,8 @@ impl View {
             kv,
             generation,
             broken: Arc::default(),
+            gathered: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -76,16 +104,21 @@ impl View {
         let records = pairs
             .iter()
             .map(|(key, value)| (key.get(STATE.len()..).unwrap_or(&[]), value));
-        let state = State::load(records).map_err(|error| chain(&error))?;
-        Ok(Some(Base {
-            state,
+        let base = Base {
+            state: State::load(records).map_err(|error| chain(&error))?,
             last: mark.last,
             membership: mark.membership,
-        }))
+        };
+        if pairs.iter().any(|(key, _)| key.starts_with(OLD)) {
+            self.replace(&base);
+        }
+        Ok(Some(base))
     }
 
     /// Makes the view hold exactly this. A restart before it is done finds no mark, hence no view.
     pub(crate) fn replace(&self, base: &Base) {
+        let _turn = lock(&self.writing);
+        *lock(&self.gathered) = Gathered::default();
         let result = self.kv.scan(STATE).and_then(|old| {
             let mut deletes: Vec<Vec<u8>> = old.into_iter().map(|(key, _)| key).collect();
             deletes.push(APPLIED.to_vec());
@@ -93,8 +126,8 @@ impl View {
                 puts: Vec::new(),
                 deletes,
             })?;
-            let keys: Vec<RecordKey> = base.state.record_keys().collect();
-            self.kv.apply(self.batch(base, &keys))?;
+            let keys = base.state.record_keys().collect();
+            self.kv.apply(self.batch(base, keys))?;
             self.kv.flush()
         });
         let failed = result.inspect_err(|error| {
@@ -106,13 +139,30 @@ impl View {
         self.broken.store(failed.is_err(), Ordering::Relaxed);
     }
 
+    /// Notes what an entry changed. Called where the entry is applied and nobody looks at the state, so
+    /// that no state is ever written without the notes that belong to it.
+    pub(crate) fn note(&self, changed: Vec<RecordKey>) {
+        let mut gathered = lock(&self.gathered);
+        gathered.is_behind = true;
+        gathered.changed.extend(changed);
+    }
+
+    /// Whether so much was gathered that it should be written now.
+    pub(crate) fn is_full(&self) -> bool {
+        lock(&self.gathered).changed.len() >= GATHERED_MAX
+    }
+
     /// Writes the records that changed, with the mark. After a failure nothing more is written: a
     /// later success would hide the hole, and the next restart would believe it.
-    pub(crate) fn write(&self, base: &Base, changed: &[RecordKey]) {
-        if self.broken.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Err(error) = self.kv.apply(self.batch(base, changed)) {
+    pub(crate) fn write(&self, applied: &Applied) {
+        let _turn = lock(&self.writing);
+        let batch = applied.look(|base| {
+            let gathered = std::mem::take(&mut *lock(&self.gathered));
+            let is_due = gathered.is_behind && !self.broken.load(Ordering::Relaxed);
+            is_due.then(|| self.batch(base, gathered.changed))
+        });
+        let Some(batch) = batch else { return };
+        if let Err(error) = self.kv.apply(batch) {
             let error = chain(&error);
             tracing::warn!(error, "the view was not written; going on without it");
             self.broken.store(true, Ordering::Relaxed);
@@ -125,13 +175,11 @@ impl View {
         }
     }
 
-    fn batch(&self, base: &Base, keys: &[RecordKey]) -> Batch {
-        // Once per key: what counts is the record now.
-        let keys: BTreeMap<&RecordKey, ()> = keys.iter().map(|key| (key, ())).collect();
+    fn batch(&self, base: &Base, keys: BTreeSet<RecordKey>) -> Batch {
         let mut batch = Batch::default();
-        for key in keys.into_keys() {
+        for key in keys {
             let name = [STATE, key.to_string().as_bytes()].concat();
-            match base.state.record(key) {
+            match base.state.record(&key) {
                 Some(record) => batch.puts.push((name, record)),
                 None => batch.deletes.push(name),
             }
@@ -149,6 +197,33 @@ impl View {
         }
         batch
     }
+}
+
+/// Writes what was gathered, again and again, until the node stops.
+pub(crate) async fn keep(machine: Machine, mut stopped: watch::Receiver<bool>) {
+    let mut pace = tokio::time::interval(Duration::from_millis(GATHER_MS));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = pace.tick() => {}
+        }
+        let Machine { view, applied, .. } = machine.clone();
+        let written = blocking(move || {
+            view.write(&applied);
+            Ok(())
+        });
+        // It says itself what goes wrong; all that can fail here is a runtime that ends.
+        if written.await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Nothing that can panic runs under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error with its causes, for one log line.

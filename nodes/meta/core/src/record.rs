@@ -1,7 +1,7 @@
 //! The state as records: a key, and JSON under it. The key-value view and the snapshot hold nothing
 //! else, so there is one form on disk. Fields are only ever added, with a default.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use guitai_types::{
     InstitutionId, MarkName, NodeId, NodeName, ReservationId, SessionId, StaffName, StaffRef,
@@ -13,7 +13,10 @@ use serde::{
     de::{DeserializeOwned, Error as _},
 };
 
-use crate::{State, index::Index};
+use crate::{State, index::Index, state::Remembered};
+
+/// Answers to requests in one record.
+pub(crate) const REQUESTS_A_RECORD: u64 = 128;
 
 /// Key of one record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +41,10 @@ pub enum RecordKey {
     Session(SessionId),
     /// A numbered event.
     Event(u64),
-    /// The answer to a request, by order of answering.
+    /// Answers to requests, by order of answering: 128 numbers together, since every
+    /// proposal adds one.
+    Requests(u64),
+    /// The answer to one request, as 0.1 wrote it before; only read.
     Request(u64),
     /// A disaster recovery run, by order of proposal.
     Dr(u64),
@@ -64,6 +70,7 @@ impl fmt::Display for RecordKey {
             Self::Reservation(id) => write!(f, "reservation/{id}"),
             Self::Session(id) => write!(f, "session/{id}"),
             Self::Event(number) => write!(f, "event/{number:020}"),
+            Self::Requests(page) => write!(f, "requests/{page:020}"),
             Self::Request(number) => write!(f, "request/{number:020}"),
             Self::Dr(number) => write!(f, "dr/{number:020}"),
             Self::Probe(lane) => write!(f, "probe/{lane}"),
@@ -92,6 +99,7 @@ impl RecordKey {
             "reservation" => Some(Self::Reservation(rest.parse().ok()?)),
             "session" => Some(Self::Session(rest.parse().ok()?)),
             "event" => Some(Self::Event(rest.parse().ok()?)),
+            "requests" => Some(Self::Requests(rest.parse().ok()?)),
             "request" => Some(Self::Request(rest.parse().ok()?)),
             "dr" => Some(Self::Dr(rest.parse().ok()?)),
             "probe" => Some(Self::Probe(lane(rest)?)),
@@ -158,7 +166,14 @@ impl State {
             RecordKey::Reservation(id) => json(self.reservations.get(id)?),
             RecordKey::Session(id) => json(self.sessions.get(id)?),
             RecordKey::Event(number) => json(self.events.get(number)?),
-            RecordKey::Request(number) => json(self.requests.get(number)?),
+            RecordKey::Requests(page) => {
+                let first = page.checked_mul(REQUESTS_A_RECORD)?;
+                let last = first.checked_add(REQUESTS_A_RECORD - 1)?;
+                let page: BTreeMap<_, _> = self.requests.range(first..=last).collect();
+                (!page.is_empty()).then_some(())?;
+                json(&page)
+            }
+            RecordKey::Request(_) => None,
             RecordKey::Dr(number) => json(self.runs.get(number)?),
             RecordKey::Probe(lane) => json(self.probes.get(lane)?),
             RecordKey::Mark(name) => json(self.marks.get(name)?),
@@ -194,11 +209,20 @@ impl State {
             )
             .chain(self.sessions.keys().cloned().map(RecordKey::Session))
             .chain(self.events.keys().copied().map(RecordKey::Event))
-            .chain(self.requests.keys().copied().map(RecordKey::Request))
+            .chain(self.request_pages())
             .chain(self.runs.keys().copied().map(RecordKey::Dr))
             .chain(self.probes.keys().cloned().map(RecordKey::Probe))
             .chain(self.marks.keys().cloned().map(RecordKey::Mark))
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
+    }
+
+    fn request_pages(&self) -> impl Iterator<Item = RecordKey> {
+        let page = |(number, _): (&u64, &_)| number / REQUESTS_A_RECORD;
+        let first = self.requests.first_key_value().map(page);
+        let last = self.requests.last_key_value().map(page);
+        // Numbers have no gap, so neither have pages.
+        let pages = first.zip(last).map(|(first, last)| first..=last);
+        pages.into_iter().flatten().map(RecordKey::Requests)
     }
 
     /// The state that has these records.
@@ -247,6 +271,10 @@ impl State {
                 drop(self.sessions.insert(id, session));
             }
             RecordKey::Event(number) => drop(self.events.insert(number, parse(value)?)),
+            RecordKey::Requests(_) => {
+                self.requests
+                    .extend(parse::<BTreeMap<u64, Remembered>>(value)?);
+            }
             RecordKey::Request(number) => drop(self.requests.insert(number, parse(value)?)),
             RecordKey::Dr(number) => drop(self.runs.insert(number, parse(value)?)),
             RecordKey::Probe(lane) => drop(self.probes.insert(lane, parse(value)?)),
@@ -288,6 +316,7 @@ mod tests {
             "reservation/r1-1",
             "session/s1",
             "event/00000000000000000001",
+            "requests/18446744073709551615",
             "request/18446744073709551615",
             "dr/00000000000000000003",
             "probe/a1-1/log",
@@ -301,6 +330,41 @@ mod tests {
         for wrong in ["", "heads", "staff/bank", "ticket/A", "event/x", "ticket"] {
             assert_eq!(RecordKey::parse(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn requests_lie_in_pages_and_single_ones_are_still_read() {
+        let answered = |number: u64| Remembered {
+            request: guitai_types::RequestId::from_random([number as u8; 16]),
+            reply: guitai_types::command::Reply::Done,
+        };
+        let mut state = State::default();
+        for number in 100..300 {
+            state.requests.insert(number, answered(number));
+        }
+        let pages: Vec<_> = state.request_pages().collect();
+        assert_eq!(pages, [0, 1, 2].map(RecordKey::Requests));
+        let records = |state: &State| -> Vec<(String, Vec<u8>)> {
+            let keys = state.record_keys();
+            let record = |key: RecordKey| Some((key.to_string(), state.record(&key)?));
+            keys.filter_map(record).collect()
+        };
+        assert_eq!(
+            State::load(records(&state)).unwrap().requests,
+            state.requests
+        );
+        // One of each form, as a view has them whose node was upgraded.
+        let mut mixed = records(&state);
+        let single = serde_json::to_vec(&answered(99)).unwrap();
+        mixed.push((RecordKey::Request(99).to_string(), single));
+        let loaded = State::load(mixed).unwrap();
+        assert_eq!(loaded.requests.len(), 201);
+        assert_eq!(
+            loaded.record(&RecordKey::Requests(7)),
+            None,
+            "nothing there"
+        );
+        assert_eq!(loaded.record(&RecordKey::Requests(u64::MAX)), None);
     }
 
     #[test]
