@@ -10,8 +10,9 @@ use openraft::SnapshotPolicy;
 
 use crate::StartError;
 
-/// Entries applied since the last snapshot before the next is made. A restart replays at most about
-/// this many; a snapshot costs writing the whole state once.
+/// Entries applied since the last snapshot before the next is made. A restart without a view replays at
+/// most about this many, and a new leader looks through as many for the end of each follower's log, by halves;
+/// a snapshot costs writing the whole state once.
 const SNAPSHOT_EVERY: u64 = 10_000;
 
 /// Log entries left before a snapshot, so that a node that was away for a moment needs no snapshot.
@@ -134,11 +135,13 @@ impl Timing {
     };
     /// For centres in the other city: they may lead, but only when nobody near stands first. A
     /// preference is a delay: forbidding election here would leave the cluster without a leader
-    /// whenever the newest entry is only here.
+    /// whenever the newest entry is only here. The upper bound is also how long a voter here refuses
+    /// everybody else after it heard the leader: it ends before the first of those near stands, or
+    /// losing a near centre would cost a second election.
     pub const FAR: Self = Self {
         heartbeat_ms: 50,
-        election_min_ms: 600,
-        election_max_ms: 900,
+        election_min_ms: 500,
+        election_max_ms: 550,
     };
 
     /// Refuses bounds that contradict each other.

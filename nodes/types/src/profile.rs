@@ -121,8 +121,8 @@ impl Default for Raft {
             election_min_ms: 200,
             election_max_ms: 400,
             reluctant: Vec::new(),
-            reluctant_min_ms: 600,
-            reluctant_max_ms: 900,
+            reluctant_min_ms: 500,
+            reluctant_max_ms: 550,
             sync_lease_ms: SYNC_LEASE_MS,
             replace_voter_after_ms: 0,
         }
