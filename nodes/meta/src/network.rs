@@ -6,7 +6,7 @@ use guitai_types::NodeId;
 use openraft::{
     BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
-    network::RPCOption,
+    network::{Backoff, RPCOption},
 };
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,14 @@ use crate::{
 /// Entries are given more time than openraft's one heartbeat interval: a follower's disk may be slow
 /// for a moment, and sending them all again would not make it faster.
 const APPEND_MS: u64 = 1_000;
+/// A message without entries (a sign of life, the newest commit) more than one interval, too: to the other
+/// city and back takes most of 50 ms by itself, and a node that was given up counts as unreachable, so that
+/// entries and sync writes wait for it as well.
+const HEARTBEAT_MS: u64 = 250;
+/// How long a node that could not be reached is left alone at first, doubled each time, in milliseconds…
+const BACKOFF_FIRST_MS: u64 = 20;
+/// … and at the most.
+const BACKOFF_MAX_MS: u64 = 320;
 /// A piece of a snapshot; the last one is installed within this.
 const PIECE_MS: u64 = 30_000;
 /// How often a snapshot is begun again before openraft is told that it failed.
@@ -116,11 +124,12 @@ impl RaftNetworkV2<Types> for Line {
         rpc: AppendRequest,
         option: RPCOption,
     ) -> Result<AppendResponse, RPCError<Types>> {
-        let within = if rpc.entries.is_empty() {
-            option.hard_ttl()
+        let least_ms = if rpc.entries.is_empty() {
+            HEARTBEAT_MS
         } else {
-            option.hard_ttl().max(Duration::from_millis(APPEND_MS))
+            APPEND_MS
         };
+        let within = option.hard_ttl().max(Duration::from_millis(least_ms));
         Ok(self.ask(Request::Append(rpc), within).await?)
     }
 
@@ -138,6 +147,12 @@ impl RaftNetworkV2<Types> for Line {
         option: RPCOption,
     ) -> Result<VoteResponse, RPCError<Types>> {
         Ok(self.ask(Request::PreVote(rpc), option.hard_ttl()).await?)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let longer = |ms: &u64| Some((ms * 2).min(BACKOFF_MAX_MS));
+        let pauses = std::iter::successors(Some(BACKOFF_FIRST_MS), longer);
+        Some(Backoff::new(pauses.map(Duration::from_millis)))
     }
 
     async fn full_snapshot(
