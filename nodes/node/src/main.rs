@@ -36,6 +36,10 @@ enum Command {
     Client(guitai_cli::Command),
 }
 
+/// Raft, JSON and HTTP take and give back many small pieces of memory on every thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command {
