@@ -103,7 +103,7 @@ pub struct Sample {
     pub sync_ms: f64,
     /// By writer.
     pub lanes_ms: BTreeMap<String, f64>,
-    /// The longest time in which some centre that was left had none, from healing until all was whole.
+    /// The longest time in which some centre that ran had none, from healing until all was whole.
     pub healing_ms: f64,
     /// Acknowledged serials, fast and sync.
     pub acked: (u64, u64),
@@ -271,16 +271,22 @@ fn take_over(stage: &Stage) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Whether the lane's centre still has its service in that cell.
+/// Whether the lane's centre still has its service in that cell. One that does not reach the leader (which
+/// is in A1 when a run begins) has none: its doors close and pages go to another centre's.
 fn left(cell: Cell, lane: &Lane) -> bool {
     let gone: &[&str] = match cell {
         Cell::CentreA1 => &["m-a1-"],
-        Cell::CentreA2 => &["m-a2-"],
+        Cell::CentreA2 | Cell::LinkA1A2 | Cell::OneWay => &["m-a2-"],
         Cell::CentreB | Cell::LinkAB => &["m-b-"],
         Cell::City => &["m-a1-", "m-a2-"],
         _ => &[],
     };
     !gone.iter().any(|gone| lane.name.starts_with(gone))
+}
+
+/// Whether the lane's centre runs: after a cut is mended, every one of them is waited for.
+fn runs(cell: Cell, lane: &Lane) -> bool {
+    matches!(cell, Cell::LinkA1A2 | Cell::OneWay | Cell::LinkAB) || left(cell, lane)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -351,7 +357,7 @@ impl Watch {
                 eprintln!("{why}");
             }
             let healing = self.pulse.gaps_while_writing(to, Instant::now());
-            let lanes = healing.into_iter().filter(|(lane, _)| is_left(lane));
+            let lanes = healing.into_iter().filter(|(lane, _)| runs(cell, lane));
             sample.healing_ms = ms(lanes.map(|(_, gap)| gap).max().unwrap_or_default());
         }
         let (run, lanes) = stage.runtime.block_on(self.pulse.stop());

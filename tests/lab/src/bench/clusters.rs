@@ -501,6 +501,9 @@ impl Drop for Pair {
                 end(child);
             }
         }
+        // They hold doors into the namespaces, and the laboratory waits until those are closed.
+        self.guitai.clear();
+        self.etcd.clear();
         drop(self.lab.take());
         drop(fs::remove_dir_all(&self.dir));
     }
