@@ -2,11 +2,17 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures::{
+    Stream, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use guitai_types::NodeId;
 use openraft::{
     BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
-    network::{Backoff, RPCOption},
+    network::{Backoff, RPCOption, stream_append_sequential},
+    raft::StreamAppendResult,
 };
 use serde::de::DeserializeOwned;
 
@@ -32,6 +38,10 @@ const HEARTBEAT_MS: u64 = 250;
 const BACKOFF_FIRST_MS: u64 = 20;
 /// … and at the most.
 const BACKOFF_MAX_MS: u64 = 320;
+/// How long a session of messages lasts beyond its last answer, in milliseconds. openraft answers a probe for
+/// the end of a follower's log with the next one, but only after it has taken note of the answer; a session
+/// that ends at once sends the newest commit in between, which costs the far city a round trip for every probe.
+const BREATH_MS: u64 = 2;
 /// A piece of a snapshot; the last one is installed within this.
 const PIECE_MS: u64 = 30_000;
 /// How often a snapshot is begun again before openraft is told that it failed.
@@ -49,6 +59,9 @@ pub(crate) struct Line {
     network: Network,
     to: NodeId,
 }
+
+/// Answers to a session of messages.
+type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Line;
@@ -131,6 +144,26 @@ impl RaftNetworkV2<Types> for Line {
         };
         let within = option.hard_ttl().max(Duration::from_millis(least_ms));
         Ok(self.ask(Request::Append(rpc), within).await?)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendRequest> + OptionalSend + Unpin + 'static,
+    {
+        let answers = stream_append_sequential(self, input, option);
+        let breath = async {
+            tokio::time::sleep(Duration::from_millis(BREATH_MS)).await;
+            None
+        };
+        Box::pin(async move {
+            let end = stream::once(breath).filter_map(std::future::ready);
+            let answers: Answers<'s> = answers.await?.chain(end).boxed();
+            Ok(answers)
+        })
     }
 
     async fn vote(
