@@ -151,6 +151,7 @@ test.each(LANGUAGES)("a drill runs with a clock, its step, its probes, and can b
   await later(1_000);
   expect(said("run-clock")).toContain("00:06.5");
   expect(at("dr-step-hold-apart").querySelector<HTMLElement>(".bar i")?.style.width).toBe("68%");
+  expect(said("journal"), "steps by their names, not their ids").not.toContain("base-line");
   expect(at("probe-log").dataset["gap"]).toBe("1240");
   expect(said("probe-log")).toContain(language === "zh" ? "存证" : "Evidence");
   expect(at("probe-log").querySelectorAll(".silent")).toHaveLength(1);
