@@ -90,15 +90,21 @@ impl LogStore {
     }
 
     pub(crate) fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
+        self.read_within(from, to, usize::MAX)
+    }
+
+    /// The first entries of a range that together have at most `bytes_max` bytes in the log; one at least.
+    fn read_within(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         let have = self.wal.range();
         let range = from.max(have.start)..to.min(have.end);
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        if let Some(entries) = self.tail().read(&range, usize::MAX) {
+        if let Some(entries) = self.tail().read(&range, bytes_max) {
             return Ok(entries);
         }
-        let entries = self.wal.read(range).map_err(io::Error::other)?;
+        let entries = self.wal.read_within(range, bytes_max);
+        let entries = entries.map_err(io::Error::other)?;
         entries.iter().map(|(_, bytes)| parse(bytes)).collect()
     }
 }
@@ -178,24 +184,7 @@ impl RaftLogReader<Types> for LogStore {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        let have = self.wal.range();
-        let range = start.max(have.start)..end.min(have.end);
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        if let Some(entries) = self.tail().read(&range, REPLICATION_BYTES_MAX) {
-            return Ok(entries);
-        }
-        let mut bytes = 0;
-        let mut entries = Vec::new();
-        for (_, entry) in self.wal.read(range).map_err(io::Error::other)? {
-            bytes += entry.len();
-            if bytes > REPLICATION_BYTES_MAX && !entries.is_empty() {
-                break;
-            }
-            entries.push(parse(&entry)?);
-        }
-        Ok(entries)
+        self.read_within(start, end, REPLICATION_BYTES_MAX)
     }
 }
 

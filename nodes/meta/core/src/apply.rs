@@ -14,7 +14,6 @@ use guitai_types::{
 use crate::{
     Outcome, RecordKey, State, check,
     index::{Index, Put},
-    record::REQUESTS_A_RECORD,
     state::Remembered,
 };
 
@@ -178,15 +177,13 @@ impl<'a> Turn<'a> {
         };
         self.state.index.requests.insert(request.clone(), number);
         self.state.requests.insert(number, remembered);
-        self.changed
-            .insert(RecordKey::Requests(number / REQUESTS_A_RECORD));
+        self.changed.insert(RecordKey::of_request(number));
         while self.state.requests.len() > REQUESTS_REMEMBERED {
             let Some((number, forgotten)) = self.state.requests.pop_first() else {
                 break;
             };
             self.state.index.requests.remove(&forgotten.request);
-            self.changed
-                .insert(RecordKey::Requests(number / REQUESTS_A_RECORD));
+            self.changed.insert(RecordKey::of_request(number));
         }
     }
 

@@ -16,7 +16,7 @@ use serde::{
 use crate::{State, index::Index, state::Remembered};
 
 /// Answers to requests in one record.
-pub(crate) const REQUESTS_A_RECORD: u64 = 128;
+const REQUESTS_A_RECORD: u64 = 128;
 
 /// Key of one record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +81,11 @@ impl fmt::Display for RecordKey {
 }
 
 impl RecordKey {
+    /// The record that the answer with this number lies in.
+    pub(crate) fn of_request(number: u64) -> Self {
+        Self::Requests(number / REQUESTS_A_RECORD)
+    }
+
     /// Reads a key as written by `Display`; `None` if it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let Some((kind, rest)) = text.split_once('/') else {
