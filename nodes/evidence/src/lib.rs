@@ -11,7 +11,6 @@ mod documents;
 pub mod drill;
 pub mod header;
 pub mod layout;
-pub mod log;
 pub mod manifest;
 
 mod report;
@@ -22,6 +21,7 @@ mod verify;
 
 pub use builder::{BuildError, Builder, Seal, Signer};
 pub use documents::{README_TEXT, documents};
+pub use guitai_tlog as log;
 pub use header::{Header, HeaderError};
 pub use manifest::Manifest;
 pub use report::{Check, Facts, Item, Report};

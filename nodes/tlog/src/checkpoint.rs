@@ -10,7 +10,7 @@ use super::{check::Head, note::Note};
 /// Why a text is no checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no checkpoint: {0}")]
-pub struct BadCheckpoint(pub(super) &'static str);
+pub struct BadCheckpoint(pub(crate) &'static str);
 
 /// A log's head, signed or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +63,13 @@ impl fmt::Display for Checkpoint {
 }
 
 /// A number without a leading zero.
-pub(super) fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_plain = is_digits && (text == "0" || !text.starts_with('0'));
     is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// A digest in Base64.
-pub(super) fn hash(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn hash(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
