@@ -6,7 +6,6 @@
 //! for other implementers in `docs/reference/evidence-package.md`.
 
 mod builder;
-pub mod canonical;
 mod documents;
 pub mod drill;
 pub mod header;
@@ -22,6 +21,7 @@ mod verify;
 pub use builder::{BuildError, Builder, Seal, Signer};
 pub use documents::{README_TEXT, documents};
 pub use guitai_tlog as log;
+pub use guitai_types::canonical;
 pub use header::{Header, HeaderError};
 pub use manifest::Manifest;
 pub use report::{Check, Facts, Item, Report};

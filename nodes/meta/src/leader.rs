@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use guitai_types::{
-    NodeId, RequestId,
+    Hex, NodeId, RequestId,
     command::{Command, PROPOSAL_VERSION, Proposal, Reply},
     sync::WriteClass,
+    tlog::SALT_BYTES,
 };
 use openraft::{
     ReadPolicy, ServerState,
@@ -66,6 +67,7 @@ impl Meta {
             request,
             at: self.wall(),
             command: command.clone(),
+            salt: self.salt(command),
         };
         let written = self.raft().client_write(Agreed(proposal));
         let written = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), written)
@@ -79,6 +81,15 @@ impl Meta {
                 None
             }
         }
+    }
+
+    /// Chance for a command that may be logged for everybody to see.
+    pub(crate) fn salt(&self, command: &Command) -> Option<Hex> {
+        let mut salt = vec![0; SALT_BYTES];
+        command.is_logged().then(|| {
+            self.entropy().fill(&mut salt);
+            Hex(salt)
+        })
     }
 
     /// The log index a linearizable reader must have applied; `None` if this node cannot prove that

@@ -48,6 +48,31 @@ impl Edge {
         }
     }
 
+    /// The edge of a tree that [`Self::levels`] were taken of; nothing when they are not those of any tree
+    /// of that size.
+    #[must_use]
+    pub fn resume(digest: Digest, size: u64, levels: Vec<Vec<Hash>>) -> Option<Self> {
+        let width = TILE_WIDTH as u64;
+        let mut rest = size;
+        for level in &levels {
+            if level.len() as u64 != rest % width {
+                return None;
+            }
+            rest /= width;
+        }
+        (rest == 0).then_some(Self {
+            digest,
+            size,
+            levels,
+        })
+    }
+
+    /// Per level of tiles, lowest first, the hashes of the tile that is not full.
+    #[must_use]
+    pub fn levels(&self) -> &[Vec<Hash>] {
+        &self.levels
+    }
+
     /// What the tree is made of.
     #[must_use]
     pub const fn digest(&self) -> Digest {

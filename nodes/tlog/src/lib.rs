@@ -18,6 +18,7 @@ mod edge;
 pub mod note;
 pub mod policy;
 mod proof;
+mod signer;
 pub mod tiles;
 mod witness;
 
@@ -30,4 +31,5 @@ pub use digest::{Digest, Hash, PROOF_HASHES_MAX};
 pub use edge::{ENTRY_BYTES_MAX, Edge, EntryTooLong, Written};
 pub use policy::{Believed, Policy, PolicyError};
 pub use proof::{BadProof, InclusionProof};
+pub use signer::{Party, Signer};
 pub use witness::{Answer, BadSubmission, Seen, Submission, Witness};

@@ -15,6 +15,7 @@ use crate::{
         Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
     },
     sync::SyncMode,
+    tlog::{Access, LogTrust, RecorderRoot},
 };
 
 /// Version of [`Proposal`] written by this release.
@@ -31,6 +32,10 @@ pub struct Proposal {
     pub at: UnixMillis,
     /// What to do.
     pub command: Command,
+    /// 32 random bytes that the leader draws for a command that [`Command::is_logged`]: they hide what an
+    /// entry of the transparency log is about. Left out by the release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Hex>,
 }
 
 /// What may be asked of the metadata.
@@ -242,9 +247,53 @@ pub enum Command {
         /// The mode.
         mode: SyncMode,
     },
+    /// The transparency log begins, or its keys and witnesses change.
+    TrustLog {
+        /// Whom a reader of the log believes.
+        trust: Box<LogTrust>,
+    },
+    /// A recorder's root over the segments that it closed within one second goes into the log.
+    AppendRoot {
+        /// The root, signed by the recorder.
+        root: RecorderRoot,
+    },
+    /// Somebody is about to see a recording, or has asked to; agreed on before anything is given out.
+    LogAccess {
+        /// Who, what and why.
+        access: Access,
+    },
+    /// Both trees' heads of one size, signed by the log and cosigned by enough witnesses, are published.
+    PutCheckpoint {
+        /// Note of the SM3 tree.
+        sm3: String,
+        /// Note of its twin.
+        sha256: String,
+    },
     /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
+}
+
+impl Command {
+    /// Whether applying it may add to the transparency log; a superset, since a refused one adds nothing.
+    pub fn is_logged(&self) -> bool {
+        matches!(
+            self,
+            Self::PutMember { .. }
+                | Self::PutStaff { .. }
+                | Self::PutPolicy { .. }
+                | Self::RaiseEpoch { .. }
+                | Self::Dr { .. }
+                | Self::SetSyncMode { .. }
+                | Self::TrustLog { .. }
+                | Self::AppendRoot { .. }
+                | Self::LogAccess { .. }
+                | Self::ReportRecording {
+                    report: RecordingReport::Sealed { .. },
+                    ..
+                }
+        )
+    }
 }
 
 fn one() -> u8 {

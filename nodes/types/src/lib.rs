@@ -4,6 +4,7 @@
 //! does anything. Formats are JSON, versioned, and only ever added to (see `docs/reference`).
 
 pub mod bytes;
+pub mod canonical;
 pub mod claims;
 pub mod command;
 pub mod control;
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod record;
 pub mod sync;
 pub mod time;
+pub mod tlog;
 pub mod view;
 
 pub use bytes::Hex;

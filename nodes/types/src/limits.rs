@@ -67,6 +67,16 @@ pub const MARKS_MAX: usize = 8_192;
 pub const MARK_BYTES_MAX: usize = 1_024;
 /// Marks given in one answer.
 pub const MARKS_LISTED_MAX: usize = 4_096;
+/// Longest reason for an access to a recording, in bytes.
+pub const REASON_BYTES_MAX: usize = 200;
+/// Longest signature over a recorder's root in bytes; SM2 in DER has at most 72.
+pub const SIGNATURE_BYTES_MAX: usize = 128;
+/// Longest checkpoint that is agreed on, in bytes: the log's signature and those of its witnesses.
+pub const CHECKPOINT_BYTES_MAX: usize = 8 * 1024;
+/// Longest verifier key of a log or a witness, in bytes of text.
+pub const VERIFIER_KEY_BYTES_MAX: usize = 512;
+/// Witnesses of a log: one per centre.
+pub const WITNESSES_MAX: usize = 16;
 
 const _: () = assert!(CONTROL_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX < RPC_BYTES_MAX);

@@ -34,6 +34,9 @@ impl Command {
             | Self::Rekey { .. }
             | Self::AddStep { .. }
             | Self::EndSession { .. }
+            | Self::TrustLog { .. }
+            | Self::AppendRoot { .. }
+            | Self::LogAccess { .. }
             | Self::Rate { .. } => WriteClass::Sync,
             // Who approved what is relied on; the steps of a drill that holds the guard city apart must not
             // wait for it.
@@ -72,6 +75,8 @@ impl Command {
             | Self::CloseTicket { .. }
             | Self::Reject { .. }
             | Self::FinishWrapUp { .. }
+            // What it says is in the log already; the next one says it again.
+            | Self::PutCheckpoint { .. }
             | Self::Tick => WriteClass::Fast,
         }
     }

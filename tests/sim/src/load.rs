@@ -227,6 +227,7 @@ impl Run {
             request,
             at: self.now,
             command,
+            salt: None,
         };
         let outcome = self.state.apply(&proposal);
         self.result.proposals += 1;

@@ -83,6 +83,7 @@ impl World {
             request,
             at: self.now,
             command,
+            salt: None,
         })
     }
 

@@ -56,6 +56,7 @@ impl Bank {
             request,
             at: UnixMillis(self.now),
             command,
+            salt: None,
         });
         match reply.reply {
             Reply::Refused { problem } => Err(problem.code),
@@ -646,6 +647,7 @@ fn a_mark_sent_again_does_not_come_back() {
             value: value.to_owned(),
             sync: true,
         },
+        salt: None,
     };
     bank.state.apply(&put("first", "old"));
     bank.state.apply(&put("second", "new"));

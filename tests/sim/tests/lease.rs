@@ -95,6 +95,7 @@ fn the_mode_changes_one_step_after_the_other_and_says_so() {
             request: RequestId::from_random([number; 16]),
             at: UnixMillis(1_000 + u64::from(number)),
             command,
+            salt: None,
         };
         state.apply(&proposal)
     };

@@ -42,6 +42,7 @@ impl Desk {
             request: RequestId::from_random(u128::from(self.at).to_be_bytes()),
             at: UnixMillis(self.at),
             command,
+            salt: None,
         };
         let outcome = self.state.apply(&proposal);
         let changes = outcome.events.into_iter().map(|event| event.change);

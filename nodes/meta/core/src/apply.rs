@@ -9,12 +9,14 @@ use guitai_types::{
     event::{Change, Event},
     limits::{EVENTS_KEPT, REQUESTS_REMEMBERED},
     record::{Desk, Reservation, Session, Ticket},
+    tlog::Record,
 };
 
 use crate::{
     Outcome, RecordKey, State, check,
     index::{Index, Put},
     state::Remembered,
+    tlog::Full,
 };
 
 impl State {
@@ -26,17 +28,20 @@ impl State {
                 reply,
                 events: Vec::new(),
                 changed: Vec::new(),
+                full: Vec::new(),
             };
         }
         let mut turn = Turn::begin(self, proposal.at);
-        let reply = turn
-            .decide(proposal)
-            .unwrap_or_else(|problem| Reply::Refused { problem });
+        let reply = turn.decide(proposal).unwrap_or_else(|problem| {
+            turn.logged.clear();
+            Reply::Refused { problem }
+        });
         turn.route();
         if is_remembered(&proposal.command) {
             turn.remember(&proposal.request, &reply);
         }
-        turn.end(reply)
+        let full = turn.append(proposal);
+        turn.end(reply, full)
     }
 
     /// When a tick should be proposed: the earliest thing that happens by itself.
@@ -52,7 +57,7 @@ impl State {
     }
 }
 
-/// Touches, ticks and probes are harmless when repeated (a canary remembers for itself) and by far the most frequent: remembering them
+/// Touches, ticks, probes, a recorder's root of a second and checkpoints are harmless when repeated (a canary remembers for itself) and by far the most frequent: remembering them
 /// would only push out what must be remembered.
 fn is_remembered(command: &Command) -> bool {
     !matches!(
@@ -60,6 +65,8 @@ fn is_remembered(command: &Command) -> bool {
         Command::TouchTicket { .. }
             | Command::Probe { .. }
             | Command::Canary { .. }
+            | Command::AppendRoot { .. }
+            | Command::PutCheckpoint { .. }
             | Command::Tick
     )
 }
@@ -71,6 +78,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: UnixMillis,
     events: Vec<Event>,
     changed: BTreeSet<RecordKey>,
+    /// What goes into the transparency log when the turn ends.
+    pub(crate) logged: Vec<Record>,
     /// Institutions where a customer began or ceased to wait, or an agent became ready or not.
     pub(crate) moved: BTreeSet<InstitutionId>,
     /// There was no room for another session when the turn began: others than the ones moved may
@@ -90,6 +99,7 @@ impl<'a> Turn<'a> {
             now,
             events: Vec::new(),
             changed: BTreeSet::new(),
+            logged: Vec::new(),
             moved: BTreeSet::new(),
             was_full,
             head_before,
@@ -164,6 +174,10 @@ impl<'a> Turn<'a> {
             Command::PutMark { mark, value, .. } => self.put_mark(mark, value),
             Command::Canary { node, step } => self.canary(&proposal.request, node, step),
             Command::SetSyncMode { counter, mode } => self.set_sync_mode(*counter, mode),
+            Command::TrustLog { trust } => self.trust_log(trust),
+            Command::AppendRoot { root } => self.append_root(root),
+            Command::LogAccess { access } => self.log_access(access),
+            Command::PutCheckpoint { sm3, sha256 } => self.put_checkpoint(sm3, sha256),
             Command::Tick => Ok(self.tick()),
         }
     }
@@ -187,7 +201,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn end(mut self, reply: Reply) -> Outcome {
+    fn end(mut self, reply: Reply, full: Vec<Full>) -> Outcome {
         for institution in std::mem::take(&mut self.moved) {
             self.emit(Some(&institution), Change::Queue);
         }
@@ -199,6 +213,7 @@ impl<'a> Turn<'a> {
             reply,
             events: self.events,
             changed,
+            full,
         }
     }
 

@@ -117,6 +117,7 @@ impl Turn<'_> {
             request: request.clone(),
             at: self.now,
             command,
+            salt: None,
         };
         tenant.apply(&proposal).reply
     }

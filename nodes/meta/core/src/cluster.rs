@@ -8,6 +8,7 @@ use guitai_types::{
     event::Change,
     limits::{MEMBERS_MAX, STAFF_MAX},
     record::{Institution, Policy, Staff},
+    tlog::Record,
 };
 
 use crate::{
@@ -112,6 +113,9 @@ impl Turn<'_> {
         check_member(self.state, member)?;
         self.state.members.insert(member.id, member.clone());
         self.changed(RecordKey::Member(member.id));
+        self.log(Record::Member {
+            member: Box::new(member.clone()),
+        });
         self.emit(None, Change::Cluster);
         Ok(Reply::Done)
     }
@@ -133,6 +137,9 @@ impl Turn<'_> {
         }
         accounts.insert(staff.id.clone(), staff.clone());
         self.changed(RecordKey::Staff(staff.id.clone()));
+        self.log(Record::Staff {
+            account: Box::new(staff.into()),
+        });
         self.moved.insert(staff.id.institution.clone());
         self.emit(Some(&staff.id.institution), Change::Cluster);
         Ok(Reply::Done)
@@ -143,6 +150,9 @@ impl Turn<'_> {
         self.state.head.policy = policy.clone();
         // Every due time of a ticket or session follows from the policy.
         self.reindex();
+        self.log(Record::Policy {
+            policy: policy.clone(),
+        });
         self.emit(None, Change::Cluster);
         Ok(Reply::Done)
     }
@@ -157,6 +167,7 @@ impl Turn<'_> {
             return Err(check::wrong(detail));
         }
         self.state.head.epoch = epoch;
+        self.log(Record::Epoch { epoch });
         self.emit(None, Change::Cluster);
         Ok(Reply::Done)
     }

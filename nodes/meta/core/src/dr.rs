@@ -14,6 +14,7 @@ use guitai_types::{
     event::Change,
     problem::Code,
     record::{Duty, Staff},
+    tlog::Record,
 };
 
 use crate::{RecordKey, State, apply::Turn, check};
@@ -138,6 +139,7 @@ impl Turn<'_> {
             verdict: None,
             proof: None,
         };
+        self.log_run(&run, None, "plan", &run.plan_hash.to_string());
         self.note_run(&mut run, None, "proposed", &format!("{by}, {kind}"));
         self.state.head.runs += 1;
         if *kind == Kind::Rehearsal {
@@ -417,6 +419,8 @@ impl Turn<'_> {
             };
             self.put_run(number, open);
         }
+        self.log_run(run, None, "plan", &run.plan_hash.to_string());
+        self.log_run(run, None, "entered", &run.by.to_string());
         self.state.head.runs += 1;
         self.put_run(self.state.head.runs, run.clone());
         self.trim_runs();
@@ -432,7 +436,8 @@ impl Turn<'_> {
         Ok((*number, run.clone()))
     }
 
-    fn note_run(&self, run: &mut Run, step: Option<&str>, what: &str, note: &str) {
+    fn note_run(&mut self, run: &mut Run, step: Option<&str>, what: &str, note: &str) {
+        self.log_run(run, step, what, note);
         if run.journal.len() < JOURNAL_MAX {
             run.journal.push(JournalLine {
                 at: self.now,
@@ -441,6 +446,15 @@ impl Turn<'_> {
                 note: note.to_owned(),
             });
         }
+    }
+
+    fn log_run(&mut self, run: &Run, step: Option<&str>, what: &str, note: &str) {
+        self.log(Record::Dr {
+            run: run.id.clone(),
+            step: step.map(str::to_owned),
+            what: what.to_owned(),
+            note: note.to_owned(),
+        });
     }
 
     fn put_run(&mut self, number: u64, run: Run) {

@@ -5,7 +5,7 @@
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
 //! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`, `canary`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
-//! see. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
+//! see. `tlog` is the transparency log. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
 
 mod apply;
 mod canary;
@@ -28,6 +28,7 @@ mod snapshot;
 mod state;
 mod sync;
 mod tickets;
+mod tlog;
 mod view;
 
 pub use canary::CanaryIds;
@@ -42,3 +43,4 @@ pub use record::{LoadError, RecordKey};
 pub use recorders::Hearing;
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};
 pub use state::State;
+pub use tlog::{Full, Kept, Log, Published, policy};

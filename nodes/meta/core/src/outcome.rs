@@ -2,7 +2,7 @@
 
 use guitai_types::{command::Reply, event::Event};
 
-use crate::RecordKey;
+use crate::{RecordKey, tlog::Full};
 
 /// What [`crate::State::apply`] gives back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,4 +14,6 @@ pub struct Outcome {
     /// Keys of records that were written or removed, each once, in order. What a key holds now, or
     /// that it holds nothing any more, says [`crate::State::record`].
     pub changed: Vec<RecordKey>,
+    /// Parts of the transparency log that became full: the state forgets them, the driver must not.
+    pub full: Vec<Full>,
 }

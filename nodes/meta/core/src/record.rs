@@ -13,7 +13,12 @@ use serde::{
     de::{DeserializeOwned, Error as _},
 };
 
-use crate::{State, index::Index, state::Remembered};
+use crate::{
+    State,
+    index::Index,
+    state::Remembered,
+    tlog::{Kept, Log, LogHead, LogTiles},
+};
 
 /// Answers to requests in one record.
 const REQUESTS_A_RECORD: u64 = 128;
@@ -54,6 +59,12 @@ pub enum RecordKey {
     Mark(MarkName),
     /// The canary tenant of a prober of the present run.
     Canary(NodeName),
+    /// The transparency log: whom to believe, its size, its checkpoints.
+    Log,
+    /// The right edges of its trees above the leaves.
+    LogTiles,
+    /// An entry of its bundle that is not full, with what is behind it.
+    LogEntry(u64),
 }
 
 impl fmt::Display for RecordKey {
@@ -76,6 +87,9 @@ impl fmt::Display for RecordKey {
             Self::Probe(lane) => write!(f, "probe/{lane}"),
             Self::Mark(name) => write!(f, "mark/{name}"),
             Self::Canary(node) => write!(f, "canary/{node}"),
+            Self::Log => f.write_str("log"),
+            Self::LogTiles => f.write_str("log-tiles"),
+            Self::LogEntry(index) => write!(f, "log-entry/{index:020}"),
         }
     }
 }
@@ -92,6 +106,8 @@ impl RecordKey {
             return match text {
                 "head" => Some(Self::Head),
                 "places" => Some(Self::Places),
+                "log" => Some(Self::Log),
+                "log-tiles" => Some(Self::LogTiles),
                 _ => None,
             };
         };
@@ -110,6 +126,7 @@ impl RecordKey {
             "probe" => Some(Self::Probe(lane(rest)?)),
             "mark" => Some(Self::Mark(rest.parse().ok()?)),
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
+            "log-entry" => Some(Self::LogEntry(rest.parse().ok()?)),
             _ => None,
         }
     }
@@ -155,6 +172,9 @@ pub enum LoadError {
     /// There are records but not the one every state has.
     #[error("there are records, but the record head is missing")]
     NoHead,
+    /// The records of the transparency log do not belong together.
+    #[error("the records of the transparency log are no log")]
+    Log,
 }
 
 impl State {
@@ -185,6 +205,13 @@ impl State {
             // A state inside the state: its snapshot, as text.
             RecordKey::Canary(node) => {
                 json(&String::from_utf8(self.canaries.get(node)?.to_snapshot()).ok()?)
+            }
+            RecordKey::Log => json(&self.log.as_ref()?.head),
+            RecordKey::LogTiles => json(&self.log.as_ref()?.tiles()),
+            RecordKey::LogEntry(index) => {
+                let log = self.log.as_ref()?;
+                let at = usize::try_from(index.checked_sub(log.first_open())?).ok()?;
+                json(log.open.get(at)?)
             }
         }
     }
@@ -219,6 +246,16 @@ impl State {
             .chain(self.probes.keys().cloned().map(RecordKey::Probe))
             .chain(self.marks.keys().cloned().map(RecordKey::Mark))
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
+            .chain(self.log_keys())
+    }
+
+    fn log_keys(&self) -> impl Iterator<Item = RecordKey> {
+        self.log.iter().flat_map(|log| {
+            let entries = (log.first_open()..log.size()).map(RecordKey::LogEntry);
+            [RecordKey::Log, RecordKey::LogTiles]
+                .into_iter()
+                .chain(entries)
+        })
     }
 
     fn request_pages(&self) -> impl Iterator<Item = RecordKey> {
@@ -238,6 +275,7 @@ impl State {
     {
         let mut state = Self::default();
         let (mut count, mut has_head) = (0_usize, false);
+        let mut log = LogParts::default();
         for (key, value) in records {
             let key = String::from_utf8_lossy(key.as_ref());
             let Some(parsed) = RecordKey::parse(&key) else {
@@ -247,7 +285,11 @@ impl State {
             };
             count += 1;
             has_head |= parsed == RecordKey::Head;
-            let loaded = state.load_one(parsed, value.as_ref());
+            let loaded = if log.takes(&parsed) {
+                log.load_one(parsed, value.as_ref())
+            } else {
+                state.load_one(parsed, value.as_ref())
+            };
             loaded.map_err(|source| LoadError::Value {
                 key: key.into_owned(),
                 source,
@@ -256,6 +298,7 @@ impl State {
         if count > 0 && !has_head {
             return Err(LoadError::NoHead);
         }
+        state.log = log.join()?;
         state.index = Index::build(&state);
         Ok(state)
     }
@@ -290,8 +333,57 @@ impl State {
                     Self::from_snapshot(snapshot.as_bytes()).map_err(serde_json::Error::custom)?;
                 drop(self.canaries.insert(node, tenant));
             }
+            // Those of the log go together, see `LogParts`.
+            RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_) => {}
         }
         Ok(())
+    }
+}
+
+/// The records of the transparency log, which only make sense together.
+#[derive(Default)]
+struct LogParts {
+    head: Option<LogHead>,
+    tiles: Option<LogTiles>,
+    entries: BTreeMap<u64, Kept>,
+}
+
+impl LogParts {
+    fn takes(&self, key: &RecordKey) -> bool {
+        matches!(
+            key,
+            RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_)
+        )
+    }
+
+    fn load_one(&mut self, key: RecordKey, value: &[u8]) -> serde_json::Result<()> {
+        match key {
+            RecordKey::Log => self.head = Some(parse(value)?),
+            RecordKey::LogTiles => self.tiles = Some(parse(value)?),
+            RecordKey::LogEntry(index) => drop(self.entries.insert(index, parse(value)?)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn join(self) -> Result<Option<Log>, LoadError> {
+        let Self {
+            head,
+            tiles,
+            entries,
+        } = self;
+        let (head, tiles) = match (head, tiles) {
+            (Some(head), Some(tiles)) => (head, tiles),
+            (None, None) if entries.is_empty() => return Ok(None),
+            _ => return Err(LoadError::Log),
+        };
+        let first = head.size.checked_sub(entries.len() as u64);
+        let first = first.ok_or(LoadError::Log)?;
+        if !entries.keys().copied().eq(first..head.size) {
+            return Err(LoadError::Log);
+        }
+        let log = Log::load(head, &tiles, entries.into_values().collect());
+        log.map(Some).ok_or(LoadError::Log)
     }
 }
 
@@ -327,6 +419,9 @@ mod tests {
             "probe/a1-1/log",
             "mark/soak-1",
             "canary/a1-1",
+            "log",
+            "log-tiles",
+            "log-entry/00000000000000000256",
         ];
         for text in keys {
             let key = RecordKey::parse(text).map(|key| key.to_string());

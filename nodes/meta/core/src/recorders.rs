@@ -12,6 +12,7 @@ use guitai_types::{
     media::KeyChange,
     problem::Code,
     record::{Assignment, EndReason, RecordingState, RecordingSummary, Session},
+    tlog::Record,
 };
 
 use crate::{State, apply::Turn, check, limits::CLOSING_EVENTS_RESERVED};
@@ -333,6 +334,12 @@ impl Turn<'_> {
             };
         }
         turn.recording = sealed.clone();
+        let assignment = turn.number;
+        self.log(Record::RecordingSealed {
+            session: session.id.clone(),
+            assignment,
+            summary: summary.clone(),
+        });
         match &session.recording {
             RecordingState::Sealed { summary: best } if !has_more(summary, best) => {}
             RecordingState::Sealed { .. } => session.recording = sealed,

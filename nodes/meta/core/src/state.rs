@@ -14,7 +14,10 @@ use guitai_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::index::{Index, Line};
+use crate::{
+    index::{Index, Line},
+    tlog::Log,
+};
 
 /// The metadata of the cluster. Changed only by [`State::apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct State {
     pub(crate) marks: BTreeMap<MarkName, Mark>,
     /// Tenants in which the probers of the present run set calls up.
     pub(crate) canaries: BTreeMap<NodeName, Self>,
+    /// The transparency log, once somebody has said whom to believe.
+    pub(crate) log: Option<Log>,
     /// Computed from the tables above; never written down.
     pub(crate) index: Index,
 }

@@ -8,6 +8,7 @@ use guitai_types::{
     limits::MEMBERS_MAX,
     profile::{SYNC_LEASE_MS_MAX, SYNC_LEASE_MS_MIN},
     sync::{SyncMode, SyncState},
+    tlog::Record,
 };
 
 use crate::{State, apply::Turn, check};
@@ -54,6 +55,10 @@ impl Turn<'_> {
         };
         let guarded = !state.guards().is_empty();
         self.state.head.sync = state;
+        self.log(Record::SyncMode {
+            counter,
+            mode: mode.clone(),
+        });
         self.emit(None, Change::SyncMode { counter, guarded });
         Ok(Reply::Done)
     }

@@ -219,11 +219,13 @@ impl Meta {
             ),
             _ => tracing::info!("sync writes wait for the guard city"),
         }
+        let command = Command::SetSyncMode { counter, mode };
         let proposal = Proposal {
             v: PROPOSAL_VERSION,
             request: random_id(self.entropy(), RequestId::from_random),
             at: self.wall(),
-            command: Command::SetSyncMode { counter, mode },
+            salt: self.salt(&command),
+            command,
         };
         let written = self.raft().write(Agreed(proposal));
         let written = written.with_leader(leader.to_committed_leader_id()).await;

@@ -185,6 +185,7 @@ async fn an_entry_nobody_said_was_committed_is_taken_along() {
         request: random_id(&SystemEntropy, RequestId::from_random),
         at: UnixMillis(1),
         command: open(&late),
+        salt: None,
     };
     let entry = crate::raft::Entry {
         log_id: crate::raft::LogId::new(leading, last.index + 1),

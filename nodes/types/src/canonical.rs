@@ -1,4 +1,4 @@
-//! Canonical JSON (RFC 8785) for what evidence states: strings, integers, booleans, arrays and
+//! Canonical JSON (RFC 8785) for what is hashed or signed and must be made again byte by byte: strings, integers, booleans, arrays and
 //! objects. Floats and null are refused, so the hard half of RFC 8785 (number formatting) is not
 //! needed: an integer within ±(2^53 − 1) is its decimal digits.
 
