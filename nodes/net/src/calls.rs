@@ -160,7 +160,7 @@ impl Mesh {
         let deadline = Duration::from_millis(CALL_MS_MAX);
         let request = join(kind, &body);
         let mut opened = self.open(to, CALL_ALPN, &request, deadline).await?;
-        let answer = opened.answer(self, to, deadline).await?;
+        let answer = opened.answer(to, deadline).await?;
         judge(to, answer)?;
         Ok(opened.receive)
     }

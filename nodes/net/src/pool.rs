@@ -23,6 +23,10 @@ pub const CALL_MS_MAX: u64 = 5_000;
 /// where its deadline counts, and not inside QUIC.
 pub const CALLS_MAX: usize = 128;
 
+/// A call that waited this long, in milliseconds, on a connection on which nothing was heard since it began,
+/// and that is given up, takes the connection with it.
+const MUTE_MS: u64 = 500;
+
 const _: () = assert!(CALLS_MAX < MEDIA_STREAMS_MAX as usize);
 
 /// Why a call brought no answer.
@@ -119,7 +123,7 @@ impl Mesh {
         deadline: Duration,
     ) -> Result<Vec<u8>, CallError> {
         let mut opened = self.open(to, alpn, &request, deadline).await?;
-        opened.answer(self, to, deadline).await
+        opened.answer(to, deadline).await
     }
 
     /// The round trip to each node that calls were made to, as QUIC measured it on the connections
@@ -163,16 +167,20 @@ impl Mesh {
             Ok::<_, CallError>((permit, link, streams))
         });
         let (permit, link, (mut send, receive)) = ready.await.map_err(|_elapsed| unsent())??;
-        let heard = heard(&link.conn);
-        let opened = Opened {
-            receive,
+        let waiting = Waiting {
+            mesh: self.clone(),
+            heard: heard(&link.conn),
             link,
             line,
-            heard,
+            since: self.clock().monotonic(),
             due,
+        };
+        let opened = Opened {
+            receive,
+            waiting,
             _permit: permit,
         };
-        let left = opened.deadline_left(self);
+        let left = opened.waiting.left();
         let written = tokio::time::timeout(left, async {
             write_frame(&mut send, request).await?;
             // Only fails when the stream was finished or reset before, and it was not.
@@ -184,11 +192,10 @@ impl Mesh {
                 peer: to.peer(),
                 source,
             }),
-            Err(_elapsed) => {
-                opened.forget_if_mute();
-                let (peer, ms) = (to.peer(), millis(deadline));
-                Err(CallError::Silent { peer, ms })
-            }
+            Err(_elapsed) => Err(CallError::Silent {
+                peer: to.peer(),
+                ms: millis(deadline),
+            }),
         }
     }
 
@@ -281,44 +288,60 @@ impl Mesh {
 /// A call under way: request sent, answer to come.
 pub(crate) struct Opened {
     pub(crate) receive: RecvStream,
-    link: Link,
-    line: Arc<Line>,
-    heard: u64,
-    due: Duration,
+    waiting: Waiting,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Opened {
-    /// What is left of the deadline.
-    fn deadline_left(&self, mesh: &Mesh) -> Duration {
-        self.due.saturating_sub(mesh.clock().monotonic())
-    }
-
     /// Reads the answer's frame within what is left of `deadline`.
     pub(crate) async fn answer(
         &mut self,
-        mesh: &Mesh,
         to: &Target,
         deadline: Duration,
     ) -> Result<Vec<u8>, CallError> {
-        let (left, peer) = (self.deadline_left(mesh), to.peer());
+        let peer = to.peer();
         let read = read_frame(&mut self.receive, RPC_BYTES_MAX);
-        match tokio::time::timeout(left, read).await {
+        match tokio::time::timeout(self.waiting.left(), read).await {
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(CallError::NoAnswer { peer }),
             Ok(Err(source)) => Err(CallError::Lost { peer, source }),
-            Err(_elapsed) => {
-                self.forget_if_mute();
-                let ms = millis(deadline);
-                Err(CallError::Silent { peer, ms })
-            }
+            Err(_elapsed) => Err(CallError::Silent {
+                peer,
+                ms: millis(deadline),
+            }),
         }
     }
+}
 
-    /// After a deadline: a connection on which nothing was heard since the call began is not worth
-    /// keeping until its idle timeout; the next call dials. Calls still on it may yet be answered.
-    fn forget_if_mute(&self) {
-        if heard(&self.link.conn) != self.heard {
+/// What a call waits on. When it ends, by an answer, its deadline or because its caller went elsewhere, a
+/// connection that was mute all the time is not kept until its idle timeout; the next call dials. Calls still
+/// on it may yet be answered.
+///
+/// A node that crashed may be back, and asked again, within that timeout. Nothing sent on the old connection
+/// makes it reset that: what was under way fills the congestion window, and the probes come at ever longer
+/// intervals.
+struct Waiting {
+    mesh: Mesh,
+    link: Link,
+    line: Arc<Line>,
+    /// Datagrams heard before it began.
+    heard: u64,
+    since: Duration,
+    due: Duration,
+}
+
+impl Waiting {
+    /// What is left of the deadline.
+    fn left(&self) -> Duration {
+        self.due.saturating_sub(self.mesh.clock().monotonic())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let suspect = self.since.saturating_add(Duration::from_millis(MUTE_MS));
+        let was_long = self.mesh.clock().monotonic() >= suspect.min(self.due);
+        if !was_long || heard(&self.link.conn) != self.heard {
             return;
         }
         let mut state = lock(&self.line.state);

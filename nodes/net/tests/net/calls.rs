@@ -227,3 +227,25 @@ async fn who_is_held_apart_hears_nothing_until_it_ends() {
     });
     ask().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_call_given_up_on_a_mute_connection_takes_it_along() {
+    let (a, b) = pair("127.72.10.1", "127.72.10.2");
+    let to = target(&b);
+    let within = Duration::from_secs(10);
+    let ask = || a.call_kind_within(&to, "test.echo", b"x".to_vec(), within);
+    ask().await.unwrap();
+    a.hold_apart(Apart {
+        mute_to: [to.addr].into(),
+        ..Apart::default()
+    });
+    // One that was impatient says nothing about the connection.
+    let given_up = tokio::time::timeout(Duration::from_millis(50), ask()).await;
+    assert!(given_up.is_err());
+    assert!(a.round_trips().contains_key(b.me()));
+    let given_up = tokio::time::timeout(Duration::from_millis(700), ask()).await;
+    assert!(given_up.is_err());
+    assert!(!a.round_trips().contains_key(b.me()));
+    a.hold_apart(Apart::default());
+    ask().await.unwrap();
+}
