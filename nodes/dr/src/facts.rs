@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use guitai_meta::RaftStatus;
 use guitai_net::{Calls, Mesh, Target};
 use guitai_types::{
     Centre, City, ClusterId, Epoch, Hex, Member, NodeId, NodeName, Role, UnixMillis,
@@ -21,8 +20,6 @@ use crate::recovery::Inner;
 const KIND: &str = "dr.vitals";
 /// How long a node is given to answer, in milliseconds.
 const ANSWER_MS: u64 = 1_000;
-/// A leader not heard of for this long, in milliseconds, is none: two elections would have replaced it.
-const LEADER_SILENT_MS: u64 = 3_000;
 /// Seconds of a day.
 const DAY_S: u64 = 24 * 60 * 60;
 
@@ -117,7 +114,7 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
             state.members().cloned().collect::<Vec<Member>>(),
         )
     });
-    let leader = leader_heard(inner, &status);
+    let leader = inner.meta.leader_heard();
     let mut matched = status.matched;
     if let Some(leader) = leader {
         // What the leader has, it does not replicate to itself.
@@ -148,15 +145,6 @@ pub(crate) async fn gather(inner: &Inner) -> Facts {
         binary: inner.binary().await,
         takeover_refused: None,
     }
-}
-
-/// The leader, if it is heard: consensus goes on naming the last one when nobody can be elected.
-pub(crate) fn leader_heard(inner: &Inner, status: &RaftStatus) -> Option<NodeId> {
-    let is_alive = |id: &NodeId| {
-        let heard = status.heard_ms.get(id);
-        *id == inner.member.id || heard.is_some_and(|ms| *ms <= LEADER_SILENT_MS)
-    };
-    status.leader.filter(is_alive)
 }
 
 pub(crate) fn round_trips(mesh: &Mesh, members: &[Member]) -> BTreeMap<NodeName, u64> {

@@ -75,7 +75,7 @@ impl Recovery {
         }
         nodes.sort_by(|one, other| one.node.cmp(&other.node));
         let status = inner.meta.status();
-        let leader = facts::leader_heard(inner, &status);
+        let leader = inner.meta.leader_heard();
         let leader = leader.and_then(|id| members.iter().find(|member| member.id == id));
         LiveView {
             at: inner.clock.wall(),

@@ -175,19 +175,25 @@ impl Recovery {
     /// # Errors
     /// When the aim names what is not there.
     pub async fn plan(&self, aim: Aim) -> Result<Plan, RecoveryError> {
-        let mut facts = facts::gather(&self.0).await;
-        if let Aim::City { on, .. } = &aim
-            && on == &self.0.member.name
-        {
+        let meta = &self.0.meta;
+        let is_here = matches!(&aim, Aim::City { on, .. } if on == &self.0.member.name);
+        let refused = async {
             // By the very checks of the takeover itself.
             let order = TakeoverOrder {
-                epoch: Some(Epoch(facts.epoch.0 + 1)),
+                epoch: Some(Epoch(meta.peek(|state| state.epoch()).0 + 1)),
                 survivors: Vec::new(),
                 reason: "plan".to_owned(),
             };
-            let refused = self.0.meta.may_take_over(order).await.err();
-            facts.takeover_refused = refused.map(|error| error.to_string());
-        }
+            let refused = meta.may_take_over(order).await.err();
+            refused.map(|error| error.to_string())
+        };
+        // Both wait for the same dead nodes, so at the same time.
+        let (mut facts, refused) = if is_here {
+            futures::join!(facts::gather(&self.0), refused)
+        } else {
+            (facts::gather(&self.0).await, None)
+        };
+        facts.takeover_refused = refused;
         plan(&facts, aim).map_err(RecoveryError::Plan)
     }
 

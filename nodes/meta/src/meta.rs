@@ -274,7 +274,8 @@ impl Meta {
     /// this node's own view when the leader does not answer; `applied` is always this node's.
     pub async fn leader_status(&self) -> RaftStatus {
         let own = self.status();
-        let Some(leader) = own.leader.filter(|leader| *leader != self.id()) else {
+        // One that nobody heard of for seconds is not waited for: a takeover is planned meanwhile.
+        let Some(leader) = self.leader_heard().filter(|leader| *leader != self.id()) else {
             return own;
         };
         let asked = self

@@ -42,7 +42,7 @@ const ORDER_BYTES_MAX: u64 = 64 * 1024;
 /// How long the other nodes have to answer before they count as lost, in milliseconds.
 const ASK_MS: u64 = 1_500;
 /// A leader that was heard of within this, in milliseconds, lives: several election timeouts.
-pub(crate) const LEADER_HEARD_MS: u64 = 3_000;
+const LEADER_HEARD_MS: u64 = 3_000;
 /// Entries read at once.
 const CHUNK: u64 = 512;
 
@@ -325,8 +325,9 @@ impl Meta {
         }
     }
 
-    /// The leader, if there are signs of its life.
-    pub(crate) fn leader_heard(&self) -> Option<NodeId> {
+    /// The leader, if there are signs of its life: consensus goes on naming the last one when nobody can be
+    /// elected. Nobody in quarantine.
+    pub fn leader_heard(&self) -> Option<NodeId> {
         if self.lineage().is_quarantined() {
             return None;
         }

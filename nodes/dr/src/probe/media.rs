@@ -19,7 +19,7 @@ use guitai_relay::{
     hang::{AudioConfig, Catalog},
 };
 use guitai_types::{
-    Role, RunId, Zone,
+    Member, Role, RunId, Zone,
     dr::{Aim, Serials, Service},
 };
 use tokio::task::JoinSet;
@@ -51,16 +51,18 @@ pub(super) struct Room {
 type Sent = Arc<Mutex<Vec<Duration>>>;
 
 impl Room {
-    /// `None` on a node that relays nothing, and after a takeover, where there is no other centre.
+    /// `None` on a node that relays nothing. After a takeover the other city's nodes are not asked.
     pub(super) fn of(inner: &Inner, run: &RunId, aim: &Aim) -> Option<Self> {
-        let relay = inner.relay.clone();
-        let relay = relay.filter(|_| !matches!(aim, Aim::City { .. }))?;
+        let relay = inner.relay.clone()?;
         let me = &inner.member;
         let (relays, recorders) = inner.meta.peek(|state| {
+            let city = |member: &Member| state.centre(&member.centre).map(|it| it.city.clone());
+            let is_left =
+                |member: &&Member| !matches!(aim, Aim::City { .. }) || city(member) == city(me);
             let there = |role: Role| {
                 let members = state.members();
                 let there = members.filter(move |it| it.zone == Zone::Inner && it.has(role));
-                there.filter(|it| it.id != me.id)
+                there.filter(|it| it.id != me.id).filter(is_left)
             };
             let relays = there(Role::Relay).filter(|it| it.centre != me.centre);
             (
