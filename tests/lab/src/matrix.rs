@@ -240,22 +240,29 @@ fn lost(stage: &Stage, cell: Cell) -> Result<Sample, LabError> {
     watch.end(stage, cell, Window { from, to }, recovered, began)
 }
 
-/// The forced takeover, as the runbook has it.
+/// The forced takeover, as the runbook has it: by the node of city B that has most.
 fn take_over(stage: &Stage) -> Result<(), LabError> {
-    let on = stage.lab.hosts().iter().find(|host| host.node == "b-1");
-    let url = on.map_or_else(String::new, |host| format!("http://{}", host.door));
-    let at_b = |words: &[&str]| stage.guitai(&[words, &["--url", &url]].concat());
+    let hosts = stage.lab.hosts().iter();
+    let left = hosts.filter(|host| host.centre == "b" && !host.is_edge);
+    let mut heirs = left
+        .map(|host| (host.node.as_str(), format!("http://{}", host.door)))
+        .cycle();
     let off_since = (unix_seconds() * 1_000).to_string();
-    // B must have seen that there is no leader any more before it may be asked.
+    // B must have seen that there is no leader any more before it may be asked, and a node that has less
+    // than another refuses.
     let began = Instant::now();
-    let run = loop {
-        let words = "dr run --scenario city --lost a --on b-1 --no-wait";
-        match at_b(&words.split(' ').collect::<Vec<_>>()) {
-            Ok(run) => break run,
+    let (run, url) = loop {
+        let Some((heir, url)) = heirs.next() else {
+            return Err(LabError::Refused("city B has no node".to_owned()));
+        };
+        let words = format!("dr run --scenario city --lost a --on {heir} --no-wait --url {url}");
+        match stage.guitai(&words.split(' ').collect::<Vec<_>>()) {
+            Ok(run) => break (run, url),
             Err(why) if began.elapsed() > HOLD_MAX => return Err(why),
             Err(_) => std::thread::sleep(CALM),
         }
     };
+    let at_b = |words: &[&str]| stage.guitai(&[words, &["--url", &url]].concat());
     let id = run["id"].as_str().unwrap_or_default();
     for officer in ["chenjing", "liuyang"] {
         at_b(&[
@@ -362,16 +369,16 @@ impl Watch {
         }
         let (run, lanes) = stage.runtime.block_on(self.pulse.stop());
         let present = stage.runtime.block_on(async {
+            let mut why = String::new();
             for door in stage.doors(Some(if cell == Cell::City { "b" } else { "a1" })) {
-                if let Some(marks) = stage.operator.marks(&door, "m-").await {
-                    return Some(marks);
+                match stage.operator.marks(&door, "m-").await {
+                    Ok(marks) => return Ok(marks),
+                    Err(trouble) => why = trouble,
                 }
             }
-            None
+            Err(LabError::Refused(format!("marks not read: {why}")))
         });
-        let present =
-            present.ok_or_else(|| LabError::Refused("the marks cannot be read".to_owned()))?;
-        let present: BTreeMap<String, String> = present.into_iter().collect();
+        let present: BTreeMap<String, String> = present?.into_iter().collect();
         for (lane, seen) in lanes {
             let is_there = |serial: &&u64| {
                 let found = present.get(&pulse::key(&lane, **serial));

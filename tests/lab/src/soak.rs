@@ -171,7 +171,7 @@ fn soak(stage: &Stage, plan: &Plan) -> Result<Verdict, LabError> {
     });
     let marks = stage.runtime.block_on(async {
         for door in &doors {
-            if let Some(marks) = stage.operator.marks(door, "m-").await {
+            if let Ok(marks) = stage.operator.marks(door, "m-").await {
                 return Some(marks);
             }
         }

@@ -65,51 +65,67 @@ impl Operator {
         Some(())
     }
 
-    /// Asks with the token, logging in when it is not taken; `None` when there is no good answer.
+    /// Asks with the token, logging in when it is not taken; why, when there is no good answer.
     pub(crate) async fn ask(
         &self,
         place: &Place,
         method: &str,
         path: &str,
         body: &str,
-    ) -> Option<Value> {
+    ) -> Result<Value, String> {
+        let words = |error: &dyn std::fmt::Display| format!("{method} {path}: {error}");
         for _ in 0..2 {
             let token = self.token();
             let asked = async {
-                let mut http = Http::connect(place).await.ok()?;
-                http.ask(method, path, &token, body.as_bytes()).await.ok()
+                let mut http = Http::connect(place).await?;
+                http.ask(method, path, &token, body.as_bytes()).await
             };
-            let answer = tokio::time::timeout(ASK_MAX, asked).await.ok()??;
+            let answer = tokio::time::timeout(ASK_MAX, asked).await;
+            let answer = answer.map_err(|_| words(&"no answer in time"))?;
+            let answer = answer.map_err(|error| words(&error))?;
             match answer.status {
-                401 => self.login(place).await?,
-                200..=299 if answer.body.is_empty() => return Some(Value::Null),
-                200..=299 => return serde_json::from_slice(&answer.body).ok(),
-                _ => return None,
+                401 => {
+                    let in_again = self.login(place).await;
+                    in_again.ok_or_else(|| words(&"401, and no login"))?;
+                }
+                200..=299 if answer.body.is_empty() => return Ok(Value::Null),
+                200..=299 => {
+                    return serde_json::from_slice(&answer.body).map_err(|error| words(&error));
+                }
+                status => {
+                    let said = String::from_utf8_lossy(&answer.body);
+                    return Err(words(&format!("{status} {said}")));
+                }
             }
         }
-        None
+        Err(words(&"401 after a login"))
     }
 
     /// The status as the node behind that door sees it.
     pub(crate) async fn status(&self, place: &Place) -> Option<Value> {
-        self.ask(place, "GET", "/api/v1/status", "").await
+        self.ask(place, "GET", "/api/v1/status", "").await.ok()
     }
 
-    /// All marks whose names begin so, as name and value.
-    pub(crate) async fn marks(&self, place: &Place, prefix: &str) -> Option<Vec<(String, String)>> {
+    /// All marks whose names begin so, as name and value; why, when they cannot be read.
+    pub(crate) async fn marks(
+        &self,
+        place: &Place,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, String> {
         let mut all: Vec<(String, String)> = Vec::new();
         loop {
             let after = all.last().map_or("", |(name, _)| name.as_str());
             let path = format!("/api/v1/marks?prefix={prefix}&after={after}");
             let listed = self.ask(place, "GET", &path, "").await?;
-            let listed = listed.as_array()?;
+            let listed = listed.as_array().cloned().unwrap_or_default();
             if listed.is_empty() {
-                return Some(all);
+                return Ok(all);
             }
-            for mark in listed {
-                let name = mark["name"].as_str()?.to_owned();
-                all.push((name, mark["mark"]["value"].as_str()?.to_owned()));
-            }
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let marks = listed
+                .iter()
+                .map(|mark| (text(&mark["name"]), text(&mark["mark"]["value"])));
+            all.extend(marks);
         }
     }
 
