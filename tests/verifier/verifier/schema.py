@@ -49,6 +49,11 @@ def number_from_1(value):
     _must(value > 0, "is left out where it is 0")
 
 
+def epoch_from_1(value):
+    u64(value)
+    _must(value > 0, "is left out where it is 0")
+
+
 def one_of(*values):
     def kind(value):
         _must(isinstance(value, str) and value in values, f"is none of {', '.join(values)}")
@@ -107,7 +112,7 @@ END_REASON = one_of(
 )
 SEGMENT = fields(
     {"number": u32, "frames": u32, "first_us": u64, "end_us": u64, "key": flag},
-    {"assignment": number_from_1, "epoch": u64},
+    {"assignment": number_from_1, "epoch": epoch_from_1},
 )
 TRACK = fields(
     {

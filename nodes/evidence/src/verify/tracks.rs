@@ -1,6 +1,6 @@
 //! Tracks: their lists and trees, their sums, and that every hole is declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use guitai_types::Hex;
 
@@ -90,6 +90,10 @@ fn track_holds(
         }
     }
     let list = layout::tree(track.number);
+    let frames = layout::frames(track.number);
+    if !files.contains_key(frames.as_str()) {
+        return Err((frames, "is a part of a track and is not listed".to_owned()));
+    }
     match package.read(&list) {
         Ok(content) if content == lines.as_bytes() => {}
         Ok(_) => return Err((list, "is not the list of the track's files".to_owned())),
@@ -134,24 +138,26 @@ fn track_holds(
     }
 }
 
+/// Paths of every file of a track.
+fn parts(track: &Track) -> impl Iterator<Item = String> {
+    let number = track.number;
+    let segments = track.segments.iter();
+    let segments = segments.map(move |segment| layout::segment(number, segment.number));
+    [
+        layout::init(number),
+        layout::tree(number),
+        layout::frames(number),
+    ]
+    .into_iter()
+    .chain(segments)
+}
+
 /// Files under `tracks/` that belong to no track.
 fn strays(manifest: &Manifest, files: &BTreeMap<&str, &File>, findings: &mut Findings) {
-    let owned = |path: &str| {
-        manifest.tracks.iter().any(|track| {
-            let folder = format!("tracks/{}/", track.number);
-            let Some(name) = path.strip_prefix(&folder) else {
-                return false;
-            };
-            let segment = name
-                .strip_suffix(".m4s")
-                .and_then(|n| n.parse::<usize>().ok());
-            ["init.mp4", "tree.sm3", "frames.csv"].contains(&name)
-                || segment.is_some_and(|n| (1..=track.segments.len()).contains(&n))
-        })
-    };
+    let owned: BTreeSet<String> = manifest.tracks.iter().flat_map(parts).collect();
     for path in files
         .keys()
-        .filter(|path| path.starts_with("tracks/") && !owned(path))
+        .filter(|path| path.starts_with("tracks/") && !owned.contains(**path))
     {
         findings.fault(Check::Tracks, path, "belongs to no track");
     }

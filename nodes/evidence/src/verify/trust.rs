@@ -82,6 +82,9 @@ fn chain(
 ) -> Option<x509::VerifiedLeaf> {
     let checked = certificates(package, layout::CHAIN).and_then(|chain| {
         let at = manifest.sealed_at.0 / 1000;
+        if chain.iter().any(|certificate| certificate == root) {
+            return Err("it holds the root itself".to_owned());
+        }
         x509::verify_chain(&chain, &[root.to_vec()], at).map_err(|error| error.to_string())
     });
     let leaf = match checked {
@@ -180,5 +183,11 @@ fn plain_signature(
 fn certificates(package: &Package, path: &str) -> Result<Vec<Vec<u8>>, String> {
     let bytes = package.read(path).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
-    x509::certificates_from_pem(text).map_err(|error| error.to_string())
+    let certificates = x509::certificates_from_pem(text).map_err(|error| error.to_string())?;
+    // PEM leaves room for text and white space that mean nothing; a package has no such byte.
+    if x509::certificates_to_pem(&certificates) == text {
+        Ok(certificates)
+    } else {
+        Err("is not PEM of certificates alone, in lines of 64 characters".to_owned())
+    }
 }
