@@ -32,8 +32,9 @@ pub const CERTIFICATE_DAYS_MIN: u64 = 7;
 pub(crate) const NO_QUORUM: &str = "no-quorum";
 /// How long the probes run before and after, in milliseconds.
 const BASE_LINE_MS: u64 = 3_000;
-/// How long they run after a takeover, in which every service of the city must come back, in milliseconds.
-const BACK_MS: u64 = 10_000;
+/// How long they run after a takeover, in which every service of the city must come back, in milliseconds:
+/// the other survivors, a recorder among them, start anew in the new epoch only when it is agreed on.
+const BACK_MS: u64 = 20_000;
 /// Steps that wait for nodes to come back, in milliseconds.
 const SETTLE_MS: u64 = 30_000;
 

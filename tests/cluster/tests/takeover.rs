@@ -130,6 +130,14 @@ fn city_b_takes_over_and_city_a_is_fenced_until_it_rejoins() {
     let run = take_over(&deployment);
     assert_eq!(run["verdict"]["green"], true, "{run:#}");
     assert_eq!(run["verdict"]["lost"], 0);
+    let lanes = run["lanes"].as_array().expect("lanes").iter();
+    let recorded = lanes
+        .filter(|lane| lane["lane"]["service"] == "recording")
+        .filter_map(|lane| lane["acked"].as_u64());
+    assert!(
+        recorded.sum::<u64>() > 0,
+        "nothing was recorded afterwards: {run:#}"
+    );
     let proof = run["proof"].as_str().expect("what b-1 could prove");
     assert!(proof.contains("proven"), "{proof}");
     let after = tickets(&deployment, EDGE_B, 5);

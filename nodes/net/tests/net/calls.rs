@@ -237,7 +237,7 @@ async fn a_call_given_up_on_a_mute_connection_takes_it_along() {
     ask().await.unwrap();
     a.hold_apart(Apart {
         mute_to: [to.addr].into(),
-        ..Apart::default()
+        deaf_to: [to.addr].into(),
     });
     // One that was impatient says nothing about the connection.
     let given_up = tokio::time::timeout(Duration::from_millis(50), ask()).await;
