@@ -9,6 +9,7 @@ mod marks;
 mod numbers;
 mod package;
 mod session;
+mod tlog;
 mod view;
 
 use std::sync::Arc;
@@ -193,6 +194,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(dr::routes())
         .merge(lineage::routes())
         .merge(marks::routes())
+        .merge(tlog::routes())
 }
 
 impl Core {

@@ -26,7 +26,7 @@ pub enum Command {
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
-    /// 透明日志:离线校验 / The transparency log: check it offline
+    /// 透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline
     #[command(subcommand)]
     Log(Log),
     /// 密码:清单与自检 / Cryptography: the inventory and the self-test

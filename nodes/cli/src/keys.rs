@@ -34,11 +34,13 @@ pub const KEYS_DIR: &str = "keys";
 /// File with the root's passphrase in a node's directory: the demo's way.
 pub const PASSPHRASE_FILE: &str = "root-passphrase";
 /// Private keys in a node's directory: file, and what the key is called in it.
-pub const KEY_FILES: [(&str, &str); 4] = [
+pub const KEY_FILES: [(&str, &str); 6] = [
     ("identity.key.pem", "identity"),
     ("media.key.pem", "media"),
     ("token.key.pem", "token"),
     ("seal.key.pem", "seal"),
+    ("log.key.pem", "log"),
+    ("witness.key.pem", "witness"),
 ];
 /// Directory of the key store in a PKI directory: `keys/` there holds the keys of certificates.
 pub const PKI_STORE_DIR: &str = "store";

@@ -81,7 +81,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
                 exit: if ok { 0 } else { NOT_VERIFIED },
             })
         }
-        Command::Log(command) => log::run(&command, lang).map(done),
+        Command::Log(command) => log::run(&command, lang).await.map(done),
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),

@@ -1,4 +1,6 @@
-//! `log`: the transparency log, checked without the cluster.
+//! `log`: the transparency log, read from the cluster and checked without it.
+
+mod online;
 
 use std::{
     fs,
@@ -6,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use guitai_evidence::log::{
     Believed, InclusionProof, Policy, audit,
     note::NOTE_BYTES_MAX,
@@ -18,11 +20,13 @@ use serde_json::json;
 
 use crate::{
     Language,
-    args::Output,
+    args::{Asked, Output},
     failure::{Failure, NOT_VERIFIED},
     show,
     table::Table,
 };
+
+pub use online::{Mirror, OfTree, Prove};
 
 /// Largest file of a log that is read: a bundle of 256 entries of 65,535 bytes.
 const FILE_BYTES_MAX: u64 = 256 * (2 + 65_535);
@@ -34,6 +38,34 @@ pub enum Log {
     Verify(VerifyProof),
     /// 离线重读整份日志副本 / Read a whole copy of the log again, offline
     Audit(Audit),
+    /// 日志状态与告警 / How the log stands, and alarms
+    Status(Asked),
+    /// 最新检查点 / The newest checkpoint
+    Checkpoint(OfTree),
+    /// 信任策略文件 / The policy file
+    Policy(OfTree),
+    /// 取一份入录证明 / Get a proof that an entry is in the log
+    Prove(Prove),
+    /// 复制整份日志,可续传 / Copy the whole log; goes on where it was interrupted
+    Mirror(Mirror),
+}
+
+/// One of the two trees over the same entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tree {
+    /// SM3 与 SM2 / SM3 and SM2
+    Sm3,
+    /// SHA-256 与 Ed25519 / SHA-256 and Ed25519
+    Sha256,
+}
+
+impl Tree {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sm3 => "sm3",
+            Self::Sha256 => "sha256",
+        }
+    }
 }
 
 impl Log {
@@ -41,6 +73,10 @@ impl Log {
         match self {
             Self::Verify(verify) => &verify.output,
             Self::Audit(audit) => &audit.output,
+            Self::Status(asked) => &asked.output,
+            Self::Checkpoint(of) | Self::Policy(of) => &of.asked.output,
+            Self::Prove(prove) => &prove.asked.output,
+            Self::Mirror(mirror) => &mirror.asked.output,
         }
     }
 }
@@ -77,10 +113,15 @@ pub struct Audit {
     pub output: Output,
 }
 
-pub(crate) fn run(log: &Log, lang: Language) -> Result<String, Failure> {
+pub(crate) async fn run(log: &Log, lang: Language) -> Result<String, Failure> {
     match log {
         Log::Verify(arguments) => verify(arguments, lang),
         Log::Audit(arguments) => read_again(arguments, lang),
+        Log::Status(asked) => online::status(asked, lang).await,
+        Log::Checkpoint(of) => online::text(of, "checkpoint").await,
+        Log::Policy(of) => online::text(of, "policy").await,
+        Log::Prove(arguments) => online::prove(arguments, lang).await,
+        Log::Mirror(arguments) => online::mirror(arguments, lang).await,
     }
 }
 

@@ -7,6 +7,7 @@ use guitai_types::{
     lineage::Quarantine,
     record::{Duty, RecordingState},
     sync::{DegradeCause, SyncMode},
+    tlog::RaisedAlarm,
     view::{NodeView, SessionView, StatusView},
 };
 use serde::Serialize;
@@ -144,6 +145,19 @@ pub(crate) fn quarantine(it: &Quarantine, lang: Language) -> String {
     }
 }
 
+/// What is said of a witness that was shown two trees.
+pub(crate) fn log_alarm(it: &RaisedAlarm, lang: Language) -> String {
+    let (witness, size, at) = (&it.alarm.witness, it.alarm.size, when(it.at.0));
+    match lang {
+        Language::Zh => format!(
+            "!! 透明日志出现两棵树:见证方 {witness} 于 {at} 拒签 {size} 个条目的检查点;保全各节点数据并查明来源\n"
+        ),
+        Language::En => format!(
+            "!! The transparency log shows two trees: the witness {witness} refused a checkpoint of {size} entries at {at}; keep every node's data and find out who made the other\n"
+        ),
+    }
+}
+
 fn status_words(status: &StatusView, lang: Language) -> String {
     let leader = status.nodes.iter().find(|node| node.leader);
     let leader = leader.map_or_else(|| "-".to_owned(), |node| node.member.name.to_string());
@@ -151,6 +165,9 @@ fn status_words(status: &StatusView, lang: Language) -> String {
     let mut text = String::new();
     if let Some(it) = &status.quarantine {
         text.push_str(&quarantine(it, lang));
+    }
+    for it in &status.log_alarms {
+        text.push_str(&log_alarm(it, lang));
     }
     let mut line = |zh: &str, en: &str, value: String| {
         // Writing to a String does not fail.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use guitai_meta_core::{RecordKey, State};
+use guitai_meta_core::{Full, RecordKey, State};
 use guitai_types::command::Reply;
 use openraft::EntryPayload;
 use tokio::sync::watch;
@@ -19,19 +19,42 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Applies one entry; says which records it changed.
-    pub(crate) fn step(&mut self, entry: Entry) -> (Reply, Vec<RecordKey>) {
+    /// Applies one entry; says what came of it.
+    pub(crate) fn step(&mut self, entry: Entry) -> Step {
         self.last = Some(entry.log_id);
         match entry.payload {
-            EntryPayload::Blank => (Reply::Done, Vec::new()),
+            EntryPayload::Blank => Step::done(),
             EntryPayload::Normal(agreed) => {
                 let outcome = self.state.apply(&agreed.0);
-                (outcome.reply, outcome.changed)
+                Step {
+                    reply: outcome.reply,
+                    changed: outcome.changed,
+                    full: outcome.full,
+                }
             }
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(entry.log_id), membership);
-                (Reply::Done, Vec::new())
+                Step::done()
             }
+        }
+    }
+}
+
+/// What came of one entry.
+pub(crate) struct Step {
+    pub(crate) reply: Reply,
+    /// Records that it changed.
+    pub(crate) changed: Vec<RecordKey>,
+    /// Parts of the transparency log that became full.
+    pub(crate) full: Vec<Full>,
+}
+
+impl Step {
+    fn done() -> Self {
+        Self {
+            reply: Reply::Done,
+            changed: Vec::new(),
+            full: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use guitai_types::{Hex, Member, NodeId, profile::SYNC_LEASE_MS};
 
 use openraft::SnapshotPolicy;
 
-use crate::StartError;
+use crate::{StartError, tlog::LogKeys};
 
 /// Entries applied since the last snapshot before the next is made. A restart without a view replays at
 /// most about this many, and a new leader looks through as many for the end of each follower's log, by halves;
@@ -56,6 +56,8 @@ pub struct Config {
     /// Signs what this node sets down about lineages: tombstones and divergent tails. `None` leaves
     /// them unsigned.
     pub seal: Option<Seal>,
+    /// The keys of the cluster's transparency log. `None`: this node signs no heads, and begins no log.
+    pub log: Option<LogKeys>,
 }
 
 /// A node's SM2 key, as far as this crate needs it.
@@ -86,6 +88,7 @@ impl Config {
             sealing: None,
             snapshot_every: SNAPSHOT_EVERY,
             seal: None,
+            log: None,
         }
     }
 

@@ -18,6 +18,9 @@ pub enum StartError {
     /// Which lineage counts cannot be read or written.
     #[error("the lineage was not settled")]
     Lineage(#[source] io::Error),
+    /// What this node's witness has seen cannot be read: it must not sign as if it had seen nothing.
+    #[error("what the witness of the transparency log saw was not read")]
+    Witness(#[source] io::Error),
     /// The log cannot be read.
     #[error("the raft log was not read")]
     Log(#[source] io::Error),

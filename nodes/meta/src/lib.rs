@@ -5,7 +5,7 @@
 //! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides, `lease` lets the
 //! guard city prove what was acknowledged. `lineage` says which line of history counts, `fence` keeps
 //! other lines out, `takeover` begins a new one, `succession` is what happens after, `rejoin` is the way
-//! back. `membership` is who votes, `replacement` when a dead voter loses its voice. Nothing outside this crate knows openraft.
+//! back. `tlog` keeps, publishes and witnesses the transparency log. `membership` is who votes, `replacement` when a dead voter loses its voice. Nothing outside this crate knows openraft.
 
 mod applied;
 mod config;
@@ -32,6 +32,7 @@ mod storage;
 mod succession;
 mod takeover;
 mod talk;
+mod tlog;
 mod transport;
 mod view;
 mod wire;
@@ -51,3 +52,4 @@ pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;
 pub use status::{BEHIND_MAX, RaftStatus, SILENT_MS};
 pub use takeover::TakeoverError;
+pub use tlog::{LogFile, LogKeys, LogReadError, Proven};

@@ -14,6 +14,7 @@ use crate::{
     applied::{Applied, Base},
     raft::{LogId, Membership, Snapshot, SnapshotData, SnapshotMeta, Types},
     runtime::blocking,
+    tlog::Files,
     view::View,
 };
 
@@ -23,6 +24,7 @@ pub(crate) struct Machine {
     pub(crate) applied: Applied,
     pub(crate) view: View,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) files: Files,
 }
 
 impl Machine {
@@ -30,6 +32,7 @@ impl Machine {
     pub(crate) fn open(
         view: View,
         snapshots: Snapshots,
+        files: Files,
         log_last: Option<LogId>,
     ) -> io::Result<Self> {
         let from_view = view.load().unwrap_or_default();
@@ -55,6 +58,7 @@ impl Machine {
             applied: Applied::new(base),
             view,
             snapshots: Arc::new(snapshots),
+            files,
         })
     }
 }
@@ -80,9 +84,10 @@ impl RaftStateMachine<Types> for Machine {
                 Err(error) => break Err(error),
             };
             let reply = self.applied.change(|base| {
-                let (reply, changed) = base.step(entry);
-                self.view.note(changed);
-                reply
+                let step = base.step(entry);
+                self.files.note(step.full);
+                self.view.note(step.changed);
+                step.reply
             });
             if let Some(responder) = responder {
                 responder.send(reply);
@@ -99,6 +104,7 @@ impl RaftStateMachine<Types> for Machine {
         Builder {
             base,
             snapshots: self.snapshots.clone(),
+            files: self.files.clone(),
         }
     }
 
@@ -124,6 +130,7 @@ impl RaftStateMachine<Types> for Machine {
         })
         .await?;
         self.applied.change(|present| *present = base);
+        self.files.suspect();
         Ok(())
     }
 
@@ -141,6 +148,7 @@ impl RaftStateMachine<Types> for Machine {
 pub(crate) struct Builder {
     base: Base,
     snapshots: Arc<Snapshots>,
+    files: Files,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
@@ -149,7 +157,13 @@ impl RaftSnapshotBuilder<Types> for Builder {
     /// Durable when it returns: openraft purges the log on the strength of it.
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let (base, snapshots) = (self.base.clone(), self.snapshots.clone());
-        blocking(move || save(&snapshots, &base)).await
+        let files = self.files.clone();
+        blocking(move || {
+            // The state has forgotten what is in them.
+            files.flush()?;
+            save(&snapshots, &base)
+        })
+        .await
     }
 }
 

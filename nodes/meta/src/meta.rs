@@ -37,6 +37,7 @@ use crate::{
     runtime,
     service::Service,
     storage, succession, takeover,
+    tlog::{self, Files, Watch},
     transport::{self, OverMesh, Topic, Transport},
     view,
     wire::{LeaderReply, Write},
@@ -56,6 +57,8 @@ struct Inner {
     replace_after: Option<Duration>,
     lease: Lease,
     seal: Option<Seal>,
+    /// The witness of this node's centre, where this node is it.
+    watch: Option<Watch>,
     raft: Raft,
     log: LogStore,
     machine: Machine,
@@ -134,6 +137,9 @@ impl Meta {
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         raft.runtime_config().tick(!lineage.is_quarantined());
         let (stop, stopped) = watch::channel(false);
+        let signer = config.log.as_ref().and_then(|keys| keys.witness.clone());
+        let watch = signer.map(|signer| Watch::open(signer, config.disk.clone()));
+        let watch = watch.transpose().map_err(StartError::Witness)?;
         let lease = Lease::open(
             config.node.id,
             config.guards,
@@ -147,6 +153,7 @@ impl Meta {
             replace_after: config.replace_after,
             lease,
             seal: config.seal,
+            watch,
             raft,
             log,
             machine,
@@ -163,6 +170,10 @@ impl Meta {
         runtime::spawn(lease::follow(meta.clone(), stopped.clone()));
         runtime::spawn(lease::keep(meta.clone(), stopped.clone()));
         runtime::spawn(view::keep(meta.0.machine.clone(), stopped.clone()));
+        if let Some(keys) = config.log {
+            runtime::spawn(tlog::publish(meta.clone(), keys, stopped.clone()));
+        }
+        runtime::spawn(tlog::fetch(meta.clone(), stopped.clone()));
         runtime::spawn(succession::run(meta.clone(), stopped));
         let service = Service::new(meta.clone());
         Ok((meta, service))
@@ -369,6 +380,15 @@ impl Meta {
 
     pub(crate) fn name(&self) -> &NodeName {
         &self.0.node.name
+    }
+
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.0.watch.as_ref()
+    }
+
+    /// Full parts of the transparency log.
+    pub(crate) fn log_files(&self) -> &Files {
+        &self.0.machine.files
     }
 
     pub(crate) fn log(&self) -> &LogStore {

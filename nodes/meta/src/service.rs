@@ -87,6 +87,7 @@ impl Service {
             }),
             Topic::Lease => self.meta.answer_lease(member.id, &request),
             Topic::Lineage => json(&self.meta.answer_lineage(member, parse(&request)?).await),
+            Topic::Log => json(&self.meta.answer_log(parse(&request)?).await),
             Topic::Status => json(&LeaderReply::Done(self.meta.status())),
         }
     }

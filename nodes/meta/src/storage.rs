@@ -10,6 +10,7 @@ use crate::{
     lineage::{log_dir, snapshot_dir},
     log::LogStore,
     machine::Machine,
+    tlog::Files,
     view::View,
 };
 
@@ -34,8 +35,9 @@ pub(crate) fn open(
     let log = LogStore::new(wal);
     let last = log.last().map_err(StartError::Log)?;
     let snapshots = snapshots(config, generation)?;
-    let view = View::new(config.view.clone(), generation);
-    let machine = Machine::open(view, snapshots, last).map_err(StartError::Snapshot)?;
+    let files = Files::new(config.disk.clone(), config.sealing.clone());
+    let view = View::new(config.view.clone(), generation, files.clone());
+    let machine = Machine::open(view, snapshots, files, last).map_err(StartError::Snapshot)?;
     Ok((log, machine))
 }
 

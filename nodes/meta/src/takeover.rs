@@ -32,6 +32,7 @@ use crate::{
     raft::{LogId, Membership, Vote},
     storage,
     talk::{Ask, Stand, Told},
+    tlog::Files,
     transport::Topic,
     wire::parse,
 };
@@ -474,7 +475,9 @@ fn begin_generation(
     let mut base = old.applied.look(Clone::clone);
     let known = log.committed().map_err(StartError::Log)?;
     let known = known.max(base.last);
-    let runs = apply_all(&log, &mut base).map_err(StartError::Log)?;
+    let runs = apply_all(&log, &mut base, &old.files).map_err(StartError::Log)?;
+    // Before the state that has forgotten them is saved.
+    old.files.flush().map_err(StartError::Log)?;
     let Some(last) = base.last else {
         let empty = io::Error::other("an order to take over with an empty log");
         return Err(StartError::Lineage(empty));
@@ -548,7 +551,7 @@ fn begin_generation(
 
 /// Applies what is in the log after the state, committed or not, and says which terms it saw. What
 /// was purged before lies under the snapshot and counts as one run.
-fn apply_all(log: &LogStore, base: &mut Base) -> io::Result<Vec<LogRun>> {
+fn apply_all(log: &LogStore, base: &mut Base, files: &Files) -> io::Result<Vec<LogRun>> {
     let mut runs: Vec<LogRun> = Vec::new();
     if let Some(purged) = log.purged()? {
         note(&mut runs, &purged);
@@ -560,7 +563,7 @@ fn apply_all(log: &LogStore, base: &mut Base) -> io::Result<Vec<LogRun>> {
         for entry in log.read(next, end)? {
             note(&mut runs, &entry.log_id);
             if Some(entry.log_id) > base.last {
-                base.step(entry);
+                files.note(base.step(entry).full);
             }
         }
         next = end;

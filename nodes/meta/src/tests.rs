@@ -3,6 +3,7 @@
 mod lease;
 mod losses;
 mod takeover;
+mod tlog;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,6 +36,8 @@ struct Cluster {
     guards: Vec<NodeId>,
     /// A voter silent for so long is replaced.
     replace_after: Option<Duration>,
+    /// Keys of the transparency log, by node.
+    log_keys: std::collections::BTreeMap<NodeId, crate::LogKeys>,
 }
 
 struct Seat {
@@ -72,6 +75,7 @@ impl Cluster {
             snapshot_every,
             guards,
             replace_after: None,
+            log_keys: Default::default(),
         };
         for seat in 0..cluster.seats.len() {
             cluster.start(seat).await;
@@ -100,6 +104,7 @@ impl Cluster {
         config.guards = self.guards.clone();
         config.sync_lease = lease::LEASE;
         config.replace_after = self.replace_after;
+        config.log = self.log_keys.get(&seat.member.id).cloned();
         if self.guards.contains(&seat.member.id) {
             config.timing.election_min_ms = 2_000;
             config.timing.election_max_ms = 3_000;
@@ -213,7 +218,7 @@ fn found(members: Vec<Member>) -> Command {
     Command::Found {
         cluster: id("test"),
         cities: ["a", "b"].map(city).into(),
-        centres: [("a1", "a"), ("b", "b")].map(centre).into(),
+        centres: [("a1", "a"), ("a2", "a"), ("b", "b")].map(centre).into(),
         members,
         institutions: vec![institution],
         staff: vec![agent],

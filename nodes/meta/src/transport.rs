@@ -17,6 +17,7 @@ pub(crate) enum Topic {
     Status,
     Lease,
     Lineage,
+    Log,
 }
 
 impl Topic {
@@ -29,6 +30,7 @@ impl Topic {
             Self::Status => "meta.status",
             Self::Lease => "meta.lease",
             Self::Lineage => "meta.lineage",
+            Self::Log => "meta.log",
         }
     }
 }
@@ -98,6 +100,7 @@ pub(crate) fn serve(mesh: &Mesh, calls: &Calls, service: &Service) {
         Topic::Status,
         Topic::Lease,
         Topic::Lineage,
+        Topic::Log,
     ] {
         let service = service.clone();
         let answer = move |peer: Peer, request: Vec<u8>| {

@@ -28,6 +28,7 @@ use crate::{
     machine::Machine,
     raft::{LogId, Membership},
     runtime::blocking,
+    tlog::Files,
 };
 
 /// How long changes are gathered before they are written, in milliseconds.
@@ -55,6 +56,7 @@ struct Mark {
 #[derive(Clone)]
 pub(crate) struct View {
     kv: Arc<dyn Kv>,
+    files: Files,
     generation: u64,
     broken: Arc<AtomicBool>,
     gathered: Arc<Mutex<Gathered>>,
@@ -71,9 +73,10 @@ struct Gathered {
 }
 
 impl View {
-    pub(crate) fn new(kv: Arc<dyn Kv>, generation: u64) -> Self {
+    pub(crate) fn new(kv: Arc<dyn Kv>, generation: u64, files: Files) -> Self {
         Self {
             kv,
+            files,
             generation,
             broken: Arc::default(),
             gathered: Arc::default(),
@@ -161,6 +164,16 @@ impl View {
             let is_due = gathered.is_behind && !self.broken.load(Ordering::Relaxed);
             is_due.then(|| self.batch(base, gathered.changed))
         });
+        // The state has forgotten what is in them, and so would a restart from this view.
+        if let Err(error) = self.files.flush() {
+            let error = chain(&error);
+            tracing::warn!(
+                error,
+                "the transparency log was not written, and so is the view"
+            );
+            self.broken.store(true, Ordering::Relaxed);
+            return;
+        }
         let Some(batch) = batch else { return };
         if let Err(error) = self.kv.apply(batch) {
             let error = chain(&error);

@@ -87,12 +87,28 @@ pub(crate) struct Files {
     /// Certificate chain and key that sign evidence; recorders only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seal: Option<SealFiles>,
+    /// Keys of the cluster's transparency log; core nodes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<LogFiles>,
     /// Where the node keeps data; none on an edge, which writes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
     /// The first log entry; only on the node that founds the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) foundation: Option<PathBuf>,
+}
+
+/// Files of the transparency log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogFiles {
+    /// The log's key, the same on every core node.
+    pub(crate) key: PathBuf,
+    /// The key of the centre's witness, where this node is it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) witness: Option<PathBuf>,
+    /// Whom readers believe: the public halves.
+    pub(crate) trust: PathBuf,
 }
 
 /// Files of the evidence seal.
@@ -161,6 +177,7 @@ impl NodeConfig {
             || files.kek.is_some()
             || files.media_key.is_some()
             || files.data.is_some()
+            || files.log.is_some()
             || files.foundation.is_some();
         if edge && knows_inside {
             return Err("an edge has no peers, no secret but its own key, and no data directory");
@@ -193,6 +210,11 @@ impl Files {
         self.kek.iter_mut().for_each(at);
         self.data.iter_mut().for_each(at);
         self.foundation.iter_mut().for_each(at);
+        if let Some(log) = &mut self.log {
+            at(&mut log.key);
+            log.witness.iter_mut().for_each(at);
+            at(&mut log.trust);
+        }
         if let Some(seal) = &mut self.seal {
             at(&mut seal.chain);
             at(&mut seal.key);

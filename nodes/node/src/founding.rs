@@ -2,12 +2,13 @@
 //! what that node may know and nothing else.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use crate::config::{Files, Keys, NodeConfig, SealFiles};
+use crate::config::{Files, Keys, LogFiles, NodeConfig, SealFiles};
 use guitai_cli::{
     Account, LoginFile,
     keys::{Seat, demo_passphrase, found as found_keys},
@@ -17,11 +18,13 @@ use guitai_crypto::{
     keys::{Cost, KeyStore, OfficerKey, Passphrase, PlaceError, StoreError},
     random, sm2, x509,
 };
+use guitai_tlog::{Digest, Party, Signer};
 use guitai_types::{
-    ClusterId, Hex, Member, Role, Voice, Zone,
+    ClusterId, Hex, Member, NodeId, Role, Voice, Zone,
     command::Command,
     profile::{Node, Profile, StaffSeed},
     record::{Duty, Staff},
+    tlog::{LogTrust, LogWitness, TreeKeys},
 };
 
 /// Root certificate: a laboratory root; a bank's own CA replaces it.
@@ -54,6 +57,8 @@ pub(crate) enum FoundError {
     Keys(#[from] StoreError),
     #[error("cannot write an officer's key")]
     OfficerKey(#[from] PlaceError),
+    #[error("cannot make the keys of the transparency log: {0}")]
+    LogKey(String),
     #[error("cannot hash a password: {0}")]
     Password(String),
     #[error("cannot write a configuration")]
@@ -102,6 +107,10 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
         staff,
         policy: profile.policy.clone(),
     };
+    let log = LogParties::draw(&cluster, &members)?;
+    for (member, keys) in members.iter().zip(&stores) {
+        log.write(member, &data.join(member.name.as_str()), keys)?;
+    }
     let founder = founder(&members);
     for member in &members {
         let dir = data.join(member.name.as_str());
@@ -117,6 +126,7 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
             member,
             &members,
             founder == Some(member.id),
+            log.files(member),
         );
         write(&dir.join("node.toml"), toml::to_string(&config)?.as_bytes())?;
     }
@@ -126,7 +136,7 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
 }
 
 /// The voter with the lowest id founds the cluster.
-fn founder(members: &[Member]) -> Option<guitai_types::NodeId> {
+fn founder(members: &[Member]) -> Option<NodeId> {
     members
         .iter()
         .filter(|m| m.voice == Voice::Voter)
@@ -154,6 +164,7 @@ fn node_config(
     member: &Member,
     members: &[Member],
     founds: bool,
+    log: Option<LogFiles>,
 ) -> NodeConfig {
     let edge = member.zone == Zone::Dmz;
     let recorder = member.has(Role::Recorder);
@@ -194,10 +205,89 @@ fn node_config(
                 chain: file("seal.pem"),
                 key: file("seal.key.pem"),
             }),
+            log,
             data: (!edge).then(|| file("data")),
             foundation: founds.then(|| file("foundation.json")),
         },
         keys: Keys::default(),
+    }
+}
+
+/// Who signs the transparency log: every core node as the log, and one of each centre as its witness.
+struct LogParties {
+    key: sm2::SecretKey,
+    witnesses: BTreeMap<NodeId, sm2::SecretKey>,
+    trust: LogTrust,
+}
+
+impl LogParties {
+    fn draw(cluster: &ClusterId, members: &[Member]) -> Result<Self, FoundError> {
+        let draw = |party, name: &str| {
+            let key = sm2::SecretKey::generate();
+            let signer = Signer::new(party, name, key.clone());
+            let signer = signer.map_err(|error| FoundError::LogKey(error.to_string()))?;
+            let keys = TreeKeys {
+                sm3: signer.key(Digest::Sm3).to_string(),
+                sha256: signer.key(Digest::Sha256).to_string(),
+            };
+            Ok::<_, FoundError>((key, keys))
+        };
+        let (key, log) = draw(Party::Log, &format!("log.{cluster}.guitai.internal"))?;
+        // The core node with the lowest id of each centre.
+        let mut first: BTreeMap<_, &Member> = BTreeMap::new();
+        for member in members.iter().filter(|member| member.has(Role::Core)) {
+            let known = first.entry(&member.centre).or_insert(member);
+            if member.id < known.id {
+                *known = member;
+            }
+        }
+        let mut witnesses = BTreeMap::new();
+        let mut trusted = Vec::new();
+        for (centre, member) in first {
+            let name = format!("{centre}.witness.{cluster}.guitai.internal");
+            let (key, keys) = draw(Party::Witness, &name)?;
+            witnesses.insert(member.id, key);
+            trusted.push(LogWitness {
+                node: member.name.clone(),
+                centre: centre.clone(),
+                keys,
+            });
+        }
+        let trust = LogTrust {
+            log,
+            witnesses: trusted,
+        };
+        Ok(Self {
+            key,
+            witnesses,
+            trust,
+        })
+    }
+
+    /// Writes what a core node keeps of it.
+    fn write(&self, member: &Member, dir: &Path, keys: &KeyStore) -> Result<(), FoundError> {
+        let Some(files) = self.files(member) else {
+            return Ok(());
+        };
+        let pem = self.key.to_pkcs8_pem();
+        keys.write_key_file(&dir.join(&files.key), "log", pem.as_bytes())?;
+        if let (Some(path), Some(key)) = (&files.witness, self.witnesses.get(&member.id)) {
+            let pem = key.to_pkcs8_pem();
+            keys.write_key_file(&dir.join(path), "witness", pem.as_bytes())?;
+        }
+        write(
+            &dir.join(&files.trust),
+            &serde_json::to_vec_pretty(&self.trust)?,
+        )
+    }
+
+    fn files(&self, member: &Member) -> Option<LogFiles> {
+        let is_witness = self.witnesses.contains_key(&member.id);
+        member.has(Role::Core).then(|| LogFiles {
+            key: "log.key.pem".into(),
+            witness: is_witness.then(|| "witness.key.pem".into()),
+            trust: "log-trust.json".into(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use guitai_crypto::{
@@ -10,12 +11,14 @@ use guitai_crypto::{
     sm2,
     x509::{self, Identity},
 };
+use guitai_meta::LogKeys;
 use guitai_relay::token::{Signer, Verifier};
-use guitai_types::Hex;
+use guitai_tlog::{Digest, Party, Signer as LogSigner};
+use guitai_types::{Hex, NodeName, tlog::LogTrust};
 
 use zeroize::Zeroizing;
 
-use crate::config::{Files, SealFiles};
+use crate::config::{Files, LogFiles, SealFiles};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,45 @@ pub(crate) fn renewed_seal(
     let fits = seal.check(roots, &subject, x509::Usage::Documents, now_unix);
     fits.map_err(|error| wrong(&error))?;
     Ok(seal)
+}
+
+/// The keys of the transparency log, and whom its readers believe.
+pub(crate) fn log(
+    files: &LogFiles,
+    keys: &KeyStore,
+    member: &NodeName,
+) -> Result<LogKeys, IdentityError> {
+    let trust = read(&files.trust)?;
+    let trust: LogTrust =
+        serde_json::from_str(&trust).map_err(|error| format(&files.trust, &error))?;
+    let signer = |party, path: &Path, name: &str, key: &str| {
+        let wrong = |why: &str| IdentityError::Format {
+            path: path.to_owned(),
+            why: why.to_owned(),
+        };
+        let pem = private(keys, path, name)?;
+        let secret = sm2::SecretKey::from_pkcs8_pem(&pem).map_err(|error| format(path, &error))?;
+        // `<name>/sm3+<id>+<key>`
+        let called = key.split_once("/sm3+").map(|(called, _)| called);
+        let called = called.ok_or_else(|| wrong("its public half has no name"))?;
+        let signer = LogSigner::new(party, called, secret).map_err(|error| format(path, &error))?;
+        if signer.key(Digest::Sm3).to_string() == key {
+            Ok(Arc::new(signer))
+        } else {
+            Err(wrong("not the key that readers of the log believe"))
+        }
+    };
+    let log = signer(Party::Log, &files.key, "log", &trust.log.sm3)?;
+    let own = trust.witnesses.iter().find(|it| &it.node == member);
+    let witness = match (&files.witness, own) {
+        (Some(path), Some(own)) => Some(signer(Party::Witness, path, "witness", &own.keys.sm3)?),
+        _ => None,
+    };
+    Ok(LogKeys {
+        log,
+        witness,
+        trust,
+    })
 }
 
 /// Checks tokens.

@@ -199,6 +199,23 @@ fn paths_are_those_of_the_document() {
     };
     assert_eq!(entries.to_string(), "tile/entries/x001/000.p/1");
     assert_eq!(Resource::Checkpoint.to_string(), "checkpoint");
+    for resource in Resource::of_tree(70_000).chain([Resource::Checkpoint, entries]) {
+        assert_eq!(Resource::parse(&resource.to_string()), Some(resource));
+    }
+    for wrong in [
+        "",
+        "tile/0/1",
+        "tile/0/0x01/000",
+        "tile/8/000",
+        "tile/0/000.p/256",
+        "tile/0/000.p/0",
+        "tile/entries/x000/000",
+        "tile/+1/000",
+        "tile/0/000/",
+        "tile/../checkpoint",
+    ] {
+        assert_eq!(Resource::parse(wrong), None, "{wrong}");
+    }
 }
 
 #[test]

@@ -45,6 +45,34 @@ impl Resource {
         }
     }
 
+    /// Reads a path below the log's prefix; nothing for any text but the one that is written.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        if path == "checkpoint" {
+            return Some(Self::Checkpoint);
+        }
+        let (place, width) = match path.split_once(".p/") {
+            Some((place, width)) => (place, width.parse().ok()?),
+            None => (path, TILE_WIDTH as u16),
+        };
+        let (kind, digits) = place.strip_prefix("tile/")?.split_once('/')?;
+        let digits: String = digits
+            .split('/')
+            .map(|it| it.trim_start_matches('x'))
+            .collect();
+        let index = digits.parse().ok()?;
+        let found = match kind {
+            "entries" => Self::Entries { index, width },
+            level => Self::Tile {
+                level: level.parse().ok().filter(|level| *level < LEVELS)?,
+                index,
+                width,
+            },
+        };
+        let is_wide = width > 0 && usize::from(width) <= TILE_WIDTH;
+        (is_wide && found.to_string() == path).then_some(found)
+    }
+
     /// All files of a tree of `size` entries besides its checkpoint, in a fixed order.
     pub fn of_tree(size: u64) -> impl Iterator<Item = Self> {
         let tiles = (0..LEVELS).flat_map(move |level| {

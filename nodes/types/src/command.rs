@@ -15,7 +15,7 @@ use crate::{
         Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
     },
     sync::SyncMode,
-    tlog::{Access, LogTrust, RecorderRoot},
+    tlog::{Access, LogAlarm, LogTrust, RecorderRoot},
 };
 
 /// Version of [`Proposal`] written by this release.
@@ -269,6 +269,11 @@ pub enum Command {
         /// Note of its twin.
         sha256: String,
     },
+    /// A witness was shown two trees.
+    AlarmLog {
+        /// Which witness, and what it saw.
+        alarm: LogAlarm,
+    },
     /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
@@ -288,6 +293,7 @@ impl Command {
                 | Self::TrustLog { .. }
                 | Self::AppendRoot { .. }
                 | Self::LogAccess { .. }
+                | Self::AlarmLog { .. }
                 | Self::ReportRecording {
                     report: RecordingReport::Sealed { .. },
                     ..

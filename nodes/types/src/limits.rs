@@ -75,6 +75,8 @@ pub const SIGNATURE_BYTES_MAX: usize = 128;
 pub const CHECKPOINT_BYTES_MAX: usize = 8 * 1024;
 /// Longest verifier key of a log or a witness, in bytes of text.
 pub const VERIFIER_KEY_BYTES_MAX: usize = 512;
+/// Alarms of witnesses that are kept; the first tell most, so later ones are not taken down any more.
+pub const LOG_ALARMS_KEPT: usize = 16;
 /// Witnesses of a log: one per centre.
 pub const WITNESSES_MAX: usize = 16;
 

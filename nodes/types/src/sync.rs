@@ -77,6 +77,8 @@ impl Command {
             | Self::FinishWrapUp { .. }
             // What it says is in the log already; the next one says it again.
             | Self::PutCheckpoint { .. }
+            // Nobody must be able to hold an alarm up.
+            | Self::AlarmLog { .. }
             | Self::Tick => WriteClass::Fast,
         }
     }

@@ -43,6 +43,8 @@ pub enum EntryKind {
     SyncMode,
     /// A recording was exported, played or copied.
     Access,
+    /// A witness was shown two trees.
+    Alarm,
 }
 
 impl EntryKind {
@@ -59,6 +61,7 @@ impl EntryKind {
             Self::Epoch => "epoch",
             Self::SyncMode => "sync-mode",
             Self::Access => "access",
+            Self::Alarm => "alarm",
         }
     }
 }
@@ -188,6 +191,11 @@ pub enum Record {
         /// Who, what and why.
         access: Access,
     },
+    /// A witness was shown two trees.
+    Alarm {
+        /// Which witness, and what it saw.
+        alarm: LogAlarm,
+    },
 }
 
 impl Record {
@@ -204,6 +212,7 @@ impl Record {
             Self::Epoch { .. } => EntryKind::Epoch,
             Self::SyncMode { .. } => EntryKind::SyncMode,
             Self::Access { .. } => EntryKind::Access,
+            Self::Alarm { .. } => EntryKind::Alarm,
         }
     }
 
@@ -315,6 +324,64 @@ pub struct Access {
     pub reason: String,
 }
 
+/// One of the two trees over the same entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TreeName {
+    /// The primary one: SM3, signed by SM2.
+    Sm3,
+    /// The twin, to the letter of C2SP: SHA-256, signed by Ed25519.
+    Sha256,
+}
+
+/// A witness was shown a head, signed by the log, that is not of the tree it knows. It has refused; somebody
+/// must find out who made the other tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogAlarm {
+    /// The witness' node.
+    pub witness: NodeName,
+    /// Which tree.
+    pub tree: TreeName,
+    /// How many entries the head is over.
+    pub size: u64,
+    /// The root that the witness knows for so many entries, 32 bytes.
+    pub known: Hex,
+    /// The root that it was shown.
+    pub shown: Hex,
+}
+
+/// An alarm, as it was taken down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RaisedAlarm {
+    /// When, by the core's clock.
+    pub at: UnixMillis,
+    /// What was seen.
+    pub alarm: LogAlarm,
+}
+
+/// How the transparency log stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogStatus {
+    /// Entries that this node has.
+    pub size: u64,
+    /// Entries under the newest published checkpoints, 0 before the first.
+    pub published: u64,
+    /// When those were published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<UnixMillis>,
+    /// Full tiles and bundles that this node still has to fetch from others.
+    pub missing: u64,
+    /// How many witnesses a checkpoint needs.
+    pub needed: usize,
+    /// Whom to believe.
+    pub trust: LogTrust,
+    /// What witnesses saw, oldest first, at most [`crate::limits::LOG_ALARMS_KEPT`].
+    pub alarms: Vec<RaisedAlarm>,
+}
+
 /// The keys of one party for both trees, as vkeys (signed-note): `name+id+key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -402,6 +469,7 @@ mod tests {
             EntryKind::Epoch,
             EntryKind::SyncMode,
             EntryKind::Access,
+            EntryKind::Alarm,
         ];
         for kind in kinds {
             let written = serde_json::to_string(&kind).unwrap();

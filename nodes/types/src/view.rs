@@ -300,6 +300,9 @@ pub struct StatusView {
     /// Whether sync writes wait for the guard city, and what that city can prove.
     #[serde(default)]
     pub sync: SyncView,
+    /// Witnesses of the transparency log that were shown two trees: somebody must find out why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_alarms: Vec<crate::tlog::RaisedAlarm>,
 }
 
 /// How the quorum stands.

@@ -193,6 +193,10 @@ impl Core {
                     guards: consensus.guards,
                     verdict,
                 },
+                log_alarms: state
+                    .log()
+                    .map(|log| log.alarms().to_vec())
+                    .unwrap_or_default(),
             })
         });
         view.ok_or_else(|| Refusal::new(Code::NoLeader, "the cluster is not founded yet"))

@@ -10,6 +10,15 @@ pub(super) fn of(core: &Core) -> Metrics {
     metrics.about(core.member.name.as_str());
     consensus(core, &mut metrics);
     business(core, &mut metrics);
+    if let Some(log) = core.meta.log_status() {
+        metrics.gauge("log_entries", "Entries of the transparency log.", log.size);
+        let help = "Entries under its newest published checkpoint.";
+        metrics.gauge("log_published", help, log.published);
+        let help = "Full parts of it that this node still lacks.";
+        metrics.gauge("log_missing", help, log.missing);
+        let help = "Times a witness was shown two trees; anything but 0 is an alarm.";
+        metrics.gauge("log_alarms", help, log.alarms.len());
+    }
     let streams = core.streams.open();
     metrics.gauge(
         "api_event_streams",

@@ -184,6 +184,8 @@ fn every_private_key_file_outlives_the_destruction_of_its_old_kek() -> Outcome {
         ("media.key.pem", "media"),
         ("token.key.pem", "token"),
         ("seal.key.pem", "seal"),
+        ("log.key.pem", "log"),
+        ("witness.key.pem", "witness"),
     ];
     let node = world.node("a1-1");
     for (file, name) in files {
@@ -193,7 +195,7 @@ fn every_private_key_file_outlives_the_destruction_of_its_old_kek() -> Outcome {
     run(&["rotate", "identity", "--data", world.data()], NOW)?;
     let words = ["rewrap", "--destroy-old", "--data", world.data()];
     let done = in_json(&words, NOW + 60)?;
-    assert_eq!(done[0]["key_files"], 4);
+    assert_eq!(done[0]["key_files"], 6);
     assert_eq!(done[0]["destroyed"], 1);
     for (file, name) in files {
         let key = world.open("a1-1")?.read_key_file(&node.join(file), name)?;

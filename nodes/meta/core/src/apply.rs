@@ -177,6 +177,7 @@ impl<'a> Turn<'a> {
             Command::TrustLog { trust } => self.trust_log(trust),
             Command::AppendRoot { root } => self.append_root(root),
             Command::LogAccess { access } => self.log_access(access),
+            Command::AlarmLog { alarm } => self.alarm_log(alarm),
             Command::PutCheckpoint { sm3, sha256 } => self.put_checkpoint(sm3, sha256),
             Command::Tick => Ok(self.tick()),
         }

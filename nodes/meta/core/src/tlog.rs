@@ -15,12 +15,14 @@ use guitai_tlog::{
 use guitai_types::{
     Hex, NodeName, Problem, RequestId, Role, UnixMillis,
     command::{Proposal, Reply},
+    event::Change,
     limits::{
-        CHECKPOINT_BYTES_MAX, REASON_BYTES_MAX, SIGNATURE_BYTES_MAX, VERIFIER_KEY_BYTES_MAX,
-        WITNESSES_MAX,
+        CHECKPOINT_BYTES_MAX, LOG_ALARMS_KEPT, REASON_BYTES_MAX, SIGNATURE_BYTES_MAX,
+        VERIFIER_KEY_BYTES_MAX, WITNESSES_MAX,
     },
     tlog::{
-        Access, ENTRY_VERSION, Entry, LogTrust, Opening, Record, RecorderRoot, SALT_BYTES, TreeKeys,
+        Access, ENTRY_VERSION, Entry, LogAlarm, LogTrust, Opening, RaisedAlarm, Record,
+        RecorderRoot, SALT_BYTES, TreeKeys,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,8 @@ pub(crate) struct LogHead {
     pub(crate) roots: BTreeMap<NodeName, LastRoot>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) published: Option<Published>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) alarms: Vec<RaisedAlarm>,
 }
 
 /// A recorder's last root: the next must be of a later second.
@@ -135,6 +139,7 @@ impl Log {
                 size: 0,
                 roots: BTreeMap::new(),
                 published: None,
+                alarms: Vec::new(),
             },
             sm3: Edge::new(Digest::Sm3),
             sha256: Edge::new(Digest::Sha256),
@@ -206,6 +211,11 @@ impl Log {
     /// The checkpoints published last.
     pub fn published(&self) -> Option<&Published> {
         self.head.published.as_ref()
+    }
+
+    /// What witnesses saw, oldest first.
+    pub fn alarms(&self) -> &[RaisedAlarm] {
+        &self.head.alarms
     }
 
     /// Adds an entry; gives what became full by it.
@@ -374,6 +384,38 @@ impl Turn<'_> {
         self.log(Record::Access {
             access: access.clone(),
         });
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn alarm_log(&mut self, alarm: &LogAlarm) -> Result<Reply, Problem> {
+        let at = self.now;
+        let Some(log) = &mut self.state.log else {
+            return Err(no_log());
+        };
+        let mut witnesses = log.head.trust.witnesses.iter();
+        if !witnesses.any(|witness| witness.node == alarm.witness) {
+            return Err(check::bad(format!("{} is no witness", alarm.witness)));
+        }
+        let roots = [&alarm.known, &alarm.shown];
+        if roots.iter().any(|root| root.0.len() != ROOT_BYTES) || alarm.known == alarm.shown {
+            return Err(check::bad("two different roots of 32 bytes make an alarm"));
+        }
+        integer("size", alarm.size)?;
+        let is_same = |raised: &RaisedAlarm| {
+            let (one, other) = (&raised.alarm, alarm);
+            one.witness == other.witness && one.tree == other.tree && one.size == other.size
+        };
+        if log.head.alarms.iter().any(is_same) || log.head.alarms.len() == LOG_ALARMS_KEPT {
+            return Ok(Reply::Done);
+        }
+        log.head.alarms.push(RaisedAlarm {
+            at,
+            alarm: alarm.clone(),
+        });
+        self.log(Record::Alarm {
+            alarm: alarm.clone(),
+        });
+        self.emit(None, Change::Cluster);
         Ok(Reply::Done)
     }
 

@@ -94,6 +94,9 @@ pub(crate) async fn run(
         public_key: Hex(own.key.public().to_point().to_vec()),
         sign: Arc::new(move |message| signing.sign(message)),
     });
+    let log = files.log.as_ref();
+    let log = log.map(|log| identity::log(log, &keys, &member.name));
+    meta_config.log = log.transpose()?;
     meta_config.timing = timing(&raft, &member);
     meta_config.homes = homes(&raft, peers.iter().chain([&member]));
     meta_config.guards = guards(&raft, peers.iter().chain([&member]));

@@ -201,6 +201,15 @@ impl Subject {
         if let Some(token) = &self.files.token_secret {
             stores.push(self.key_file(text("票据签名私钥", "key that signs tickets"), token));
         }
+        if let Some(log) = &self.files.log {
+            stores.push(self.key_file(
+                text("透明日志私钥", "key of the transparency log"),
+                &log.key,
+            ));
+            if let Some(witness) = &log.witness {
+                stores.push(self.key_file(text("见证私钥", "key of the log's witness"), witness));
+            }
+        }
         if let Some(seal) = &self.files.seal {
             stores.push(self.key_file(text("证据签章私钥", "key that seals evidence"), &seal.key));
         }

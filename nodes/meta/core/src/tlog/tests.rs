@@ -10,7 +10,10 @@ use guitai_types::{
     place::Text,
     problem::Code,
     record::{Branch, Institution, Policy, Staff},
-    tlog::{Access, AccessKind, Entry, LogTrust, LogWitness, Record, RecorderRoot, TreeKeys},
+    tlog::{
+        Access, AccessKind, Entry, LogAlarm, LogTrust, LogWitness, Record, RecorderRoot, TreeKeys,
+        TreeName,
+    },
 };
 
 use crate::{Full, Kept, Outcome, State};
@@ -408,6 +411,37 @@ fn a_recorders_roots_rise_and_reasons_are_given() {
     let long = "因".repeat(67);
     assert_eq!(world.refused(World::access(&long)), Code::TooLarge);
     assert_eq!(world.done(World::access(&long[3..])).reply, Reply::Done);
+}
+
+#[test]
+fn a_witness_alarm_is_taken_down_once() {
+    let mut world = World::founded();
+    let alarm = LogAlarm {
+        witness: "b-1".parse().unwrap(),
+        tree: TreeName::Sm3,
+        size: 9,
+        known: Hex(vec![1; 32]),
+        shown: Hex(vec![2; 32]),
+    };
+    let alarmed = |alarm: &LogAlarm| Command::AlarmLog {
+        alarm: alarm.clone(),
+    };
+    world.done(alarmed(&alarm));
+    world.done(alarmed(&alarm));
+    assert_eq!(world.size(), 2);
+    assert_eq!(world.state.log().unwrap().alarms().len(), 1);
+    let restored = State::from_snapshot(&world.state.to_snapshot()).unwrap();
+    assert_eq!(restored, world.state);
+    let same = LogAlarm {
+        shown: alarm.known.clone(),
+        ..alarm.clone()
+    };
+    assert_eq!(world.refused(alarmed(&same)), Code::BadRequest);
+    let stranger = LogAlarm {
+        witness: "c-1".parse().unwrap(),
+        ..alarm
+    };
+    assert_eq!(world.refused(alarmed(&stranger)), Code::BadRequest);
 }
 
 #[test]

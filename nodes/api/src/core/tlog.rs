@@ -1,0 +1,185 @@
+//! The transparency log: its files for everybody who reaches the door (they say nothing of anybody), how it
+//! stands, and proofs; what is behind an entry only for those who may see it.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use guitai_meta::{LogFile, LogReadError};
+use guitai_types::{
+    Code, SessionId,
+    record::Duty,
+    tlog::{LogStatus, Opening, Record},
+};
+use http::{HeaderMap, HeaderValue, header};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Core, CoreState};
+use crate::{
+    extract::{Json, Path, Query},
+    gate::StaffBearer,
+    problem::{ProblemBody, Refusal},
+};
+
+/// Entries found in one answer.
+const FOUND_MAX: usize = 256;
+/// A full tile never changes.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+pub(super) fn routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .routes(routes!(file))
+        .routes(routes!(status))
+        .routes(routes!(found))
+        .routes(routes!(proof))
+}
+
+/// An entry with its proofs.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofView {
+    /// Its number, from 0.
+    index: u64,
+    /// The bytes that both trees are over.
+    entry: String,
+    /// A tlog-proof of it in the SM3 tree.
+    sm3: String,
+    /// A tlog-proof of it in the twin.
+    sha256: String,
+    /// What is behind it, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening: Option<Opening>,
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    /// With what is behind it.
+    opening: bool,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Of {
+    /// The call that entries are wanted of.
+    session: SessionId,
+}
+
+/// A file of the log: `policy`, and below `sm3` and `sha256` each `policy`, `checkpoint` and the tiles as
+/// c2sp.org/tlog-tiles says. No login: no file holds anything about a person.
+#[utoipa::path(get, path = "/log/{*path}", tag = "cluster", params(("path" = String, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = "default", body = ProblemBody)))]
+async fn file(
+    State(core): State<CoreState>,
+    Path(path): Path<String>,
+) -> Result<Response, Refusal> {
+    let file = core.meta.log_file(&path).await.map_err(refusal)?;
+    let (kind, cache, body) = match file {
+        LogFile::Text(text) => (TEXT, ASK_AGAIN, text.into_bytes()),
+        LogFile::Bytes(bytes) => (BYTES, FOR_EVER, bytes),
+    };
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)];
+    Ok((headers, body).into_response())
+}
+
+/// How the transparency log stands on this node.
+#[utoipa::path(get, path = "/api/v1/log", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = LogStatus), (status = "default", body = ProblemBody)))]
+async fn status(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<LogStatus>, Refusal> {
+    core.staff(&headers)?;
+    let status = core.meta.log_status();
+    let none = || Refusal::new(Code::NotFound, "this cluster keeps no transparency log");
+    status.map(Json).ok_or_else(none)
+}
+
+/// Numbers of the entries that are about a call, newest first, at most 256. Operators and auditors only.
+#[utoipa::path(get, path = "/api/v1/log/entries", tag = "cluster", params(Of), security(("staff" = [])),
+    responses((status = 200, body = Vec<u64>), (status = "default", body = ProblemBody)))]
+async fn found(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(Of { session }): Query<Of>,
+) -> Result<Json<Vec<u64>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    if !core.is_of(&session, &bearer) {
+        return Err(Refusal::new(Code::NotFound, "no such session"));
+    }
+    let is_about = move |record: &Record| match record {
+        Record::RecordingSealed { session: of, .. } => *of == session,
+        Record::Access { access } => access.session == session,
+        _ => false,
+    };
+    let found = core.meta.log_find(FOUND_MAX, is_about).await;
+    found.map(Json).map_err(refusal)
+}
+
+/// An entry with its proofs under the checkpoints published last; what is behind it only for operators and
+/// auditors of its institution.
+#[utoipa::path(get, path = "/api/v1/log/entries/{index}", tag = "cluster",
+    params(("index" = u64, Path), Wanted), security(("staff" = [])),
+    responses((status = 200, body = ProofView), (status = "default", body = ProblemBody)))]
+async fn proof(
+    State(core): State<CoreState>,
+    Path(index): Path<u64>,
+    Query(Wanted { opening }): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Json<ProofView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let proven = core.meta.log_proof(index).await.map_err(refusal)?;
+    if opening {
+        bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+        if !core.may_open(&proven.opening, &bearer) {
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "it is of another institution",
+            ));
+        }
+    }
+    Ok(Json(ProofView {
+        index: proven.index,
+        entry: proven.entry,
+        sm3: proven.sm3,
+        sha256: proven.sha256,
+        opening: opening.then_some(proven.opening),
+    }))
+}
+
+impl Core {
+    fn is_of(&self, session: &SessionId, bearer: &StaffBearer) -> bool {
+        let institution = self
+            .meta
+            .peek(|state| Some(state.session(session)?.institution.clone()));
+        institution.is_some_and(|of| of == bearer.staff.institution)
+    }
+
+    /// Records of persons and calls stay with their institution; those of the cluster are for all that run it.
+    fn may_open(&self, opening: &Opening, bearer: &StaffBearer) -> bool {
+        let own = &bearer.staff.institution;
+        match serde_json::from_str(&opening.record) {
+            Ok(Record::RecordingSealed { session, .. }) => self.is_of(&session, bearer),
+            Ok(Record::Access { access }) => access.who.institution == *own,
+            Ok(Record::Staff { account }) => account.id.institution == *own,
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+fn refusal(error: LogReadError) -> Refusal {
+    match error {
+        LogReadError::Absent(why) => Refusal::new(Code::NotFound, why),
+        error => {
+            tracing::error!(error = %error, "the transparency log cannot be read");
+            Refusal::new(Code::Internal, error.to_string())
+        }
+    }
+}
