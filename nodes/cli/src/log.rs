@@ -370,7 +370,11 @@ mod tests {
                 output,
             }),
         };
-        run(&log, Language::En)
+        match &log {
+            Log::Verify(arguments) => verify(arguments, Language::En),
+            Log::Audit(arguments) => read_again(arguments, Language::En),
+            online => panic!("{online:?} asks a cluster"),
+        }
     }
 
     #[test]
