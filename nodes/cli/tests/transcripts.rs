@@ -33,7 +33,7 @@ fn help_names_every_command_in_both_languages() {
             "  sessions    会话一览 / The sessions",
             "  recordings  录制一览 / The recordings",
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
-            "  log         透明日志:离线校验 / The transparency log: check it offline",
+            "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
             "  keys        密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap",
