@@ -1,0 +1,118 @@
+//! The cluster's own transparency log, with the real program: a call's recording is proven to be in it, a copy
+//! is read again offline, and after the leader was killed the log continues that copy.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use guitai_cluster::{
+    Deployment,
+    deployment::{binary, wait_for},
+};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_nothing() {
+    let deployment = Deployment::start();
+    let scratch = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| scratch.path().join(name).display().to_string();
+    let called = deployment.run(&["demo", "--json"]);
+    assert!(called.status.success(), "{called:?}");
+    let sealed = wait_for("a sealed recording", PATIENCE, || {
+        deployment.session_recording("sealed")
+    });
+    let session = sealed["id"].as_str().expect("an id").to_owned();
+
+    let (proof, entry, opening) = (at("proof"), at("entry"), at("opening"));
+    let prove = ["log", "prove", "--session", &session, "--out", &proof];
+    let prove = [&prove[..], &["--entry", &entry, "--opening", &opening]].concat();
+    wait_for("a checkpoint over the recording", PATIENCE, || {
+        deployment.run(&prove).status.success().then_some(())
+    });
+    let public = fs::read_to_string(&entry).expect("an entry");
+    assert!(!public.contains(&session), "{public} names the call");
+    assert!(public.contains("recording-sealed"), "{public}");
+    let behind = fs::read_to_string(&opening).expect("an opening");
+    assert!(behind.contains(&session), "{behind}");
+
+    let first = at("first");
+    copied(&deployment, &first);
+    let (sm3, policy) = (format!("{first}/sm3"), format!("{first}/sm3/policy"));
+    let verify = ["log", "verify", &proof, "--entry", &entry];
+    let verify = [&verify[..], &["--policy", &policy]].concat();
+    let verified = json(&offline(&verify));
+    let witnesses = verified["checkpoint"]["witnesses"].as_array();
+    assert!(witnesses.is_some_and(|all| all.len() >= 2), "{verified:#}");
+    for tree in ["sm3", "sha256"] {
+        let (dir, policy) = (format!("{first}/{tree}"), format!("{first}/{tree}/policy"));
+        let audited = json(&offline(&["log", "audit", &dir, "--policy", &policy]));
+        assert_eq!(audited["ok"], true, "{audited:#}");
+    }
+
+    deployment.kill(&deployment.leader());
+    wait_for("another call", PATIENCE, || {
+        deployment.run(&["demo"]).status.success().then_some(())
+    });
+    let older = format!("{first}/sm3/checkpoint");
+    let grown = wait_for("a longer log", PATIENCE, || {
+        let second = at("second");
+        copied(&deployment, &second);
+        let dir = format!("{second}/sm3");
+        let audit = ["log", "audit", &dir, "--policy", &policy, "--from", &older];
+        let audited = json(&offline(&audit));
+        let size = audited["checkpoint"]["size"].as_u64()?;
+        (size > audited["continues"].as_u64()?).then_some(audited)
+    });
+    assert_eq!(grown["ok"], true);
+
+    // Somebody changes a byte of the copy.
+    let bundle = bundle(&Path::new(&sm3).join("tile/entries"));
+    let mut bytes = fs::read(&bundle).expect("a bundle");
+    *bytes.last_mut().expect("entries") ^= 1;
+    fs::write(&bundle, bytes).expect("written");
+    let audit = ["log", "audit", &sm3, "--policy", &policy];
+    assert_eq!(offline(&audit).status.code(), Some(3));
+    fs::write(&entry, public.replace("sealed", "ripped")).expect("written");
+    assert_eq!(offline(&verify).status.code(), Some(3));
+}
+
+/// Copies the whole log; a copy that is there goes on.
+fn copied(deployment: &Deployment, dir: &str) {
+    let copied = deployment.run(&["log", "mirror", dir]);
+    assert!(copied.status.success(), "{copied:?}");
+}
+
+/// A command that reaches no cluster.
+fn offline(words: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command
+        .args(words)
+        .args(["--json"])
+        .env_remove("GUITAI_URL");
+    command.output().expect("guitai runs")
+}
+
+fn json(output: &Output) -> Value {
+    let said = serde_json::from_slice(&output.stdout);
+    said.unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// The widest first bundle of a copy, full or not.
+fn bundle(entries: &Path) -> std::path::PathBuf {
+    let full = entries.join("000");
+    if full.is_file() {
+        return full;
+    }
+    let parts = fs::read_dir(entries.join("000.p")).expect("a bundle");
+    let width = |path: &std::path::PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.parse::<u32>().ok())
+    };
+    let parts = parts.filter_map(|part| part.ok().map(|part| part.path()));
+    parts.max_by_key(width).expect("a bundle")
+}
