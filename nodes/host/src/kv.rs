@@ -33,6 +33,25 @@ pub trait Kv: Send + Sync {
     fn flush(&self) -> Result<(), KvError>;
 }
 
+/// Pairs that [`fill`] puts at once.
+const FILLED_AT_ONCE: usize = 512;
+
+/// Puts many pairs, a few thousand neighbours at a time: an engine that takes a batch in an order of its own
+/// would else go through all of a large view for each key. Not all or nothing: who needs that puts a mark afterwards.
+pub fn fill(kv: &(impl Kv + ?Sized), pairs: impl IntoIterator<Item = Pair>) -> Result<(), KvError> {
+    let mut pairs = pairs.into_iter();
+    loop {
+        let batch = Batch {
+            puts: pairs.by_ref().take(FILLED_AT_ONCE).collect(),
+            deletes: Vec::new(),
+        };
+        if batch.puts.is_empty() {
+            return Ok(());
+        }
+        kv.apply(batch)?;
+    }
+}
+
 /// Why a view did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {

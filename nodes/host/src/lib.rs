@@ -14,6 +14,6 @@ mod system_disk;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, draw16, random_id};
-pub use kv::{Batch, Kv, KvError, MemoryKv, Pair};
+pub use kv::{Batch, Kv, KvError, MemoryKv, Pair, fill};
 pub use sim_disk::SimDisk;
 pub use system_disk::SystemDisk;

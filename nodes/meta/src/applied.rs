@@ -23,40 +23,34 @@ impl Base {
     pub(crate) fn step(&mut self, entry: Entry) -> Step {
         self.last = Some(entry.log_id);
         match entry.payload {
-            EntryPayload::Blank => Step::done(),
+            EntryPayload::Blank => Step::default(),
             EntryPayload::Normal(agreed) => {
-                let outcome = self.state.apply(&agreed.0);
-                Step {
-                    reply: outcome.reply,
-                    changed: outcome.changed,
-                    full: outcome.full,
+                let mut step = Step::default();
+                for proposed in &agreed.0 {
+                    let outcome = self.state.apply(proposed.proposal());
+                    step.replies.push(outcome.reply);
+                    step.changed.extend(outcome.changed);
+                    step.full.extend(outcome.full);
                 }
+                step
             }
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(entry.log_id), membership);
-                Step::done()
+                Step::default()
             }
         }
     }
 }
 
 /// What came of one entry.
+#[derive(Default)]
 pub(crate) struct Step {
-    pub(crate) reply: Reply,
-    /// Records that it changed.
+    /// One to each proposal, in their order.
+    pub(crate) replies: Vec<Reply>,
+    /// Records that they changed.
     pub(crate) changed: Vec<RecordKey>,
     /// Parts of the transparency log that became full.
     pub(crate) full: Vec<Full>,
-}
-
-impl Step {
-    fn done() -> Self {
-        Self {
-            reply: Reply::Done,
-            changed: Vec::new(),
-            full: Vec::new(),
-        }
-    }
 }
 
 /// The applied state; clones are the same.

@@ -9,16 +9,13 @@ use guitai_types::{
     tlog::SALT_BYTES,
 };
 use openraft::{
-    ReadPolicy, ServerState,
-    async_runtime::WatchReceiver as _,
-    errors::{ClientWriteError, RaftError},
-    vote::RaftLeaderId as _,
+    ReadPolicy, ServerState, async_runtime::WatchReceiver as _, vote::RaftLeaderId as _,
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
     meta::Meta,
-    raft::{Agreed, LogId},
+    raft::LogId,
     transport::Topic,
     wire::{LeaderReply, parse},
 };
@@ -62,29 +59,30 @@ impl Meta {
         if lineage.is_quarantined() || early {
             return None;
         }
-        let proposal = Proposal {
+        let applied = self
+            .proposals()
+            .propose(self.proposal(request, command.clone()));
+        let applied = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), applied)
+            .await
+            .ok()?;
+        applied
+            .inspect_err(|error| tracing::error!(%error, "a proposal has no JSON"))
+            .ok()?
+    }
+
+    /// A command as it is proposed here and now.
+    pub(crate) fn proposal(&self, request: RequestId, command: Command) -> Proposal {
+        Proposal {
             v: PROPOSAL_VERSION,
             request,
             at: self.wall(),
-            command: command.clone(),
-            salt: self.salt(command),
-        };
-        let written = self.raft().client_write(Agreed(proposal));
-        let written = tokio::time::timeout(Duration::from_millis(ATTEMPT_MS), written)
-            .await
-            .ok()?;
-        match written {
-            Ok(written) => Some((written.data, written.log_id)),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => None,
-            Err(error) => {
-                tracing::debug!(%error, "the proposal was not applied");
-                None
-            }
+            salt: self.salt(&command),
+            command,
         }
     }
 
     /// Chance for a command that may be logged for everybody to see.
-    pub(crate) fn salt(&self, command: &Command) -> Option<Hex> {
+    fn salt(&self, command: &Command) -> Option<Hex> {
         let mut salt = vec![0; SALT_BYTES];
         command.is_logged().then(|| {
             self.entropy().fill(&mut salt);
@@ -118,19 +116,15 @@ impl Meta {
         F: Future<Output = Option<T>>,
     {
         let deadline = self.now() + Duration::from_millis(within_ms);
-        let mut metrics = self.raft().metrics();
+        let metrics = self.raft().metrics();
+        // Of who leads alone: what says how far the log is changes with every entry, and would wake every writer.
+        let mut server = self.raft().server_metrics();
         loop {
             if let Some(quarantine) = self.lineage().quarantine() {
                 return Err(Failed::Quarantined(quarantine.heard));
             }
-            let (leader, running) = {
-                let metrics = metrics.borrow_and_update();
-                (
-                    metrics.current_leader.map(NodeId),
-                    metrics.running_state.clone(),
-                )
-            };
-            if let Err(fatal) = running {
+            let leader = server.borrow_and_update().current_leader.map(NodeId);
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return Err(Failed::Stopped(fatal.to_string()));
             }
             let attempt = async {
@@ -152,8 +146,8 @@ impl Meta {
             }
             // When another leader is known, there is no sense in waiting for the old one.
             let moved = async {
-                while metrics.changed().await.is_ok() {
-                    let present = metrics.borrow_watched().current_leader.map(NodeId);
+                while server.changed().await.is_ok() {
+                    let present = server.borrow_watched().current_leader.map(NodeId);
                     if present.is_some() && present != leader {
                         return;
                     }

@@ -2,7 +2,7 @@
 //!
 //! The decisions are in `guitai-meta-core`. Here is the driver: [`Meta`] is the handle; `log`,
 //! `machine`, `view` and `network` are what openraft asks for; `service` answers the other core
-//! nodes, `transport` reaches them, `leader` finds whom to ask, `duties` is what a leader does besides, `lease` lets the
+//! nodes, `transport` reaches them, `leader` finds whom to ask, `proposals` makes entries of what waits, `duties` is what a leader does besides, `lease` lets the
 //! guard city prove what was acknowledged. `lineage` says which line of history counts, `fence` keeps
 //! other lines out, `takeover` begins a new one, `succession` is what happens after, `rejoin` is the way
 //! back. `tlog` keeps, publishes and witnesses the transparency log. `membership` is who votes, `replacement` when a dead voter loses its voice. Nothing outside this crate knows openraft.
@@ -22,6 +22,7 @@ mod machine;
 mod membership;
 mod meta;
 mod network;
+mod proposals;
 mod raft;
 mod rejoin;
 mod replacement;
@@ -52,4 +53,4 @@ pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;
 pub use status::{BEHIND_MAX, RaftStatus, SILENT_MS};
 pub use takeover::TakeoverError;
-pub use tlog::{LogFile, LogKeys, LogReadError, Proven};
+pub use tlog::{Included, LogFile, LogKeys, LogReadError, Pick, Proofs, Proven};

@@ -83,14 +83,14 @@ impl RaftStateMachine<Types> for Machine {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let reply = self.applied.change(|base| {
+            let replies = self.applied.change(|base| {
                 let step = base.step(entry);
                 self.files.note(step.full);
                 self.view.note(step.changed);
-                step.reply
+                step.replies
             });
             if let Some(responder) = responder {
-                responder.send(reply);
+                responder.send(replies);
             }
         };
         if self.view.is_full() {

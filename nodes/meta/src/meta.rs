@@ -33,6 +33,7 @@ use crate::{
     log::LogStore,
     machine::Machine,
     network::Network,
+    proposals::{self, Proposals},
     raft::{LogId, Raft},
     runtime,
     service::Service,
@@ -60,6 +61,7 @@ struct Inner {
     /// The witness of this node's centre, where this node is it.
     watch: Option<Watch>,
     raft: Raft,
+    proposals: Proposals,
     log: LogStore,
     machine: Machine,
     lineage: Lineage,
@@ -147,6 +149,8 @@ impl Meta {
             config.disk,
             &*entropy,
         );
+        let (proposals, queue) = Proposals::new();
+        runtime::spawn(proposals::run(raft.clone(), queue, stopped.clone()));
         let meta = Self(Arc::new(Inner {
             node: config.node,
             homes: config.homes,
@@ -155,6 +159,7 @@ impl Meta {
             seal: config.seal,
             watch,
             raft,
+            proposals,
             log,
             machine,
             lineage,
@@ -339,6 +344,10 @@ impl Meta {
 impl Meta {
     pub(crate) fn raft(&self) -> &Raft {
         &self.0.raft
+    }
+
+    pub(crate) fn proposals(&self) -> &Proposals {
+        &self.0.proposals
     }
 
     pub(crate) fn lease(&self) -> &Lease {

@@ -489,6 +489,51 @@ async fn a_repeated_request_gets_its_first_answer_from_any_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_together_share_entries_and_each_gets_its_own_answer() {
+    const WRITES: usize = 96;
+    let mut cluster = Cluster::new(3).await;
+    let leader = cluster.leader().await;
+    let meta = cluster.meta(leader).clone();
+    let before = meta.status().applied;
+    let replies = (0..WRITES).map(|number| {
+        let command = if number.is_multiple_of(3) {
+            Command::TouchTicket { ticket: ticket() }
+        } else {
+            let (mark, value) = (id(&format!("m-{number}")), number.to_string());
+            Command::PutMark {
+                mark,
+                value,
+                sync: false,
+            }
+        };
+        meta.write(command)
+    });
+    let replies = futures::future::join_all(replies).await;
+    for (number, reply) in replies.into_iter().enumerate() {
+        let is_refused = matches!(reply.unwrap(), Reply::Refused { .. });
+        assert_eq!(is_refused, number.is_multiple_of(3), "write {number}");
+    }
+    let entries = meta.status().applied - before;
+    assert!(entries < WRITES as u64 / 2, "{entries} entries");
+    drop(meta);
+    // Whoever starts again reads the same out of its log.
+    for (seat, seed) in (0..3).zip(1..) {
+        cluster.crash(seat, seed).await;
+        // Of its view nothing is left.
+        cluster.seats[seat].view = Arc::default();
+    }
+    for seat in 0..3 {
+        cluster.start(seat).await;
+    }
+    cluster.leader().await;
+    for seat in 0..3 {
+        let marks = |state: &crate::State| state.marks("m-").count();
+        let read = cluster.meta(seat).read(marks).await.unwrap();
+        assert_eq!(read, WRITES / 3 * 2, "seat {seat}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_desk_rings_stops_ringing_and_events_have_no_gap() {
     let cluster = Cluster::new(3).await;
     let ready = Command::SetPresence {

@@ -5,6 +5,7 @@
 mod fetch;
 mod files;
 mod heads;
+mod proofs;
 mod serve;
 mod witness;
 
@@ -14,6 +15,7 @@ use guitai_tlog::Signer;
 use guitai_types::tlog::LogTrust;
 use serde::{Deserialize, Serialize};
 
+pub use proofs::{Included, Pick, Proofs};
 pub use serve::{LogFile, LogReadError, Proven};
 
 pub(crate) use fetch::run as fetch;

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use guitai_host::{Batch, Kv};
+use guitai_host::{Batch, Kv, fill};
 use guitai_meta_core::{RecordKey, State};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long changes are gathered before they are written, in milliseconds.
-const GATHER_MS: u64 = 100;
+const GATHER_MS: u64 = 500;
 /// Changed records beyond which they are written at once.
 const GATHERED_MAX: usize = 16 * 1024;
 
@@ -129,8 +129,10 @@ impl View {
                 puts: Vec::new(),
                 deletes,
             })?;
-            let keys = base.state.record_keys().collect();
-            self.kv.apply(self.batch(base, keys))?;
+            let records = base.state.record_keys();
+            let records = records.filter_map(|key| Some((name(&key), base.state.record(&key)?)));
+            fill(&*self.kv, records)?;
+            self.kv.apply(self.batch(base, BTreeSet::new()))?;
             self.kv.flush()
         });
         let failed = result.inspect_err(|error| {
@@ -191,10 +193,9 @@ impl View {
     fn batch(&self, base: &Base, keys: BTreeSet<RecordKey>) -> Batch {
         let mut batch = Batch::default();
         for key in keys {
-            let name = [STATE, key.to_string().as_bytes()].concat();
             match base.state.record(&key) {
-                Some(record) => batch.puts.push((name, record)),
-                None => batch.deletes.push(name),
+                Some(record) => batch.puts.push((name(&key), record)),
+                None => batch.deletes.push(name(&key)),
             }
         }
         let mark = Mark {
@@ -210,6 +211,11 @@ impl View {
         }
         batch
     }
+}
+
+/// Where a record lies.
+fn name(key: &RecordKey) -> Vec<u8> {
+    [STATE, key.to_string().as_bytes()].concat()
 }
 
 /// Writes what was gathered, again and again, until the node stops.

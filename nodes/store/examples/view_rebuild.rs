@@ -1,5 +1,5 @@
-//! How long until a garbled view is whole again: opened, found damaged, set aside, filled anew in one
-//! batch as a node does from its snapshot and log, sealed, flushed.
+//! How long until a garbled view is whole again: opened, found damaged, set aside, filled anew
+//! as a node does from its snapshot and log, sealed, flushed.
 //!
 //! ```text
 //! cargo run --release -p guitai-store --example view_rebuild      # GUITAI_KEYS=1000000 GUITAI_ROUNDS=3
@@ -19,10 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use guitai_host::{Batch, Entropy as _, Kv, Pair, SeededEntropy};
+use guitai_host::{Entropy as _, Kv, Pair, SeededEntropy, fill};
 use guitai_store::{
     OpenOutcome, OpenViewError, RedbView, STORAGE_KEY_BYTES, SealedView, Sealing, SledView,
 };
+
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A record of the state has about this many bytes.
 const VALUE_BYTES: usize = 200;
@@ -60,7 +64,7 @@ fn measure<V: Kv>(
     let dir = parent.path().join("view");
     let sealing = Arc::new(Sealing::new(&[7; STORAGE_KEY_BYTES]));
     let view = SealedView::new(open(&dir)?.view, Arc::clone(&sealing));
-    view.apply(state(keys))?;
+    fill(&view, state(keys))?;
     view.flush()?;
     drop(view);
 
@@ -77,7 +81,7 @@ fn measure<V: Kv>(
         }
     };
     let view = SealedView::new(view, sealing);
-    view.apply(state(keys))?;
+    fill(&view, state(keys))?;
     view.flush()?;
     let whole = opened.elapsed();
     let there = view.scan(b"state/")?.len() as u64;
@@ -93,16 +97,12 @@ fn measure<V: Kv>(
     Ok(())
 }
 
-fn state(keys: u64) -> Batch {
-    let pair = |key: u64| -> Pair {
+fn state(keys: u64) -> impl Iterator<Item = Pair> {
+    (0..keys).map(|key| {
         let mut value = vec![0; VALUE_BYTES];
         SeededEntropy::new(key).fill(&mut value);
         (format!("state/ticket/{key:032x}").into_bytes(), value)
-    };
-    Batch {
-        puts: (0..keys).map(pair).collect(),
-        deletes: Vec::new(),
-    }
+    })
 }
 
 /// Overwrites bytes here and there in the largest file of the view.

@@ -3,7 +3,7 @@
 //! Every entry is put in and taken out by the same function of one record, so an index built from
 //! the records alone equals the one kept up to date; the simulator compares them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use guitai_types::{
     InstitutionId, QueueId, RequestId, ReservationId, SessionId, StaffName, TicketId, UnixMillis,
@@ -23,7 +23,8 @@ pub(crate) struct Index {
     pub(crate) running: BTreeSet<SessionId>,
     pub(crate) sessions_ended: BTreeSet<(UnixMillis, SessionId)>,
     pub(crate) tickets_ended: BTreeSet<(UnixMillis, TicketId)>,
-    pub(crate) requests: BTreeMap<RequestId, u64>,
+    /// Asked for every entry, and never in an order.
+    pub(crate) requests: HashMap<RequestId, u64>,
 }
 
 /// One queue: who waits, and who could serve.

@@ -8,7 +8,7 @@ use guitai_host::random_id;
 use guitai_meta_core::lease::{Answer, Holder, Look, Standing, Wish};
 use guitai_types::{
     NodeId, RequestId,
-    command::{Command, PROPOSAL_VERSION, Proposal},
+    command::Command,
     sync::{SyncMode, SyncState},
 };
 use openraft::{async_runtime::WatchReceiver as _, vote::RaftLeaderId as _};
@@ -17,7 +17,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{Guarded, Request};
 use crate::{
     meta::Meta,
-    raft::{Agreed, LogId},
+    raft::{Agreed, LogId, Proposed},
     runtime,
     transport::Topic,
 };
@@ -220,14 +220,15 @@ impl Meta {
             _ => tracing::info!("sync writes wait for the guard city"),
         }
         let command = Command::SetSyncMode { counter, mode };
-        let proposal = Proposal {
-            v: PROPOSAL_VERSION,
-            request: random_id(self.entropy(), RequestId::from_random),
-            at: self.wall(),
-            salt: self.salt(&command),
-            command,
+        let request = random_id(self.entropy(), RequestId::from_random);
+        let proposed = match Proposed::new(self.proposal(request, command)) {
+            Ok(proposed) => proposed,
+            Err(error) => {
+                tracing::error!(%error, "the change of the sync mode has no JSON");
+                return;
+            }
         };
-        let written = self.raft().write(Agreed(proposal));
+        let written = self.raft().write(Agreed(vec![proposed]));
         let written = written.with_leader(leader.to_committed_leader_id()).await;
         if let Err(error) = written {
             tracing::warn!(%error, "the change of the sync mode was not proposed");

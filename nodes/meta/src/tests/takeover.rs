@@ -189,7 +189,9 @@ async fn an_entry_nobody_said_was_committed_is_taken_along() {
     };
     let entry = crate::raft::Entry {
         log_id: crate::raft::LogId::new(leading, last.index + 1),
-        payload: openraft::EntryPayload::Normal(crate::raft::Agreed(proposal)),
+        payload: openraft::EntryPayload::Normal(crate::raft::Agreed(vec![
+            crate::raft::Proposed::new(proposal).unwrap(),
+        ])),
     };
     let append = crate::raft::AppendRequest {
         vote: crate::raft::Vote::new_committed(leading.term, leading.node_id),

@@ -1,7 +1,7 @@
 //! The log is published, survives power cuts, and reaches a node that was away; a witness that is shown two
 //! trees refuses and everybody hears of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use guitai_crypto::sm2;
 use guitai_tlog::{
@@ -9,7 +9,10 @@ use guitai_tlog::{
     note::Note,
     tiles::{Resource, Tiles},
 };
-use guitai_types::tlog::{Access, AccessKind, LogTrust, LogWitness, TreeKeys, TreeName};
+use guitai_types::{
+    UnixMillis,
+    tlog::{Access, AccessKind, Entry, LogTrust, LogWitness, Record, TreeKeys, TreeName},
+};
 
 use super::*;
 use crate::{
@@ -188,10 +191,67 @@ async fn what_was_logged_survives_power_cuts_and_reaches_who_was_away() {
     assert_whole(cluster.meta(away), logged).await;
     let proven = cluster.meta(away).log_proof(300).await.unwrap();
     assert!(proven.opening.record.contains("\"kind\":\"access\""));
-    let found = cluster.meta(away).log_find(1, |record| {
-        matches!(record, guitai_types::tlog::Record::Trust { .. })
+    let found = cluster.meta(away).log_find(1, |_, record| {
+        matches!(record, Record::Trust { .. }).then_some("trust")
     });
-    assert_eq!(found.await.unwrap(), [0]);
+    assert_eq!(found.await.unwrap(), [(0, "trust")]);
+}
+
+#[tokio::test]
+async fn many_entries_are_proven_under_one_checkpoint_that_continues_an_older_one() {
+    let cluster = cluster(10_000).await;
+    let meta = cluster.meta(cluster.leader().await);
+    let checkpoint = |note: &str| {
+        let note = Note::parse(note.as_bytes()).unwrap();
+        guitai_tlog::Checkpoint::of(&note).unwrap()
+    };
+    eventually(|| published(meta) > 0).await;
+    let older = checkpoint(&meta.log_checkpoint().unwrap());
+    // Bundles on disk, and one that is open.
+    for number in 0..600 {
+        see(meta, &format!("{number}")).await;
+    }
+    eventually(|| published(meta) > 600).await;
+    let wanted = |record: &Record| match record {
+        Record::Access { access } if access.reason.ends_with('7') => Some(access.reason.clone()),
+        _ => None,
+    };
+    let all = move |record: &Record| ControlFlow::Continue(wanted(record));
+    let size = older.head.size;
+    let proofs = meta.log_proofs(UnixMillis(0), Some(size), all).await;
+    let proofs = proofs.unwrap().unwrap();
+    assert_eq!(proofs.picked.len(), 60);
+    let policy = Policy::parse(&proofs.policy).unwrap();
+    let note = Note::parse(proofs.checkpoint.as_bytes()).unwrap();
+    let newer = policy.believe(&note).unwrap().checkpoint;
+    let consistency = proofs.consistency.unwrap();
+    let (sm3, old, new) = (Digest::Sm3, &older.head, &newer.head);
+    assert!(guitai_tlog::check::continues(sm3, old, new, &consistency));
+    for (reason, included) in &proofs.picked {
+        assert!(included.opening.record.contains(&format!("\"{reason}\"")));
+        let leaf = sm3.leaf(included.entry.as_bytes());
+        let (index, hashes) = (included.index, &included.hashes);
+        let holds = guitai_tlog::check::includes(sm3, &leaf, index, new.size, hashes, &new.root);
+        assert!(holds, "entry {index}");
+    }
+    // From the moment of any entry on, that entry is found, and nothing is read after the last that is wanted.
+    for (reason, included) in &proofs.picked {
+        let at = Entry::parse(included.entry.as_bytes()).unwrap().at;
+        let reason = reason.clone();
+        let first = move |record: &Record| match wanted(record) {
+            Some(found) if found == reason => ControlFlow::Break(Some(found)),
+            _ => ControlFlow::Continue(None),
+        };
+        let found = meta.log_proofs(at, None, first).await.unwrap().unwrap();
+        assert_eq!(found.picked[0].1, *included);
+        assert_eq!(found.consistency, None);
+    }
+    let past = UnixMillis(u64::MAX);
+    let never = |record: &Record| match record {
+        Record::Trust { .. } => panic!("read from the beginning"),
+        _ => ControlFlow::<Option<()>, _>::Continue(None),
+    };
+    assert!(meta.log_proofs(past, None, never).await.unwrap().is_some());
 }
 
 #[tokio::test]

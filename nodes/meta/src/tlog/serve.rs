@@ -10,7 +10,10 @@ use guitai_tlog::{
     policy,
     tiles::{self, Resource, TILE_WIDTH, TileError, Tiles, Tree},
 };
-use guitai_types::tlog::{LogStatus, LogTrust, Opening, TreeKeys};
+use guitai_types::{
+    UnixMillis,
+    tlog::{Entry, LogStatus, LogTrust, Opening, Record, TreeKeys},
+};
 
 use super::files::{Files, TILE_BYTES};
 use crate::{meta::Meta, runtime::blocking};
@@ -63,6 +66,13 @@ pub(crate) struct Reading {
 impl Reading {
     pub(crate) fn new(log: Log, files: Files) -> Self {
         Self { log, files }
+    }
+
+    /// Those of a bundle's entries that are among the first `size`, with their numbers.
+    pub(super) fn bundle(&self, index: u64, size: u64) -> Result<Vec<(u64, Kept)>, String> {
+        let first = index.saturating_mul(TILE_WIDTH as u64);
+        let width = size.saturating_sub(first).min(TILE_WIDTH as u64) as u16;
+        Ok((first..).zip(self.entries(index, width)?).collect())
     }
 
     /// The first `width` entries of a bundle.
@@ -291,50 +301,47 @@ impl Meta {
         blocking(prove).await.map_err(LogReadError::Files)
     }
 
-    /// Numbers of the entries whose record says `found`, at most `most`, newest first.
+    /// What `pick` takes of the entries, with their numbers, at most `most`, newest first. It is given when an
+    /// entry was made, and its record.
     ///
     /// # Errors
     /// When a file is missing here.
-    pub async fn log_find(
+    pub async fn log_find<K: Send + 'static>(
         &self,
         most: usize,
-        found: impl Fn(&guitai_types::tlog::Record) -> bool + Send + 'static,
-    ) -> Result<Vec<u64>, LogReadError> {
+        pick: impl Fn(UnixMillis, Record) -> Option<K> + Send + 'static,
+    ) -> Result<Vec<(u64, K)>, LogReadError> {
         let reading = self.reading().ok_or_else(no_log)?;
         let search = move || {
             let size = reading.log.size();
-            let mut numbers = Vec::new();
+            let mut found = Vec::new();
             for bundle in (0..size.div_ceil(TILE_WIDTH as u64)).rev() {
-                let first = bundle * TILE_WIDTH as u64;
-                let width = (size - first).min(TILE_WIDTH as u64) as u16;
-                let entries = reading.entries(bundle, width).map_err(io::Error::other)?;
-                for (number, kept) in (first..size)
-                    .zip(&entries)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                {
-                    let record = serde_json::from_str(&kept.opening.record);
-                    if record.is_ok_and(|record| found(&record)) {
-                        numbers.push(number);
-                        if numbers.len() == most {
-                            return Ok(numbers);
+                let entries = reading.bundle(bundle, size).map_err(io::Error::other)?;
+                for (number, kept) in entries.into_iter().rev() {
+                    let entry = Entry::parse(kept.entry.as_bytes());
+                    let record = serde_json::from_str(&kept.opening.record).ok();
+                    let picked = entry.zip(record);
+                    let picked = picked.and_then(|(entry, record)| pick(entry.at, record));
+                    if let Some(picked) = picked {
+                        found.push((number, picked));
+                        if found.len() == most {
+                            return Ok(found);
                         }
                     }
                 }
             }
-            Ok(numbers)
+            Ok(found)
         };
         blocking(search).await.map_err(LogReadError::Files)
     }
 }
 
-fn no_log() -> LogReadError {
+pub(super) fn no_log() -> LogReadError {
     LogReadError::Absent("this cluster keeps no transparency log".to_owned())
 }
 
 /// The policy file for one of the trees.
-fn policy_text(trust: &LogTrust, digest: Digest) -> Option<String> {
+pub(super) fn policy_text(trust: &LogTrust, digest: Digest) -> Option<String> {
     let (log, witnesses) = keys(trust, digest)?;
     Some(policy::text(&log, &witnesses, trust.needed()))
 }

@@ -105,8 +105,8 @@ pub struct Entry {
     pub leader: LeaderId,
     /// Hash of all of it.
     pub digest: u64,
-    /// What it proposes; nothing for blanks and memberships.
-    pub proposal: Option<Proposal>,
+    /// What it proposes, in order; nothing for blanks and memberships.
+    pub proposals: Vec<Proposal>,
     /// The voters, where it is a membership.
     voters: Option<Voters>,
 }
@@ -365,7 +365,7 @@ impl Oracle {
         // What was truncated may have come anew.
         let from = seen.min(range.end).saturating_sub(GUARD_AGAIN);
         let entries = read(wal, from.max(range.start).saturating_add(1)).unwrap_or_default();
-        let commands = entries.values().filter_map(|entry| entry.proposal.as_ref());
+        let commands = entries.values().flat_map(|entry| &entry.proposals);
         let marks = commands.filter_map(|proposal| clients::mark(&proposal.command));
         self.lock().guarded.extend(marks);
         range.end
@@ -475,14 +475,18 @@ fn parse(index: u64, bytes: &[u8]) -> Result<Entry, Violation> {
     let leader = &id["leader_id"];
     let leader = leader["term"].as_u64().zip(leader["node_id"].as_u64());
     let (term, node) = leader.ok_or_else(|| wrong("leader"))?;
-    let proposal = value["payload"].get("Normal").cloned();
-    let proposal = proposal.map(serde_json::from_value).transpose();
+    // One alone is written as itself, more as a list.
+    let proposals = match value["payload"].get("Normal").cloned() {
+        Some(list @ Value::Array(_)) => serde_json::from_value(list),
+        Some(one) => serde_json::from_value(one).map(|one| vec![one]),
+        None => Ok(Vec::new()),
+    };
     let membership = value["payload"].get("Membership");
     let voters = membership.map(|membership| serde_json::from_value(membership["configs"].clone()));
     Ok(Entry {
         leader: LeaderId { term, node },
         digest: digest(bytes),
-        proposal: proposal.map_err(|_| wrong("proposal we can read"))?,
+        proposals: proposals.map_err(|_| wrong("proposals we can read"))?,
         voters: voters
             .transpose()
             .map_err(|_| wrong("membership we can read"))?,

@@ -49,7 +49,7 @@ fn replay(cluster: &Cluster) -> Result<Replayed, Violation> {
                 "entry {index} is committed, one before it was never seen"
             ));
         }
-        if let Some(proposal) = entry.proposal {
+        for proposal in entry.proposals {
             let outcome = replayed.state.apply(&proposal);
             for invariant in &mut watching {
                 let step = Step {
