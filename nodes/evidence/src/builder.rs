@@ -3,7 +3,8 @@
 //! First every file goes through [`Builder::add`]; then [`Builder::seal`] makes the manifest over
 //! what went through and signs it. A recorder seals once, into [`crate::NoSink`], and keeps the
 //! [`Seal`]; each later export repeats the files and ends with [`Builder::close`], which refuses to
-//! hand out files that are not the sealed ones. So every export of a recording is the same bytes.
+//! hand out files that are not the sealed ones. So what is sealed is the same bytes in every export; what
+//! is attached to it ([`crate::attach`]) may be more in a later one.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use guitai_types::Hex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    attach::Attached,
     canonical::{self, CanonicalError},
     layout,
     manifest::{self, File, Manifest},
@@ -70,6 +72,9 @@ pub enum BuildError {
     /// The signer's certificates cannot be used.
     #[error("the manifest cannot be signed")]
     Sign(#[from] cms::SignError),
+    /// A package of format 3 needs a list of what is attached, one of a format before has none.
+    #[error("what is attached does not fit the package's format")]
+    Attached,
     /// The files are not those that were sealed: the stored recording has changed.
     #[error("{path} is not what was sealed")]
     Changed {
@@ -105,7 +110,10 @@ impl<S: Sink> Builder<S> {
         size: u64,
         content: &mut dyn Read,
     ) -> Result<(), BuildError> {
-        if !layout::path_is_safe(path) || layout::UNLISTED.contains(&path) {
+        if !layout::path_is_safe(path)
+            || layout::UNLISTED.contains(&path)
+            || layout::is_attached(path)
+        {
             return Err(BuildError::Path(path.to_owned()));
         }
         if self.files.contains_key(path) {
@@ -127,7 +135,10 @@ impl<S: Sink> Builder<S> {
     /// Counts a file whose digest is already known, without giving it to the sink. For sealing
     /// only: what [`Builder::close`] ends must have gone through the sink.
     pub fn count(&mut self, path: &str, size: u64, digest: tree::Hash) -> Result<(), BuildError> {
-        if !layout::path_is_safe(path) || layout::UNLISTED.contains(&path) {
+        if !layout::path_is_safe(path)
+            || layout::UNLISTED.contains(&path)
+            || layout::is_attached(path)
+        {
             return Err(BuildError::Path(path.to_owned()));
         }
         match self.files.insert(path.to_owned(), (size, digest)) {
@@ -154,10 +165,10 @@ impl<S: Sink> Builder<S> {
         lines.collect()
     }
 
-    /// Makes manifest and signatures over everything added, gives them to the sink and ends the
-    /// package. `draft` states everything but `files` and `root`, which are filled in here.
+    /// Makes manifest and signatures over everything added. `draft` states everything but `files` and
+    /// `root`, which are filled in here.
     pub fn seal(
-        self,
+        &self,
         mut draft: Manifest,
         signer: Signer<'_>,
     ) -> Result<(Manifest, Seal), BuildError> {
@@ -175,18 +186,21 @@ impl<S: Sink> Builder<S> {
             signed_data: Hex(signed_data),
             signature: Hex(signature),
         };
-        self.close(&seal)?;
         Ok((draft, seal))
     }
 
-    /// Ends a repeated package with the seal made earlier; refuses files that are not the sealed ones.
-    pub fn close(mut self, seal: &Seal) -> Result<(), BuildError> {
+    /// Ends a package with the seal made earlier and what was attached to it; refuses files that are not
+    /// the sealed ones. A package of a format before 3 has nothing attached.
+    pub fn close(mut self, seal: &Seal, attached: Option<&Attached>) -> Result<(), BuildError> {
         let sealed: Manifest = canonical::from_bytes(&seal.manifest.0)?;
         let now = self.listed();
         if now != sealed.files {
             return Err(BuildError::Changed {
                 path: first_difference(&sealed.files, &now),
             });
+        }
+        if sealed.has_attachments() != attached.is_some() {
+            return Err(BuildError::Attached);
         }
         let sums = sums(&now);
         for (path, content) in [
@@ -196,6 +210,16 @@ impl<S: Sink> Builder<S> {
             (layout::SIGNATURE, &seal.signature.0),
         ] {
             self.put(path, content.len() as u64, &mut &*content)?;
+        }
+        if let Some(attached) = attached {
+            let own = [
+                (layout::ATTACHED, &attached.list),
+                (layout::ATTACHED_SIGNED, &attached.signed),
+            ];
+            let others = attached.files.iter().map(|(path, it)| (path.as_str(), it));
+            for (path, content) in own.into_iter().chain(others) {
+                self.put(path, content.0.len() as u64, &mut &*content.0)?;
+            }
         }
         let finished = self.sink.finish();
         finished.map_err(|source| BuildError::Io {

@@ -78,9 +78,7 @@ impl Header {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn parse(segment: &[u8]) -> Result<Option<(Self, usize)>, HeaderError> {
-        let is_header = segment.get(4..8) == Some(b"uuid")
-            && segment.get(BOX_BYTES..BOX_BYTES + USER_TYPE.len()) == Some(&USER_TYPE);
-        if !is_header {
+        if !is_header(segment) {
             return Ok(None);
         }
         let size = segment.first_chunk::<4>().ok_or(HeaderError::Length)?;
@@ -112,6 +110,17 @@ impl Header {
         };
         Ok(Some((header, size)))
     }
+
+    /// Bytes of the box at the start of a segment, whatever else it says; 0 if there is none.
+    pub(crate) fn length(segment: &[u8]) -> usize {
+        let size = segment.first_chunk().filter(|_| is_header(segment));
+        size.map_or(0, |size| u32::from_be_bytes(*size) as usize)
+    }
+}
+
+fn is_header(segment: &[u8]) -> bool {
+    segment.get(4..8) == Some(b"uuid")
+        && segment.get(BOX_BYTES..BOX_BYTES + USER_TYPE.len()) == Some(&USER_TYPE)
 }
 
 struct Reader<'a>(&'a [u8]);

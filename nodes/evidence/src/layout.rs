@@ -3,7 +3,7 @@
 use guitai_crypto::sm3;
 use guitai_types::Hex;
 
-use crate::tree::Hash;
+use crate::{manifest::Manifest, tree::Hash};
 
 /// Canonical JSON; names every other file with its SM3.
 pub const MANIFEST: &str = "manifest.json";
@@ -24,8 +24,74 @@ pub const ROOT: &str = "trust/root.pem";
 /// How to check the package, Chinese and English.
 pub const README: &str = "README.txt";
 
-/// Files that the manifest cannot name: itself, what signs it, and the list derived from it.
-pub const UNLISTED: [&str; 4] = [MANIFEST, SIGNED_DATA, SIGNATURE, SUMS];
+/// The recorder's signed roots by the second, one canonical JSON object a line; from format 3 on.
+pub const ROOTS: &str = "roots.jsonl";
+/// A player for the whole; from format 3 on.
+pub const VIEW: &str = "view.html";
+/// What was added after the seal, and what is missing; from format 3 on.
+pub const ATTACHED: &str = "attached.json";
+/// SM2 SignedData over [`ATTACHED`].
+pub const ATTACHED_SIGNED: &str = "attached.p7s";
+/// Attached: time stamp over [`SIGNED_DATA`].
+pub const TIMESTAMP: &str = "manifest.tsr";
+/// Attached: whose signatures on the log's checkpoints count.
+pub const LOG_POLICY: &str = "log/policy";
+/// Attached: the checkpoint that all proofs lead to.
+pub const CHECKPOINT: &str = "log/checkpoint";
+/// Attached: one from before.
+pub const CHECKPOINT_OLD: &str = "log/checkpoint.old";
+/// Attached: the newer continues the older.
+pub const CONSISTENCY: &str = "log/consistency";
+/// Attached: the sealing is in the log.
+pub const SEAL_PROOF: &str = "log/seal.tlog-proof";
+
+/// Files that the manifest cannot name: itself, what signs it, the list derived from it, and what comes
+/// after it.
+pub const UNLISTED: [&str; 6] = [
+    MANIFEST,
+    SIGNED_DATA,
+    SIGNATURE,
+    SUMS,
+    ATTACHED,
+    ATTACHED_SIGNED,
+];
+
+/// Those of them that a package of this format has.
+pub(crate) fn unlisted(manifest: &Manifest) -> &'static [&'static str] {
+    const BEFORE_3: [&str; 4] = [MANIFEST, SIGNED_DATA, SIGNATURE, SUMS];
+    if manifest.has_attachments() {
+        &UNLISTED
+    } else {
+        &BEFORE_3
+    }
+}
+
+/// The certificates, leaf first, by which roots were signed; numbers start at 1.
+#[must_use]
+pub fn recorder_chain(signer: u32) -> String {
+    format!("trust/recorder-{signer}.pem")
+}
+
+/// The proof that the root of a second is in the log.
+#[must_use]
+pub fn root_proof(second: u64) -> String {
+    format!("log/roots/{second}.tlog-proof")
+}
+
+/// Whether a path may be attached: then the manifest may not list it.
+#[must_use]
+pub fn is_attached(path: &str) -> bool {
+    path == TIMESTAMP || path.starts_with("log/")
+}
+
+/// First line of a frame log.
+pub const FRAMES_HEADER: &str = "timestamp_us,bytes,key\n";
+
+/// A line of a frame log: the frame's time in microseconds, its bytes, 1 for a key frame.
+#[must_use]
+pub fn frame(time_us: u64, bytes: u64, key: bool) -> String {
+    format!("{time_us},{bytes},{}\n", u8::from(key))
+}
 
 /// Longest path of a file in a package: what a plain tar header holds.
 pub const PATH_BYTES_MAX: usize = 100;

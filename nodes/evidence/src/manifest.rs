@@ -1,6 +1,7 @@
 //! The manifest: everything a package states. Fields are never renamed or reused; a release that adds
 //! one writes a new `format` and still reads the ones before. Version 2 added turns at recording: a field
-//! of it is left out of a package of version 1, whose bytes are as they were.
+//! of it is left out of a package of version 1, whose bytes are as they were. Version 3 has more files
+//! and no other field.
 
 use guitai_types::{
     ClusterId, Epoch, Hex, InstitutionId, NodeName, QueueId, SessionId, TicketId, UnixMillis,
@@ -10,7 +11,9 @@ use guitai_types::{
 use serde::{Deserialize, Serialize};
 
 /// The `format` that this release writes.
-pub const FORMAT: &str = "guitai-evidence/2";
+pub const FORMAT: &str = "guitai-evidence/3";
+/// The `format` before roots by the second and attachments; it is still read.
+pub const FORMAT_2: &str = "guitai-evidence/2";
 /// The `format` before segments had a header ([`crate::header`]); it is still read.
 pub const FORMAT_1: &str = "guitai-evidence/1";
 
@@ -18,7 +21,7 @@ pub const FORMAT_1: &str = "guitai-evidence/1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`] or [`FORMAT_1`].
+    /// [`FORMAT`], [`FORMAT_2`] or [`FORMAT_1`].
     pub format: String,
     /// The cluster that recorded.
     pub cluster: ClusterId,
@@ -63,6 +66,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether it is of a format that has roots by the second and attachments.
+    #[must_use]
+    pub fn has_attachments(&self) -> bool {
+        ![FORMAT_1, FORMAT_2].contains(&self.format.as_str())
+    }
+
     /// Whether a segment was written under a turn that the recorder had, in an epoch not below it.
     #[must_use]
     pub fn owns(&self, segment: &Segment) -> bool {

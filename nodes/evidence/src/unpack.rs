@@ -40,7 +40,7 @@ pub fn unpack(tar: impl io::Read, dir: &Path) -> Result<(), UnpackError> {
             return Err(UnpackError::Entry(path));
         }
         let size = entry.size();
-        if count >= layout::FILES_MAX + layout::UNLISTED.len() || size > layout::FILE_BYTES_MAX {
+        if count >= 2 * layout::FILES_MAX || size > layout::FILE_BYTES_MAX {
             return Err(UnpackError::TooLarge);
         }
         sink.put(&path, size, &mut entry).map_err(failed)?;

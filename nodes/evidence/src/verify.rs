@@ -1,8 +1,12 @@
 //! The offline verifier. Reads a directory, trusts nothing in it but a signature that leads to the
 //! root, and names every file that is not what it should be.
 
+mod attached;
 mod events;
 mod files;
+mod logged;
+mod media;
+mod roots;
 mod tracks;
 mod trust;
 mod turns;
@@ -11,42 +15,64 @@ use std::{
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use guitai_types::Hex;
 
 use crate::{
-    builder, canonical, layout,
+    builder, canonical,
+    container::{Archive, Part},
+    layout,
+    log::Policy,
     manifest::{self, Manifest},
     report::{Check, Facts, Findings, Report},
     tree::Hash,
 };
 
 /// What the caller knows from elsewhere.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// SM3 fingerprint of the root ([`crate::fingerprint`]). Without it the report proves only that
     /// the package agrees with itself, and states the fingerprint to compare.
     pub expected_root: Option<Hash>,
+    /// Whose signatures on the log's checkpoints count. Without it the package's own word is taken, and
+    /// the report says so.
+    pub policy: Option<Policy>,
 }
 
-/// Checks the package in `dir`. Faults are findings, never errors: whatever the directory holds,
-/// there is a report.
+/// Checks the package at `path`, a directory or a `.vcep` file. Faults are findings, never errors: whatever
+/// is there, there is a report.
 #[must_use]
-pub fn verify(dir: &Path, options: Options) -> Report {
-    let package = Package {
-        dir: dir.to_path_buf(),
-    };
+pub fn verify(path: &Path, options: &Options) -> Report {
     let mut findings = Findings::default();
+    let package = Package::open_at(path, &mut findings);
     let Some((bytes, manifest)) = read_manifest(&package, &mut findings) else {
         return findings.into_report(None);
     };
     let trust = trust::check(&package, &bytes, &manifest, options, &mut findings);
-    files::check(&package, &manifest, &mut findings);
+    let attached = attached::check(&package, &bytes, &manifest, &trust, &mut findings);
+    files::check(&package, &manifest, attached.files(), &mut findings);
     check_sums(&package, &manifest, &mut findings);
     tracks::check(&package, &manifest, &mut findings);
     turns::check(&package, &manifest, &mut findings);
+    let roots = roots::check(&package, &manifest, &trust, &mut findings);
     events::check(&package, &manifest, &mut findings);
+    let what = crate::attach::What::Timestamp;
+    attached.check_missing(what, attached.has(layout::TIMESTAMP), &mut findings);
+    if attached.is_read() || !manifest.has_attachments() {
+        findings.absent(Check::Timestamp, attached.why_missing(&manifest, what));
+    }
+    logged::check(
+        &package,
+        &manifest,
+        &attached,
+        roots.as_deref(),
+        options,
+        &mut findings,
+    );
+    attached.conclude(&mut findings);
+    findings.absent(Check::Composite, "no composite in the package");
     let facts = facts(&manifest, &trust);
     findings.into_report(Some(facts))
 }
@@ -82,7 +108,8 @@ fn read_manifest(package: &Package, findings: &mut Findings) -> Option<(Vec<u8>,
 
 /// What must hold before the manifest's names may be used as paths.
 fn plausible(manifest: &Manifest) -> Result<(), String> {
-    if ![manifest::FORMAT, manifest::FORMAT_1].contains(&manifest.format.as_str()) {
+    let known = [manifest::FORMAT, manifest::FORMAT_2, manifest::FORMAT_1];
+    if !known.contains(&manifest.format.as_str()) {
         return Err(format!("unknown format {:?}", manifest.format));
     }
     if manifest.files.len() > layout::FILES_MAX {
@@ -92,7 +119,9 @@ fn plausible(manifest: &Manifest) -> Result<(), String> {
         return Err("files are not listed once each, ordered by path".to_owned());
     }
     for file in &manifest.files {
-        if !layout::path_is_safe(&file.path) || layout::UNLISTED.contains(&file.path.as_str()) {
+        let is_no_part = layout::unlisted(manifest).contains(&file.path.as_str())
+            || layout::is_attached(&file.path) && manifest.has_attachments();
+        if !layout::path_is_safe(&file.path) || is_no_part {
             return Err(format!(
                 "lists {:?}, which is no file of a package",
                 file.path
@@ -113,7 +142,13 @@ fn plausible(manifest: &Manifest) -> Result<(), String> {
         layout::ROOT,
         layout::README,
     ];
-    match required.into_iter().find(|path| !listed(path)) {
+    let since_3 = [layout::ROOTS, layout::VIEW];
+    let since_3 = since_3.into_iter().filter(|_| manifest.has_attachments());
+    match required
+        .into_iter()
+        .chain(since_3)
+        .find(|path| !listed(path))
+    {
         Some(path) => Err(format!("does not list {path}")),
         None => Ok(()),
     }
@@ -170,12 +205,41 @@ fn facts(manifest: &Manifest, trust: &trust::Trust) -> Facts {
     }
 }
 
-/// The directory under examination.
-struct Package {
-    dir: PathBuf,
+/// A document of lines; cut as they are read, since a hostile one may be nothing but line ends.
+struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Each line without its LF.
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.0.split_inclusive(|byte| *byte == b'\n');
+        lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+    }
+}
+
+/// The package under examination.
+enum Package {
+    Dir(PathBuf),
+    Archive(Archive),
+    /// There is nothing that could be read.
+    Nothing,
 }
 
 impl Package {
+    fn open_at(path: &Path, findings: &mut Findings) -> Self {
+        if path.is_dir() {
+            return Self::Dir(path.to_path_buf());
+        }
+        let (archive, read) = Archive::open(path);
+        match read {
+            Ok(()) => findings.holds(Check::Container, "one file in its one form"),
+            Err(fault) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                findings.fault(Check::Container, &name, fault);
+            }
+        }
+        archive.map_or(Self::Nothing, Self::Archive)
+    }
+
     /// A document, bounded by [`layout::DOCUMENT_BYTES_MAX`].
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let (mut file, size) = self.open(path)?;
@@ -191,9 +255,23 @@ impl Package {
         Ok(bytes)
     }
 
+    /// A document of lines, the last one ended as well.
+    fn lines(&self, path: &str) -> Result<Lines, String> {
+        let bytes = self.read(path).map_err(|error| error.to_string())?;
+        match bytes.last() {
+            Some(last) if *last != b'\n' => Err("its last line is cut".to_owned()),
+            _ => Ok(Lines(bytes)),
+        }
+    }
+
     /// A regular file and its size. A link is refused: it would lead out of the package.
-    fn open(&self, path: &str) -> io::Result<(fs::File, u64)> {
-        let mut at = self.dir.clone();
+    fn open(&self, path: &str) -> io::Result<(Part, u64)> {
+        let dir = match self {
+            Self::Dir(dir) => dir,
+            Self::Archive(archive) => return archive.part(path),
+            Self::Nothing => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let mut at = dir.clone();
         for part in path.split('/') {
             at.push(part);
             if fs::symlink_metadata(&at)?.is_symlink() {
@@ -204,6 +282,7 @@ impl Package {
         if !meta.is_file() {
             return Err(io::Error::other("is not a regular file"));
         }
-        Ok((fs::File::open(&at)?, meta.len()))
+        let file = Arc::new(fs::File::open(&at)?);
+        Ok((Part::new(file, 0, meta.len()), meta.len()))
     }
 }

@@ -1,6 +1,10 @@
 //! A realistic package, and everything that may be done to it: each change must be found, and the
 //! file that was changed must be named.
 
+mod consistency;
+mod log;
+mod media;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,13 +14,17 @@ use std::{
 
 use guitai_crypto::{sm2, x509};
 use guitai_evidence::{
-    Builder, Check, DirSink, Header, Manifest, NoSink, Options, Report, Seal, Signer, Sink,
-    TarSink, documents, fingerprint, layout,
+    Builder, Check, DirSink, Header, Manifest, NoSink, Options, Point, Report, Seal, Signer, Sink,
+    Status, TarSink,
+    attach::{self, Missing, What},
+    canonical, documents, fingerprint, layout,
+    log::{self as tlog, Hash, check::Head},
     manifest::{
         Disowned, FORMAT, Gap, Media, Named, Party, Playable, Segment, SessionFacts, StepFacts,
         Track, Turn,
     },
-    tree, unpack, verify,
+    roots::{RootLine, Rooted},
+    tree, unpack, verify, view,
 };
 use guitai_types::{
     Epoch, Hex, UnixMillis,
@@ -188,22 +196,60 @@ fn build<S: Sink>(
     seconds: u32,
     segment_bytes: usize,
 ) -> (Manifest, Seal) {
+    build_in(sink, cluster, &mut log::Log::new(), seconds, segment_bytes)
+}
+
+fn build_in<S: Sink>(
+    sink: S,
+    cluster: &Cluster,
+    log: &mut log::Log,
+    seconds: u32,
+    segment_bytes: usize,
+) -> (Manifest, Seal) {
+    let (builder, draft, lines) = draft_with(sink, cluster, seconds, segment_bytes, &|_| ());
+    let (manifest, seal) = builder.seal(draft, cluster.signer()).unwrap();
+    let (files, missing) = log::attachments(log, &manifest, &lines);
+    let attached = attach::attach(&seal, files, missing, SEALED_AT, cluster.signer()).unwrap();
+    builder.close(&seal, Some(&attached)).unwrap();
+    (manifest, seal)
+}
+
+/// Every file that is sealed, and what is to be stated.
+fn draft_with<S: Sink>(
+    sink: S,
+    cluster: &Cluster,
+    seconds: u32,
+    segment_bytes: usize,
+    change: &dyn Fn(&mut Vec<RootLine>),
+) -> (Builder<S>, Manifest, Vec<RootLine>) {
+    let mut digests: BTreeMap<(u32, u32), Hash> = BTreeMap::new();
     let mut dice = Dice(7);
     let mut builder = Builder::new(sink);
+    let mut segments = Vec::new();
     let mut tracks = tracks(seconds);
     for (path, content) in documents(&events(), &gaps(), cluster.signer()).unwrap() {
         builder.add(&path, &content).unwrap();
     }
     for track in &mut tracks {
-        builder
-            .add(&layout::init(track.number), &dice.bytes(700))
-            .unwrap();
+        let init = media::init(&[&about(track.number)]);
+        builder.add(&layout::init(track.number), &init).unwrap();
         let bytes = if track.media == Media::Video {
             segment_bytes
         } else {
             segment_bytes / 16
         };
-        let content = dice.bytes(bytes);
+        let frame = |n: u32| {
+            // A second in all.
+            let us = if n == 14 {
+                1_000_000 - 14 * 66_666
+            } else {
+                66_666
+            };
+            (us, dice.bytes(bytes / 15), n == 0)
+        };
+        let frames: Vec<media::Frame> = (0..15).map(frame).collect();
+        let mut log = media::FRAMES_HEADER.to_owned();
+        let mut own = Vec::new();
         for segment in &track.segments {
             let header = Header {
                 session: "5e55".parse().unwrap(),
@@ -213,30 +259,33 @@ fn build<S: Sink>(
                 track: track.number,
                 segment: segment.number,
             };
-            let content = [
-                &header.encode(),
-                &content[..],
-                &segment.number.to_be_bytes(),
-            ]
-            .concat();
+            let base_us = segment.first_us - track.first_us;
+            let media = media::segment(segment.number, base_us, &frames);
+            let content = [header.encode(), media].concat();
+            log += &media::lines(&content, segment.first_us);
+            own.push((segment.first_us, content.clone()));
             track.bytes += content.len() as u64;
+            let place = (track.number, segment.number);
+            digests.insert(place, guitai_crypto::sm3::hash(&content));
             builder
                 .add(&layout::segment(track.number, segment.number), &content)
                 .unwrap();
         }
-        builder
-            .add(
-                &layout::frames(track.number),
-                b"timestamp_us,bytes,key\n0,10,1\n",
-            )
-            .unwrap();
+        segments.push(own);
+        let frames = layout::frames(track.number);
+        builder.add(&frames, log.as_bytes()).unwrap();
         let sums = builder.track_sums(track.number);
         track.root = Hex(tree::root_of_lines(sums.lines()).to_vec());
         builder
             .add(&layout::tree(track.number), sums.as_bytes())
             .unwrap();
     }
-    let playable = dice.bytes(segment_bytes);
+    let init = media::init(&[&about(1), &about(2)]);
+    let own = segments[..2].iter().map(|track| {
+        let content = |(first, content): &'_ (u64, Vec<u8>)| (*first, content.clone());
+        track.iter().map(content).collect()
+    });
+    let playable = media::playable(&init, &own.collect::<Vec<Vec<_>>>());
     builder.add("customer-1.mp4", &playable).unwrap();
     let draft = Manifest {
         format: FORMAT.to_owned(),
@@ -295,7 +344,26 @@ fn build<S: Sink>(
         files: Vec::new(),
         root: Hex::default(),
     };
-    builder.seal(draft, cluster.signer()).unwrap()
+    let digest = |track, segment| digests[&(track, segment)];
+    let mut lines = log::lines(&cluster.identity.key, "a1-2", &draft.tracks, digest);
+    change(&mut lines);
+    let mut text = Vec::new();
+    for line in &lines {
+        text.extend(canonical::to_bytes(line).unwrap());
+        text.push(b'\n');
+    }
+    builder.add(layout::ROOTS, &text).unwrap();
+    let chain = x509::certificates_to_pem(&cluster.identity.chain);
+    let path = layout::recorder_chain(1);
+    builder.add(&path, chain.as_bytes()).unwrap();
+    let page = view::page(&draft, &events());
+    builder.add(layout::VIEW, page.as_bytes()).unwrap();
+    (builder, draft, lines)
+}
+
+/// What the initialisation part of a track says of it.
+fn about(track: u32) -> Vec<u8> {
+    vec![track as u8; 600]
 }
 
 fn cluster_name(cluster: &Cluster) -> String {
@@ -312,7 +380,7 @@ fn packed(cluster: &Cluster) -> tempfile::TempDir {
 }
 
 fn check(dir: &Path) -> Report {
-    verify(dir, Options::default())
+    verify(dir, &Options::default())
 }
 
 /// The report has faults, and one of them is about `path`.
@@ -365,7 +433,11 @@ fn a_good_package_is_good_and_says_what_it_is() {
     assert_eq!(facts.root_fingerprint.0, fingerprint(&cluster.root));
     assert!(!facts.root_expected);
     let expected_root = Some(fingerprint(&cluster.root));
-    let report = verify(dir.path(), Options { expected_root });
+    let options = Options {
+        expected_root,
+        policy: None,
+    };
+    let report = verify(dir.path(), &options);
     assert!(report.ok && report.facts.unwrap().root_expected);
 }
 
@@ -379,9 +451,13 @@ fn every_byte_of_the_small_files_counts() {
         for file in files(dir.path()) {
             let good = fs::read(&file).unwrap();
             let path = name(dir.path(), &file);
-            // The README and the media are covered by one digest each: a sample will do.
-            let sampled = path == layout::README || path.ends_with("m4s") || path.ends_with("mp4");
-            let step = if sampled { 211 } else { 1 };
+            // What a list names is covered by one digest each: a sample will do.
+            let step = match path.as_str() {
+                path if layout::UNLISTED.contains(&path) => 1,
+                path if path.ends_with("m4s") || path.ends_with("mp4") => 211,
+                layout::VIEW | layout::README => 211,
+                _ => 13,
+            };
             let mut dice = Dice(good.len() as u64);
             for at in (0..good.len()).step_by(step).filter(|at| at % 2 == part) {
                 let mut bad = good.clone();
@@ -486,7 +562,11 @@ fn another_root_is_caught_when_one_is_expected_and_shown_when_none_is() {
         fingerprint(&theirs.root)
     );
     let expected_root = Some(fingerprint(&ours.root));
-    let report = verify(dir.path(), Options { expected_root });
+    let options = Options {
+        expected_root,
+        policy: None,
+    };
+    let report = verify(dir.path(), &options);
     assert!(!report.ok);
     assert!(report.faults().any(|item| item.what == Check::Root));
 }
@@ -509,14 +589,365 @@ fn resealed(change: impl FnOnce(&mut Manifest, &Path)) -> (tempfile::TempDir, Re
     let bytes = fs::read(dir.path().join(layout::MANIFEST)).unwrap();
     let mut manifest: Manifest = serde_json::from_slice(&bytes).unwrap();
     change(&mut manifest, dir.path());
-    let bytes = guitai_evidence::canonical::to_bytes(&manifest).unwrap();
-    let p7s = guitai_crypto::cms::sign_detached(&cluster.identity, &bytes, NOW_UNIX).unwrap();
-    let signature = cluster.identity.key.sign(&[&bytes[..], &p7s].concat());
-    fs::write(dir.path().join(layout::MANIFEST), bytes).unwrap();
-    fs::write(dir.path().join(layout::SIGNED_DATA), p7s).unwrap();
-    fs::write(dir.path().join(layout::SIGNATURE), signature).unwrap();
+    sign(&cluster, dir.path(), &manifest);
+    reattach(&cluster, dir.path(), &seal_of(dir.path()), |_| ());
     let report = check(dir.path());
     (dir, report)
+}
+
+fn sign(cluster: &Cluster, dir: &Path, manifest: &Manifest) {
+    let bytes = canonical::to_bytes(manifest).unwrap();
+    let p7s = guitai_crypto::cms::sign_detached(&cluster.identity, &bytes, NOW_UNIX).unwrap();
+    let signature = cluster.identity.key.sign(&[&bytes[..], &p7s].concat());
+    fs::write(dir.join(layout::MANIFEST), bytes).unwrap();
+    fs::write(dir.join(layout::SIGNED_DATA), p7s).unwrap();
+    fs::write(dir.join(layout::SIGNATURE), signature).unwrap();
+}
+
+/// Attaches the same files to another seal, after a change, and signs that with the right key.
+fn reattach(
+    cluster: &Cluster,
+    dir: &Path,
+    seal: &Seal,
+    change: impl FnOnce(&mut Vec<(String, Vec<u8>)>),
+) {
+    let bytes = fs::read(dir.join(layout::ATTACHED)).unwrap();
+    let list: attach::List = serde_json::from_slice(&bytes).unwrap();
+    let content = |file: &guitai_evidence::manifest::File| fs::read(dir.join(&file.path)).unwrap();
+    let mut files: Vec<_> = list
+        .files
+        .iter()
+        .map(|it| (it.path.clone(), content(it)))
+        .collect();
+    change(&mut files);
+    let attached = attach::attach(seal, files, list.missing, SEALED_AT, cluster.signer()).unwrap();
+    fs::write(dir.join(layout::ATTACHED), attached.list.0).unwrap();
+    fs::write(dir.join(layout::ATTACHED_SIGNED), attached.signed.0).unwrap();
+    for file in &list.files {
+        fs::remove_file(dir.join(&file.path)).unwrap();
+    }
+    for (path, content) in attached.files {
+        fs::write(dir.join(path), content.0).unwrap();
+    }
+}
+
+fn seal_of(dir: &Path) -> Seal {
+    let read = |path| Hex(fs::read(dir.join(path)).unwrap());
+    Seal {
+        manifest: read(layout::MANIFEST),
+        signed_data: read(layout::SIGNED_DATA),
+        signature: read(layout::SIGNATURE),
+    }
+}
+
+fn status(report: &Report, point: Point) -> Status {
+    let found = report.checks.iter().find(|it| it.name == point);
+    found.unwrap().status
+}
+
+#[test]
+fn what_a_lying_recorder_attaches_is_found() {
+    type Files = Vec<(String, Vec<u8>)>;
+    let cluster = Cluster::new("demo");
+    let other = Cluster::new("demo");
+    let foreign = packed(&other);
+    let lied = |point: Point, what: &str, change: &dyn Fn(&mut Files)| {
+        let dir = packed(&cluster);
+        reattach(&cluster, dir.path(), &seal_of(dir.path()), |files| {
+            change(files);
+        });
+        let report = check(dir.path());
+        let found = report.checks.iter().filter(|it| it.status == Status::Fail);
+        let found: Vec<_> = found.map(|it| it.name).collect();
+        assert!(found.contains(&point), "{what}: {found:?}");
+    };
+    let edit = |files: &mut Files, path: &str, edit: &dyn Fn(String) -> String| {
+        let file = files.iter_mut().find(|(it, _)| it == path).unwrap();
+        file.1 = edit(String::from_utf8(file.1.clone()).unwrap()).into_bytes();
+    };
+    let foreign = |path: &str| fs::read_to_string(foreign.path().join(path)).unwrap();
+    let second = layout::root_proof(1_795_000_002);
+    lied(Point::SealLogged, "another seal's proof", &|files| {
+        edit(files, layout::SEAL_PROOF, &|_| foreign(layout::SEAL_PROOF));
+    });
+    lied(Point::RootsLogged, "another root's proof", &|files| {
+        let proof = files
+            .iter()
+            .find(|(path, _)| *path == layout::root_proof(1_795_000_003));
+        let proof = String::from_utf8(proof.unwrap().1.clone()).unwrap();
+        edit(files, &second, &|_| proof.clone());
+    });
+    lied(Point::RootsLogged, "another place", &|files| {
+        edit(files, &second, &|text| {
+            text.replace("\nindex 7\n", "\nindex 8\n")
+        });
+    });
+    lied(Point::Checkpoint, "another log's checkpoint", &|files| {
+        edit(files, layout::CHECKPOINT, &|_| foreign(layout::CHECKPOINT));
+    });
+    lied(Point::Checkpoint, "a witness taken away", &|files| {
+        edit(files, layout::CHECKPOINT, &|text| {
+            text.lines()
+                .filter(|it| !it.contains("witness.b"))
+                .map(|it| format!("{it}\n"))
+                .collect()
+        });
+    });
+    lied(Point::Checkpoint, "a signature nobody knows", &|files| {
+        edit(files, layout::CHECKPOINT_OLD, &|text| {
+            let line = foreign(layout::CHECKPOINT_OLD);
+            text + line.lines().last().unwrap() + "\n"
+        });
+    });
+    lied(Point::Consistency, "no proof", &|files| {
+        edit(files, layout::CONSISTENCY, &|_| String::new());
+    });
+    lied(Point::Files, "half a proof", &|files| {
+        files.retain(|(path, _)| path != layout::CONSISTENCY);
+    });
+    lied(Point::Files, "silence about what is missing", &|files| {
+        files.retain(|(path, _)| *path != second);
+    });
+    lied(Point::Files, "proofs without policy", &|files| {
+        files.retain(|(path, _)| path != layout::LOG_POLICY);
+    });
+}
+
+#[test]
+fn a_forked_log_is_found_and_a_readers_policy_counts_more_than_the_packages() {
+    let cluster = Cluster::new("demo");
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log::Log::new();
+    let sink = DirSink::create(dir.path()).unwrap();
+    build_in(sink, &cluster, &mut log, 3, 500);
+    let read_by = |policy: &log::Log| {
+        let policy = Some(tlog::Policy::parse(&policy.policy()).unwrap());
+        let options = Options {
+            policy,
+            ..Options::default()
+        };
+        verify(dir.path(), &options)
+    };
+    let report = read_by(&log);
+    assert_eq!(status(&report, Point::Checkpoint), Status::Pass);
+    let words = |report: &Report| {
+        let mut items = report.items.iter();
+        items
+            .find(|it| it.what == Check::Checkpoint)
+            .unwrap()
+            .detail
+            .clone()
+    };
+    assert!(words(&report).contains("the reader's policy"));
+    assert!(words(&check(dir.path())).contains("its word"));
+    let report = read_by(&log::Log::new());
+    assert_eq!(status(&report, Point::Checkpoint), Status::Fail);
+    assert!(!report.ok);
+    // Signed by the log and two witnesses all the same: a log with two histories.
+    let root = [9; 32];
+    let forked = log.signed(Head { size: 7, root }, &[1, 2]).to_string();
+    reattach(&cluster, dir.path(), &seal_of(dir.path()), |files| {
+        let old = files
+            .iter_mut()
+            .find(|(path, _)| path == layout::CHECKPOINT_OLD);
+        old.unwrap().1 = forked.into_bytes();
+    });
+    let report = check(dir.path());
+    assert_eq!(status(&report, Point::Checkpoint), Status::Pass);
+    assert_eq!(status(&report, Point::Consistency), Status::Fail);
+}
+
+#[test]
+fn a_package_without_a_log_says_what_is_missing_and_one_of_format_2_has_none() {
+    let cluster = Cluster::new("demo");
+    let dir = packed(&cluster);
+    let report = check(dir.path());
+    let absent = |report: &Report| -> Vec<Point> {
+        let absent = report
+            .checks
+            .iter()
+            .filter(|it| it.status == Status::Absent);
+        absent.map(|it| it.name).collect()
+    };
+    assert_eq!(absent(&report), [Point::Timestamp, Point::Composite]);
+    assert!(report.ok && !report.complete);
+    let logless = [
+        Point::Timestamp,
+        Point::RootsLogged,
+        Point::SealLogged,
+        Point::Checkpoint,
+        Point::Consistency,
+        Point::Composite,
+    ];
+    for kept in [layout::LOG_POLICY, "nothing"] {
+        let missing = [
+            What::Consistency,
+            What::RootProofs,
+            What::SealProof,
+            What::Timestamp,
+        ];
+        let cause = "no-log".to_owned();
+        let missing = missing.map(|what| Missing {
+            what,
+            cause: cause.clone(),
+        });
+        let seal = seal_of(dir.path());
+        let attached =
+            attach::attach(&seal, vec![], missing.to_vec(), SEALED_AT, cluster.signer()).unwrap();
+        fs::write(dir.path().join(layout::ATTACHED), &attached.list.0).unwrap();
+        fs::write(dir.path().join(layout::ATTACHED_SIGNED), &attached.signed.0).unwrap();
+        let log = dir.path().join("log");
+        if kept == "nothing" {
+            fs::remove_dir_all(log).unwrap();
+            let report = check(dir.path());
+            assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
+            assert_eq!(absent(&report), logless);
+            for silent in missing.iter().map(|it| it.what) {
+                let missing = missing.iter().filter(|it| it.what != silent).cloned();
+                let (signer, missing) = (cluster.signer(), missing.collect());
+                let list = attach::attach(&seal, vec![], missing, SEALED_AT, signer).unwrap();
+                fs::write(dir.path().join(layout::ATTACHED), list.list.0).unwrap();
+                fs::write(dir.path().join(layout::ATTACHED_SIGNED), list.signed.0).unwrap();
+                found(
+                    dir.path(),
+                    layout::ATTACHED,
+                    &format!("silent of {silent:?}"),
+                );
+            }
+            fs::write(dir.path().join(layout::ATTACHED), attached.list.0).unwrap();
+            fs::write(dir.path().join(layout::ATTACHED_SIGNED), attached.signed.0).unwrap();
+        } else {
+            found(dir.path(), "log", "not listed");
+        }
+    }
+    // As the release before made it.
+    for path in [layout::ROOTS, layout::VIEW, &layout::recorder_chain(1)] {
+        fs::remove_file(dir.path().join(path)).unwrap();
+    }
+    for path in [layout::ATTACHED, layout::ATTACHED_SIGNED] {
+        fs::rename(
+            dir.path().join(path),
+            dir.path().join(format!("kept.{path}")),
+        )
+        .unwrap();
+    }
+    let bytes = fs::read(dir.path().join(layout::MANIFEST)).unwrap();
+    let mut manifest: Manifest = serde_json::from_slice(&bytes).unwrap();
+    let newer = [layout::ROOTS, layout::VIEW, "trust/recorder-1.pem"];
+    manifest
+        .files
+        .retain(|file| !newer.contains(&file.path.as_str()));
+    manifest.format = "guitai-evidence/2".to_owned();
+    let sums: String = manifest
+        .files
+        .iter()
+        .map(|it| format!("{}  {}\n", it.sm3, it.path))
+        .collect();
+    manifest.root = Hex(tree::root_of_lines(sums.lines()).to_vec());
+    fs::write(dir.path().join(layout::SUMS), sums).unwrap();
+    sign(&cluster, dir.path(), &manifest);
+    found(dir.path(), "kept.attached.json", "not of format 2");
+    for path in [layout::ATTACHED, layout::ATTACHED_SIGNED] {
+        fs::rename(
+            dir.path().join(format!("kept.{path}")),
+            dir.path().join(path),
+        )
+        .unwrap();
+        found(dir.path(), path, "not of format 2");
+        fs::remove_file(dir.path().join(path)).unwrap();
+    }
+    let kept = dir.path().join("kept.attached.p7s");
+    assert!(!kept.exists());
+    let report = check(dir.path());
+    assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
+    assert_eq!(absent(&report), logless);
+}
+
+#[test]
+fn a_package_in_one_file_is_checked_where_it_lies() {
+    let cluster = Cluster::new("demo");
+    let mut tar = Vec::new();
+    build(TarSink::new(&mut tar), &cluster, 3, 1_000);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.vcep");
+    fs::write(&path, &tar).unwrap();
+    let report = check(&path);
+    assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
+    let mut dice = Dice(5);
+    for _ in 0..300 {
+        let mut bad = tar.clone();
+        let at = dice.below(bad.len());
+        bad[at] ^= 1 << dice.below(8);
+        fs::write(&path, bad).unwrap();
+        assert!(!check(&path).ok, "byte {at}");
+    }
+    for length in [
+        0,
+        1,
+        511,
+        1024,
+        tar.len() - 1024,
+        tar.len() - 512,
+        tar.len() - 1,
+    ] {
+        fs::write(&path, &tar[..length]).unwrap();
+        assert!(!check(&path).ok, "{length} bytes");
+    }
+    // What else tar can hold is no package.
+    let mut other = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    other
+        .append_link(&mut header, layout::README, "/etc/passwd")
+        .unwrap();
+    fs::write(&path, other.into_inner().unwrap()).unwrap();
+    found(&path, "x.vcep", "a link");
+}
+
+#[test]
+fn roots_that_do_not_hold_are_found() {
+    let faulty = |what: &str, change: &dyn Fn(&mut Vec<RootLine>)| {
+        let cluster = Cluster::new("demo");
+        let dir = tempfile::tempdir().unwrap();
+        let (builder, draft, mut lines) = draft_with(
+            DirSink::create(dir.path()).unwrap(),
+            &cluster,
+            3,
+            500,
+            change,
+        );
+        let (manifest, seal) = builder.seal(draft, cluster.signer()).unwrap();
+        lines.truncate(3);
+        let (files, missing) = log::attachments(&mut log::Log::new(), &manifest, &lines);
+        let signer = cluster.signer();
+        let attached = attach::attach(&seal, files, missing, SEALED_AT, signer).unwrap();
+        builder.close(&seal, Some(&attached)).unwrap();
+        let report = check(dir.path());
+        let found = report.faults().any(|item| item.what == Check::Roots);
+        assert_eq!(found, !what.is_empty(), "{what}");
+    };
+    faulty("", &|_| ());
+    faulty("a segment under no root", &|lines| {
+        drop(lines[0].segments.pop());
+    });
+    faulty("a segment under two", &|lines| {
+        let twice = lines[0].segments[0].clone();
+        lines[1].segments.insert(0, Rooted { index: 0, ..twice });
+    });
+    faulty("another place", &|lines| lines[0].segments[0].index = 0);
+    faulty("another salt", &|lines| lines[0].segments[0].salt.0[0] ^= 1);
+    faulty("another path", &|lines| {
+        lines[0].segments[0].path[0].0[0] ^= 1;
+    });
+    faulty("another second", &|lines| lines[0].second -= 1);
+    faulty("another count", &|lines| lines[0].count += 1);
+    faulty("another recorder", &|lines| {
+        lines[0].node = "b-1".parse().unwrap();
+    });
+    faulty("not ordered", &|lines| lines.swap(0, 1));
+    faulty("a signer that is not there", &|lines| lines[2].signer = 2);
+    faulty("an empty line", &|lines| lines[2].segments.clear());
 }
 
 #[test]
@@ -540,13 +971,32 @@ fn statements_that_do_not_fit_the_files_are_found() {
     });
     faulty(Check::Tracks, |m, _| m.tracks[1].end_us += 1);
     faulty(Check::Tracks, |m, _| m.tracks[2].root = Hex(vec![0; 32]));
+    // What is said of the segments, against what they say themselves.
+    faulty(Check::Tracks, |_, dir| {
+        let path = dir.join(layout::frames(1));
+        let log = fs::read_to_string(&path).unwrap();
+        fs::write(path, log.replacen(",1\n", ",0\n", 1)).unwrap();
+    });
+    faulty(Check::Tracks, |m, _| m.tracks[0].segments[1].key = false);
+    faulty(Check::Tracks, |m, _| {
+        let playable = m.files.iter_mut().find(|it| it.path == "customer-1.mp4");
+        playable.unwrap().sm3 = Hex(vec![7; 32]);
+    });
+    faulty(Check::Tracks, |m, _| m.playable[0].tracks.reverse());
+    faulty(Check::Continuity, |m, _| {
+        let segment = Some(99);
+        m.gaps.push(Gap {
+            segment,
+            ..m.gaps[0].clone()
+        });
+    });
     faulty(Check::Sums, |m, _| m.root = Hex(vec![0; 32]));
     faulty(Check::Events, |m, _| m.events = 2);
     faulty(Check::Events, |m, _| {
         m.steps[1].done_at = Some(UnixMillis(5));
     });
     faulty(Check::Manifest, |m, _| {
-        m.format = "guitai-evidence/3".to_owned();
+        m.format = "guitai-evidence/4".to_owned();
     });
     // Said to be of the version before, which had no turns.
     faulty(Check::Turns, |m, _| {
@@ -660,7 +1110,7 @@ fn a_seal_closes_only_over_the_files_it_was_made_of() {
     let (_, seal) = build(NoSink, &cluster, 2, 500);
     let mut other = Builder::new(NoSink);
     other.add("README.txt", b"something else").unwrap();
-    let error = other.close(&seal).unwrap_err();
+    let error = other.close(&seal, None).unwrap_err();
     assert!(
         error.to_string().contains("is not what was sealed"),
         "{error}"

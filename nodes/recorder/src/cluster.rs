@@ -1,9 +1,11 @@
 //! What a recorder asks of the cluster: which calls there are, what is known of them, where the
 //! relays are; and to whom it reports. [`Meta`] answers in a node, a script in the tests.
 
+use std::io;
+
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use guitai_evidence::manifest::Named;
-use guitai_meta::Meta;
+use guitai_meta::{Meta, Proofs};
 use guitai_net::Target;
 use guitai_types::{
     ClusterId, Epoch, Hex, NodeName, Role, SessionId, Zone,
@@ -11,10 +13,11 @@ use guitai_types::{
     event::Change,
     place::Text,
     record::{Assignment, Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
+    tlog::{Record, RecorderRoot},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::keeper::Order;
+use crate::{keeper::Order, proving::Wanted};
 
 /// Everything a package says about a call beside its media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,19 @@ pub(crate) trait Cluster: Send + Sync {
         assignment: u32,
         report: RecordingReport,
     ) -> BoxFuture<'static, Result<(), ReportError>>;
+    /// Puts a root by the second into the log.
+    fn append_root(&self, root: RecorderRoot) -> BoxFuture<'static, Result<(), ReportError>>;
+    /// Whether the cluster has a log.
+    fn has_log(&self) -> bool;
+    /// The log's checkpoint published last, if there is one.
+    fn checkpoint(&self) -> Option<String>;
+    /// Proofs of what is wanted under the checkpoint published last, and that it continues the log's first
+    /// `older` entries; nothing when none is published yet.
+    fn proofs(
+        &self,
+        wanted: Wanted,
+        older: Option<u64>,
+    ) -> BoxFuture<'static, io::Result<Option<Proofs<String>>>>;
     /// Inner relays on other nodes, those in the centre of `near` first: they are there when the others are
     /// lost, and what is recorded need not cross between centres.
     fn relays(&self, near: &NodeName) -> Vec<Target>;
@@ -196,12 +212,35 @@ impl Cluster for Meta {
                 assignment,
                 report,
             };
-            match meta.write(command).await {
-                Ok(Reply::Refused { problem }) => Err(ReportError::Refused(problem.detail)),
-                Ok(_) => Ok(()),
-                Err(error) => Err(ReportError::Unanswered(error.to_string())),
-            }
+            write(&meta, command).await
         })
+    }
+
+    fn has_log(&self) -> bool {
+        self.peek(|state| state.log().is_some())
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        self.log_checkpoint()
+    }
+
+    fn proofs(
+        &self,
+        mut wanted: Wanted,
+        older: Option<u64>,
+    ) -> BoxFuture<'static, io::Result<Option<Proofs<String>>>> {
+        let meta = self.clone();
+        Box::pin(async move {
+            let since = wanted.since;
+            let pick = move |record: &Record| wanted.pick(record);
+            let proofs = meta.log_proofs(since, older, pick).await;
+            proofs.map_err(io::Error::other)
+        })
+    }
+
+    fn append_root(&self, root: RecorderRoot) -> BoxFuture<'static, Result<(), ReportError>> {
+        let meta = self.clone();
+        Box::pin(async move { write(&meta, Command::AppendRoot { root }).await })
     }
 
     fn relays(&self, near: &NodeName) -> Vec<Target> {
@@ -214,5 +253,13 @@ impl Cluster for Meta {
             relays.sort_by_key(|member| (Some(&member.centre) != centre, member.id));
             relays.into_iter().map(Target::from).collect()
         })
+    }
+}
+
+async fn write(meta: &Meta, command: Command) -> Result<(), ReportError> {
+    match meta.write(command).await {
+        Ok(Reply::Refused { problem }) => Err(ReportError::Refused(problem.detail)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(ReportError::Unanswered(error.to_string())),
     }
 }

@@ -1,8 +1,6 @@
 //! Cuts the frames of one track into segments. No I/O, no clock: frames in, closed segments out.
 
-use std::fmt::Write as _;
-
-use guitai_evidence::manifest::Media;
+use guitai_evidence::{layout, manifest::Media};
 use guitai_types::limits::SEGMENT_MS_MAX;
 
 use crate::fmp4::Sample;
@@ -49,13 +47,10 @@ impl Closed {
     /// One line per frame: timestamp in microseconds, bytes, 1 for a key frame.
     #[must_use]
     pub(crate) fn log(&self) -> String {
-        let mut log = String::new();
-        for sample in &self.samples {
-            let (time, size, key) = (sample.timestamp_us, sample.data.len(), u8::from(sample.key));
-            // Writing to a String cannot fail.
-            let _written = writeln!(log, "{time},{size},{key}");
-        }
-        log
+        let line = |sample: &Sample| {
+            layout::frame(sample.timestamp_us, sample.data.len() as u64, sample.key)
+        };
+        self.samples.iter().map(line).collect()
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use guitai_evidence::TarSink;
+use guitai_evidence::{TarSink, attach::Attached};
 use guitai_net::{BoxFuture, Calls, Peer, SendStream, VarInt};
 use guitai_types::SessionId;
 use tokio::sync::mpsc;
 
-use crate::{Recorder, keeper, package, package::Sealed, vault::Vault};
+use crate::{Recorder, attaching, keeper, package, package::Sealed, vault::Vault};
 
 /// Kind of the streaming call that exports a package; its body is the session id.
 pub const EXPORT_CALL: &str = "recording.export";
@@ -82,8 +82,15 @@ impl Recorder {
         let Some(sealed) = sealed else {
             return Err(ExportError::NotSealed(session.clone()));
         };
+        let attached = attaching::attached(&self.shared, &vault, &sealed).await;
+        let attached = attached.map_err(|source| {
+            let session = session.clone();
+            ExportError::Read { session, source }
+        })?;
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        tokio::task::spawn_blocking(move || write(&vault, &journal, &sealed, sender));
+        tokio::task::spawn_blocking(move || {
+            write(&vault, &journal, &sealed, attached.as_ref(), sender);
+        });
         Ok(Package { pieces })
     }
 }
@@ -133,6 +140,7 @@ fn write(
     vault: &Vault,
     journal: &[keeper::Record],
     sealed: &Sealed,
+    attached: Option<&Attached>,
     sender: mpsc::Sender<io::Result<Bytes>>,
 ) {
     let segments = keeper::segments(journal);
@@ -142,7 +150,7 @@ fn write(
             sender: sender.clone(),
         },
     );
-    if let Err(error) = package::export(vault, &segments, sealed, TarSink::new(out)) {
+    if let Err(error) = package::export(vault, &segments, sealed, attached, TarSink::new(out)) {
         // Refused when the reader is gone, who then needs no reason.
         let _told = sender.blocking_send(Err(io::Error::other(error)));
     }

@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task};
 
 use crate::{
-    Shared,
+    Shared, attaching,
     cluster::{Call, ReportError},
     fmp4::Setup,
     package::{self, Sealed},
     room::Arrival,
+    roots::Closed,
     seals::{Sealed as SealedFrame, Seals, TRACK_KIDS, sealer},
     take::{Arrived, PARTIES, Pending, SegmentRecord, Stamp, Take, Write, cause},
     vault::Vault,
@@ -110,7 +111,11 @@ pub(crate) async fn keep(
     else {
         return;
     };
+    keep_checkpoint(&shared, &session, &vault).await;
     let segments = segments(&journal);
+    for segment in &segments {
+        shared.rooting.closed(closed(&session, segment));
+    }
     let take = Take::new(call.session.started_at, shared.clock.monotonic(), &segments);
     let (reports, reported) = watch::channel(None);
     let reporter = tokio::spawn(report_changes(shared.clone(), session.clone(), reported));
@@ -383,7 +388,11 @@ impl Keeper {
             (write, stored)
         });
         let report = match stored.await {
-            Ok((write, Ok(()))) => self.take.durable(&write),
+            Ok((write, Ok(()))) => {
+                let closed = closed(&self.session, &write.record);
+                self.shared.rooting.closed(closed);
+                self.take.durable(&write)
+            }
             Ok((write, Err(error))) => {
                 tracing::error!(session = %self.session, %error, "a segment was not kept");
                 self.take.failed(&write, &error)
@@ -435,10 +444,12 @@ impl Keeper {
         let closing = self.take.closing_gaps(ended_at);
         let (shared, vault) = (self.shared.clone(), self.vault.clone());
         let (call, session, opened_at) = (self.call.clone(), self.session.clone(), self.opened_at);
+        let roots = shared.rooting.clone().of(&session).await?;
         task::spawn_blocking(move || {
             let (_, journal) = shared.shelf.open::<Record>(&session)?;
             let segments = segments(&journal);
             let vault = vault.lock().unwrap_or_else(PoisonError::into_inner);
+            attaching::keep_checkpoint(&*shared.cluster, &vault)?;
             let seal = shared.config.seal.borrow().clone();
             let signer = Signer {
                 identity: &seal,
@@ -446,7 +457,7 @@ impl Keeper {
             };
             let node = &shared.config.name;
             let sealed = package::seal(
-                &vault, &segments, closing, &call, opened_at, at, node, signer,
+                &vault, &segments, closing, &call, opened_at, at, node, signer, &roots,
             )?;
             vault.put_document(SEAL, &sealed)?;
             Ok(sealed)
@@ -467,6 +478,28 @@ enum SealError {
     /// The task.
     #[error("the sealing task broke off")]
     Task(#[from] task::JoinError),
+}
+
+/// A checkpoint that cannot be kept now is kept when it is sealed.
+async fn keep_checkpoint(shared: &Arc<Shared>, session: &SessionId, vault: &Arc<Mutex<Vault>>) {
+    let (shared, vault) = (shared.clone(), vault.clone());
+    let kept = task::spawn_blocking(move || {
+        let vault = vault.lock().unwrap_or_else(PoisonError::into_inner);
+        attaching::keep_checkpoint(&*shared.cluster, &vault)
+    });
+    if !matches!(kept.await, Ok(Ok(()))) {
+        tracing::warn!(%session, "the log's checkpoint was not kept at the beginning");
+    }
+}
+
+/// What is to be under a root.
+fn closed(session: &SessionId, record: &SegmentRecord) -> Closed {
+    Closed {
+        session: session.clone(),
+        track: record.track,
+        segment: record.number,
+        sm3: record.sm3.clone(),
+    }
 }
 
 /// The segment first, then the record that says so.
@@ -593,6 +626,7 @@ async fn tell_sealed(
     summary: RecordingSummary,
     orders: &mut watch::Receiver<Order>,
 ) {
+    shared.rooting.clone().forget(session).await;
     let (shelf, id, stat) = (
         shared.shelf.clone(),
         session.clone(),

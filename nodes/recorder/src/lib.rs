@@ -3,10 +3,11 @@
 //! makes the evidence package.
 //!
 //! Read in this order: [`take`] decides (which track, when a segment closes, what is a gap, running
-//! or lost); [`keeper`] does it for one call; [`vault`] is one recording on disk; [`package`] seals
+//! or lost); [`keeper`] does it for one call; [`roots`] and [`rooting`] sign what became durable, by the second; [`vault`] is one recording on disk; [`package`] seals
 //! and exports; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
 //! probes of a drill.
 
+mod attaching;
 pub mod canary;
 mod cluster;
 mod cut;
@@ -15,7 +16,10 @@ mod fmp4;
 mod h264;
 mod keeper;
 mod package;
+mod proving;
 mod room;
+mod rooting;
+mod roots;
 mod seals;
 mod take;
 mod vault;
@@ -50,6 +54,7 @@ pub use export::{EXPORT_CALL, ExportError, Package};
 use cluster::Cluster;
 use keeper::Order;
 use room::{Relays, Rooms};
+use rooting::Rooting;
 use take::Take;
 use vault::Shelf;
 
@@ -135,6 +140,7 @@ pub(crate) struct Shared {
     rooms: Arc<dyn Rooms>,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
+    rooting: Arc<Rooting>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -149,7 +155,7 @@ pub(crate) struct Seat {
 struct Table {
     stats: BTreeMap<SessionId, RecordingStat>,
     keepers: BTreeMap<SessionId, (watch::Sender<Order>, JoinHandle<()>)>,
-    watcher: Option<JoinHandle<()>>,
+    watchers: Vec<JoinHandle<()>>,
     is_stopped: bool,
 }
 
@@ -202,6 +208,7 @@ impl Recorder {
                 None => unsealed.push(session),
             }
         }
+        let rooting = Arc::new(Rooting::open(shelf.clone(), &unsealed)?);
         let table = Mutex::new(table);
         let shared = Arc::new(Shared {
             config,
@@ -210,9 +217,14 @@ impl Recorder {
             rooms,
             clock,
             table,
+            rooting,
         });
-        let watcher = tokio::spawn(watch_calls(shared.clone(), unsealed));
-        shared.table().watcher = Some(watcher);
+        let watchers = vec![
+            tokio::spawn(watch_calls(shared.clone(), unsealed)),
+            tokio::spawn(rooting::make(shared.clone())),
+            tokio::spawn(rooting::tell(shared.clone())),
+        ];
+        shared.table().watchers = watchers;
         Ok(Self { shared })
     }
 
@@ -228,12 +240,15 @@ impl Recorder {
 
     /// Makes durable what is open and stops; what is unfinished goes on at the next start.
     pub async fn shutdown(&self) {
-        let (keepers, watcher) = {
+        let (keepers, watchers) = {
             let mut table = self.shared.table();
             table.is_stopped = true;
-            (std::mem::take(&mut table.keepers), table.watcher.take())
+            (
+                std::mem::take(&mut table.keepers),
+                std::mem::take(&mut table.watchers),
+            )
         };
-        if let Some(watcher) = watcher {
+        for watcher in watchers {
             watcher.abort();
         }
         for (orders, _) in keepers.values() {

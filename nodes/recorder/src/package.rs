@@ -6,16 +6,21 @@ use std::{
     io::{self, Read},
 };
 
+use guitai_crypto::x509;
 use guitai_evidence::{
-    BuildError, Builder, Header, NoSink, Seal, Signer, Sink, documents, layout,
+    BuildError, Builder, Header, NoSink, Seal, Signer, Sink,
+    attach::Attached,
+    canonical::{self, CanonicalError},
+    documents, layout,
     manifest::{
         Disowned, FORMAT, Gap, Manifest, Media, Party, Playable, Segment, SessionFacts, StepFacts,
         Track, Turn,
     },
-    tree,
+    roots::RootLine,
+    tree, view,
 };
 use guitai_types::{
-    Hex, NodeName, UnixMillis,
+    Hex, NodeName, SessionId, UnixMillis,
     record::{Assignment, RecordingSummary, Session, SessionEvent, Step},
 };
 use serde::{Deserialize, Serialize};
@@ -23,12 +28,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cluster::Call,
     fmp4::{self, Mp4Error, Setup},
+    roots::{self, Kept},
     take::{SegmentRecord, TrackRecord},
     vault::Vault,
 };
-
-/// First line of a track's frame log.
-const FRAMES_HEADER: &str = "timestamp_us,bytes,key\n";
 
 /// Why a recording has no package.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +62,7 @@ pub(crate) enum PackageError {
     Build(#[from] BuildError),
     /// A statement has no canonical form.
     #[error("a document of the package")]
-    Document(#[from] guitai_evidence::canonical::CanonicalError),
+    Document(#[from] CanonicalError),
     /// A playable file cannot be made.
     #[error("a playable file")]
     Mp4(#[from] Mp4Error),
@@ -121,6 +124,7 @@ pub(crate) fn seal(
     at: UnixMillis,
     node: &NodeName,
     signer: Signer<'_>,
+    roots: &[Kept],
 ) -> Result<Sealed, PackageError> {
     let wholes = wholes(journal);
     let gaps: Vec<Gap> = journal
@@ -138,7 +142,7 @@ pub(crate) fn seal(
     let mut tracks = Vec::new();
     for whole in &wholes {
         let number = whole.record.number;
-        let mut log = FRAMES_HEADER.to_owned();
+        let mut log = layout::FRAMES_HEADER.to_owned();
         builder.add(&layout::init(number), &whole.record.init.0)?;
         small.push((layout::init(number), whole.record.init.0.clone()));
         for segment in &whole.segments {
@@ -155,6 +159,11 @@ pub(crate) fn seal(
         small.push((layout::tree(number), sums.into_bytes()));
         small.push((layout::frames(number), log.into_bytes()));
     }
+    let mut draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
+    draft.disowned = disowned(&draft);
+    small.extend(rooted(&call.session.id, roots, signer.root)?);
+    let page = view::page(&draft, &call.session.events);
+    small.push((layout::VIEW.to_owned(), page.into_bytes()));
     for (path, content) in small
         .iter()
         .filter(|(path, _)| !path.ends_with("/init.mp4"))
@@ -165,8 +174,6 @@ pub(crate) fn seal(
         let mut content = PlayReader::new(vault, play);
         builder.add_from(&play.file, play.size(), &mut content)?;
     }
-    let mut draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
-    draft.disowned = disowned(&draft);
     for run in &draft.disowned {
         let (session, track, from, to) = (&call.session.id, run.track, run.from, run.to);
         tracing::warn!(%session, track, from, to, "segments of no turn of this node's");
@@ -207,6 +214,7 @@ pub(crate) fn export<S: Sink>(
     vault: &Vault,
     journal: &[SegmentRecord],
     sealed: &Sealed,
+    attached: Option<&Attached>,
     sink: S,
 ) -> Result<(), PackageError> {
     let mut builder = Builder::new(sink);
@@ -231,7 +239,54 @@ pub(crate) fn export<S: Sink>(
     for play in &sealed.plays {
         builder.add_from(&play.file, play.size(), &mut PlayReader::new(vault, play))?;
     }
-    Ok(builder.close(&sealed.seal)?)
+    Ok(builder.close(&sealed.seal, attached)?)
+}
+
+impl Sealed {
+    /// What was sealed.
+    pub(crate) const fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// The roots by the second that the package has.
+    pub(crate) fn roots(&self) -> Result<Vec<RootLine>, CanonicalError> {
+        let mut documents = self.documents.iter();
+        let found = documents.find(|(path, _)| path == layout::ROOTS);
+        let text = found.map_or(&[][..], |(_, text)| &text.0);
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        lines
+            .map(|line| canonical::from_bytes(line.strip_suffix(b"\n").unwrap_or(line)))
+            .collect()
+    }
+
+    /// What the package states.
+    pub(crate) fn manifest(&self) -> Result<Manifest, CanonicalError> {
+        canonical::from_bytes(&self.seal.manifest.0)
+    }
+}
+
+/// The roots by the second, and by whose certificates they were signed.
+fn rooted(
+    session: &SessionId,
+    kept: &[Kept],
+    root: &[u8],
+) -> Result<Vec<(String, Vec<u8>)>, CanonicalError> {
+    let (lines, chains) = roots::lines(session, kept);
+    let mut text = Vec::new();
+    for line in &lines {
+        text.extend(canonical::to_bytes(line)?);
+        text.push(b'\n');
+    }
+    let chain = |(signer, chain): (u32, Vec<Hex>)| {
+        // A node's chain ends with the root, which has a file of its own.
+        let chain = chain.into_iter().map(|der| der.0);
+        let chain: Vec<Vec<u8>> = chain.filter(|der| der != root).collect();
+        let pem = x509::certificates_to_pem(&chain).into_bytes();
+        (layout::recorder_chain(signer), pem)
+    };
+    let mut files: Vec<_> = (1..).zip(chains).map(chain).collect();
+    files.push((layout::ROOTS.to_owned(), text));
+    Ok(files)
 }
 
 /// A gap at the end of a recording whose turn ended before the call did names that turn.

@@ -8,7 +8,8 @@ use std::{io, process::Command, time::Duration};
 
 use futures::StreamExt as _;
 use guitai_evidence::{
-    Header, Manifest, Options, fingerprint, layout, manifest::Segment, unpack, verify,
+    Header, Manifest, Options, fingerprint, layout, manifest::Segment, roots::RootLine, unpack,
+    verify,
 };
 use guitai_types::{Epoch, command::RecordingReport, record::RecordingState};
 use media::Clip;
@@ -28,7 +29,13 @@ async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
     let dir = tempfile::tempdir().expect("a directory");
     unpack(&tar[..], dir.path()).expect("unpacks");
     let expected_root = Some(fingerprint(&world.root));
-    let report = verify(dir.path(), Options { expected_root });
+    let report = verify(
+        dir.path(),
+        &Options {
+            expected_root,
+            policy: None,
+        },
+    );
     assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
     let manifest = std::fs::read(dir.path().join(layout::MANIFEST)).expect("a manifest");
     (dir, serde_json::from_slice(&manifest).expect("reads"))
@@ -109,6 +116,49 @@ async fn a_sealed_call_becomes_a_package_that_verifies_and_repeats() {
     let stat = world.recorder().stat(&world.session()).unwrap();
     assert!(matches!(stat.state, RecordingState::Sealed { .. }));
     assert_eq!(stat.frames, 780);
+}
+
+/// The roots that a package names.
+fn roots(package: &tempfile::TempDir) -> Vec<RootLine> {
+    let text = std::fs::read_to_string(package.path().join(layout::ROOTS)).expect("roots");
+    let line = |line: &str| serde_json::from_str(line).expect("reads");
+    text.lines().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_root_of_a_package_was_told_through_kills_and_power_cuts() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(12);
+    for (seed, from) in (0..).zip([0, 4_000, 8_000]) {
+        world
+            .publish_all(&clip, &format!("5e1{seed}"), from..from + 4_000)
+            .await;
+        world
+            .reported(|report| *report == RecordingReport::Running)
+            .await;
+        // Sometimes with roots that were kept and not told, sometimes with segments under none.
+        tokio::time::sleep(Duration::from_millis(1_500 * seed.min(1))).await;
+        if seed < 2 {
+            world.kill(seed).await;
+            world.start();
+        }
+    }
+    world.end().await;
+    // `package` verifies that every segment is under one of them.
+    let (package, manifest) = package(&world).await;
+    let named = roots(&package);
+    let told = world.told(named.len()).await;
+    for line in &named {
+        let same = told.iter().find(|root| root.second == line.second);
+        let same = same.expect("told");
+        assert_eq!((&same.root, &same.signature), (&line.root, &line.signature));
+    }
+    let rooted: usize = named.iter().map(|line| line.segments.len()).sum();
+    let segments: usize = manifest.tracks.iter().map(|it| it.segments.len()).sum();
+    assert_eq!(rooted, segments);
+    assert!(named.len() >= 2, "of two lives at least: {}", named.len());
+    assert!(told.is_sorted_by(|a, b| a.second < b.second));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,11 @@ impl Policy {
         }
         let mut reading = Reading::default();
         for (line, text) in (1..).zip(text.split('\n')) {
+            // tlog-policy, "Character set": also where a comment has it.
+            if text.chars().any(|c| c != '\t' && c.is_ascii_control()) {
+                let why = "a control character".to_owned();
+                return Err(PolicyError::Line { line, why });
+            }
             let words: Vec<&str> = text
                 .split([' ', '\t'])
                 .filter(|it| !it.is_empty())

@@ -507,6 +507,7 @@ fn a_policy_is_that_of_the_document() {
             "in a group already",
         ),
         ("tree A\n".to_owned(), "neither log"),
+        ("# \u{1}\nquorum none\n".to_owned(), "control character"),
         ("#".repeat(policy::POLICY_BYTES_MAX + 1), "at most 65536"),
     ];
     for (text, why) in wrong {

@@ -1,4 +1,4 @@
-//! `guitai-verify DIR [--root ROOT.pem] [--json] [--lang zh|en]`: checks an evidence package offline.
+//! `guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--json] [--lang zh|en]`: checks an evidence package offline.
 //!
 //! It is `guitai evidence verify` for who has no product and wants none: a court's expert, an auditor, an archive in
 //! twenty years. It opens the package's files and the root, and nothing else; it has no network code (a test
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
             json,
             language,
         } => {
-            if !package.is_dir() {
-                let what = language.pick("不是目录", "is no directory");
+            if !package.is_dir() && !package.is_file() {
+                let what = language.pick("不是目录也不是文件", "is no directory and no file");
                 eprintln!("{} {what}\n{}", package.display(), words::USAGE);
                 return ExitCode::from(USAGE);
             }
@@ -51,12 +51,16 @@ fn main() -> ExitCode {
                     return ExitCode::from(UNREADABLE);
                 }
             };
-            checked(&package, Options { expected_root }, json, language)
+            let options = Options {
+                expected_root,
+                policy: None,
+            };
+            checked(&package, &options, json, language)
         }
     }
 }
 
-fn checked(package: &Path, options: Options, json: bool, language: Language) -> ExitCode {
+fn checked(package: &Path, options: &Options, json: bool, language: Language) -> ExitCode {
     let report = verify(package, options);
     let text = match json {
         true => serde_json::to_string_pretty(&report).map(|text| text + "\n"),

@@ -5,16 +5,17 @@ use guitai_evidence::Report;
 use crate::arguments::Language;
 
 /// One line.
-pub(crate) const USAGE: &str = "guitai-verify DIR [--root ROOT.pem] [--json] [--lang zh|en]";
+pub(crate) const USAGE: &str =
+    "guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--json] [--lang zh|en]";
 
 /// All there is to say.
 pub(crate) const HELP: &str = "\
-guitai-verify DIR [--root ROOT.pem] [--json] [--lang zh|en]
+guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--json] [--lang zh|en]
 
 离线逐项校验证据包;不使用网络
 Check an evidence package offline, item by item; no network is used
 
-  DIR              证据包目录 / directory of the package
+  DIR|FILE.vcep    证据包:目录或文件 / the package: a directory or a file
   --root ROOT.pem  信任的根证书;不给则只报告包内的根
                    root certificate to trust; without it the package's own is reported
   --json           以 JSON 输出 / print JSON
@@ -38,9 +39,10 @@ pub(crate) fn report(report: &Report, lang: Language) -> String {
     for item in &report.items {
         let words = item.what.text();
         line(&[
-            match item.ok {
-                true => lang.pick("通过", "ok   "),
-                false => lang.pick("不符", "FAULT"),
+            match (item.absent, item.ok) {
+                (true, _) => lang.pick("没有", "absent"),
+                (false, true) => lang.pick("通过", "ok   "),
+                (false, false) => lang.pick("不符", "FAULT"),
             },
             lang.pick(&words.zh, &words.en),
             item.file.as_deref().unwrap_or("–"),

@@ -18,18 +18,11 @@ pub(super) fn check(package: &Package, manifest: &Manifest, findings: &mut Findi
 }
 
 fn read(package: &Package) -> Result<Vec<SessionEvent>, String> {
-    let bytes = package
-        .read(layout::EVENTS)
-        .map_err(|error| error.to_string())?;
-    if bytes.last().is_some_and(|last| *last != b'\n') {
-        return Err("its last line is cut".to_owned());
-    }
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let lines = package.lines(layout::EVENTS)?;
     let event = |(index, line): (usize, &[u8])| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
         canonical::from_bytes(line).map_err(|error| format!("line {}: {error}", index + 1))
     };
-    lines.enumerate().map(event).collect()
+    lines.iter().enumerate().map(event).collect()
 }
 
 fn holds(events: &[SessionEvent], manifest: &Manifest) -> Result<(), String> {

@@ -1,6 +1,12 @@
 //! Every listed file, and nothing else.
 
-use std::{collections::BTreeSet, fs, io::Read as _, path::Path, thread};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Read},
+    path::Path,
+    thread,
+};
 
 use guitai_crypto::sm3;
 
@@ -12,34 +18,46 @@ use crate::{
 };
 
 /// Bytes read at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 /// Threads that hash: a call's files are few, and a verifier shares its machine.
 const THREADS_MAX: usize = 4;
 
-pub(super) fn check(package: &Package, manifest: &Manifest, findings: &mut Findings) {
-    for (file, fault) in faulty(package, &manifest.files) {
+pub(super) fn check(
+    package: &Package,
+    manifest: &Manifest,
+    attached: &[File],
+    findings: &mut Findings,
+) {
+    let files: Vec<&File> = manifest.files.iter().chain(attached).collect();
+    for (file, fault) in faulty(package, &files) {
         findings.fault(Check::Files, &file.path, fault);
     }
-    let bytes = manifest
-        .files
-        .iter()
-        .map(|file| file.size)
-        .fold(0, u64::saturating_add);
-    let detail = format!("{} files, {bytes} bytes", manifest.files.len());
+    let sizes = files.iter().map(|file| file.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    let detail = format!("{} files, {bytes} bytes", files.len());
     findings.holds_unless_faulty(Check::Files, detail);
 
-    let listed: BTreeSet<&str> = manifest
-        .files
-        .iter()
-        .map(|file| file.path.as_str())
-        .collect();
+    let unlisted = layout::unlisted(manifest).iter().copied();
+    let paths = files.iter().map(|file| file.path.as_str());
+    let known: BTreeSet<&str> = paths.chain(unlisted).collect();
     let mut seen = 0;
-    walk(&package.dir, "", &listed, &mut seen, findings);
+    match package {
+        Package::Dir(dir) => walk(dir, "", &known, &mut seen, findings),
+        Package::Archive(archive) => {
+            for path in archive.paths() {
+                seen += 1;
+                if !known.contains(path) {
+                    findings.fault(Check::Unlisted, path, "a file that is not listed");
+                }
+            }
+        }
+        Package::Nothing => {}
+    }
     findings.holds_unless_faulty(Check::Unlisted, format!("{seen} entries, all known"));
 }
 
 /// The files that are not as listed, in the order of the list.
-fn faulty<'a>(package: &Package, files: &'a [File]) -> Vec<(&'a File, String)> {
+fn faulty<'a>(package: &Package, files: &[&'a File]) -> Vec<(&'a File, String)> {
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(THREADS_MAX);
@@ -65,7 +83,7 @@ fn faulty<'a>(package: &Package, files: &'a [File]) -> Vec<(&'a File, String)> {
     faults.sort_by_key(|(index, _)| *index);
     let named = faults
         .into_iter()
-        .filter_map(|(index, fault)| Some((files.get(index)?, fault)));
+        .filter_map(|(index, fault)| Some((*files.get(index)?, fault)));
     named.collect()
 }
 
@@ -78,16 +96,25 @@ fn fault(package: &Package, file: &File) -> Option<String> {
         return Some(format!("has {size} bytes, {} are listed", file.size));
     }
     let mut hasher = sm3::Hasher::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match content.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => hasher.update(chunk.get(..read).unwrap_or_default()),
-            Err(error) => return Some(error.to_string()),
-        }
+    if let Err(error) = hash_rest(&mut hasher, &mut content, &mut vec![0; CHUNK_BYTES]) {
+        return Some(error.to_string());
     }
     let found = hasher.finish();
     (layout::digest(&file.sm3) != Some(found)).then(|| "its SM3 is not the listed one".to_owned())
+}
+
+/// Hashes what is left of a file, by way of `chunk`.
+pub(super) fn hash_rest(
+    hasher: &mut sm3::Hasher,
+    content: &mut impl Read,
+    chunk: &mut [u8],
+) -> io::Result<()> {
+    loop {
+        match content.read(chunk)? {
+            0 => return Ok(()),
+            read => hasher.update(chunk.get(..read).unwrap_or_default()),
+        }
+    }
 }
 
 /// Names everything under `dir` that no list has. Recursion is at most as deep as a safe path.
@@ -126,7 +153,7 @@ fn walk(
             walk(&entry.path(), &folder, listed, seen, findings);
         } else if is_dir {
             findings.fault(Check::Unlisted, &path, "a directory that is not listed");
-        } else if !listed.contains(path.as_str()) && !layout::UNLISTED.contains(&path.as_str()) {
+        } else if !listed.contains(path.as_str()) {
             findings.fault(Check::Unlisted, &path, "a file that is not listed");
         }
     }

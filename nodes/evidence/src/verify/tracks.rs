@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guitai_types::Hex;
 
-use super::Package;
+use super::{Package, media};
 use crate::{
     canonical, layout,
     manifest::{File, Gap, Manifest, Media, Track},
@@ -30,6 +30,7 @@ pub(super) fn check(package: &Package, manifest: &Manifest, findings: &mut Findi
             findings.fault(Check::Tracks, &file, fault);
         }
     }
+    media::check(package, manifest, findings);
     strays(manifest, &files, findings);
     let segments: usize = manifest
         .tracks
@@ -184,6 +185,11 @@ fn continuity(manifest: &Manifest, findings: &mut Findings) {
             }
         }
     }
+    for gap in &manifest.gaps {
+        if let Some(fault) = names_nothing(manifest, gap) {
+            undeclared(fault);
+        }
+    }
     for party in ["customer", "agent"] {
         for media in [Media::Video, Media::Audio] {
             let is = |p: &str, m: Media| p == party && m == media;
@@ -204,4 +210,27 @@ fn continuity(manifest: &Manifest, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// What a gap names is there, and of its party and medium.
+fn names_nothing(manifest: &Manifest, gap: &Gap) -> Option<String> {
+    let find = |number: u32| {
+        let mut tracks = manifest.tracks.iter();
+        tracks.find(|it| it.number == number && it.party == gap.party && it.media == gap.media)
+    };
+    let named = gap.track.into_iter().chain(gap.resumed);
+    if let Some(number) = named.into_iter().find(|number| find(*number).is_none()) {
+        let (party, media) = (&gap.party, gap.media.as_str());
+        return Some(format!(
+            "a gap of {media} of the {party} names a track {number}"
+        ));
+    }
+    let segments = gap
+        .track
+        .and_then(find)
+        .map_or(0, |it| it.segments.len() as u64);
+    let segment = gap
+        .segment
+        .filter(|it| *it == 0 || u64::from(*it) > segments);
+    segment.map(|segment| format!("a gap names a segment {segment} that is not there"))
 }

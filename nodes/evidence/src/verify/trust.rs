@@ -20,13 +20,23 @@ pub(super) struct Trust {
     pub(super) fingerprint: Option<Hash>,
     /// It is the one the caller expected.
     pub(super) expected: bool,
+    /// The root certificate, DER.
+    pub(super) root: Vec<u8>,
+}
+
+impl Trust {
+    /// Whether a verified certificate is the recorder's of the manifest.
+    pub(super) fn is_recorder(leaf: &x509::VerifiedLeaf, manifest: &Manifest) -> bool {
+        leaf.common_name == manifest.recorder.as_str()
+            && leaf.organization == manifest.cluster.as_str()
+    }
 }
 
 pub(super) fn check(
     package: &Package,
     bytes: &[u8],
     manifest: &Manifest,
-    options: Options,
+    options: &Options,
     findings: &mut Findings,
 ) -> Trust {
     let mut trust = Trust::default();
@@ -47,6 +57,7 @@ pub(super) fn check(
     };
     let fingerprint = crate::fingerprint(&root);
     trust.fingerprint = Some(fingerprint);
+    trust.root.clone_from(&root);
     trust.expected = options.expected_root == Some(fingerprint);
     let shown = Hex(fingerprint.to_vec());
     if let Some(expected) = options.expected_root.filter(|_| !trust.expected) {
@@ -96,9 +107,7 @@ fn chain(
             return None;
         }
     };
-    if leaf.common_name != manifest.recorder.as_str()
-        || leaf.organization != manifest.cluster.as_str()
-    {
+    if !Trust::is_recorder(&leaf, manifest) {
         let (name, cluster) = (&leaf.common_name, &leaf.organization);
         let detail = format!("is for {name} of {cluster}, not for the recorder of the manifest");
         findings.fault(Check::Root, layout::CHAIN, detail);
@@ -180,7 +189,7 @@ fn plain_signature(
     }
 }
 
-fn certificates(package: &Package, path: &str) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn certificates(package: &Package, path: &str) -> Result<Vec<Vec<u8>>, String> {
     let bytes = package.read(path).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
     let certificates = x509::certificates_from_pem(text).map_err(|error| error.to_string())?;

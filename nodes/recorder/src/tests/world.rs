@@ -1,6 +1,7 @@
 //! A recorder's surroundings as a script: one call, two parties, a disk, a clock.
 
 use std::{
+    io,
     ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,6 +15,7 @@ use guitai_crypto::{
 };
 use guitai_evidence::manifest::Named;
 use guitai_host::{ManualClock, SimDisk};
+use guitai_meta::Proofs;
 use guitai_net::Target;
 use guitai_relay::{
     RoomName,
@@ -28,6 +30,7 @@ use guitai_types::{
         Assignment, Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent,
         Step, WrappedKey,
     },
+    tlog::RecorderRoot,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +38,7 @@ use super::media::Clip;
 use crate::{
     Recorder, Seat,
     cluster::{Call, Cluster, Duty, ReportError, duty_of},
+    proving::Wanted,
     room::{Arrival, Rooms},
     vault::Shelf,
 };
@@ -72,6 +76,8 @@ struct Script {
     reports: Mutex<Vec<RecordingReport>>,
     /// Turn of each report, in order; never forgotten.
     turns: Mutex<Vec<u32>>,
+    /// Roots in the log, in order; never forgotten.
+    roots: Mutex<Vec<RecorderRoot>>,
     /// The epoch this node knows.
     epoch: Mutex<Epoch>,
     room: Mutex<Option<mpsc::Sender<Arrival>>>,
@@ -108,6 +114,7 @@ impl World {
                 call: Mutex::new(call),
                 reports: Mutex::default(),
                 turns: Mutex::default(),
+                roots: Mutex::default(),
                 epoch: Mutex::new(Epoch(1)),
                 room: Mutex::default(),
             }),
@@ -193,6 +200,15 @@ impl World {
     /// The turn of each report so far.
     pub(super) fn turns(&self) -> Vec<u32> {
         self.script.turns.lock().unwrap().clone()
+    }
+
+    /// The roots that the log has, when they are so many.
+    pub(super) async fn told(&self, count: usize) -> Vec<RecorderRoot> {
+        let roots = || {
+            let roots = self.script.roots.lock().unwrap();
+            (roots.len() >= count).then(|| roots.clone())
+        };
+        eventually(roots, "the roots are told").await
     }
 
     /// Waits until the recorder has looked away from the room.
@@ -411,7 +427,8 @@ fn seal_of(authority: &x509::Authority) -> x509::Identity {
     let usage = x509::Usage::Documents;
     let leaf = authority.issue(&subject, &key.public(), usage, 30, BEGAN.0 / 1000);
     x509::Identity {
-        chain: vec![leaf.unwrap()],
+        // To the root, as a node's own.
+        chain: vec![leaf.unwrap(), authority.certificate_der().to_vec()],
         key,
     }
 }
@@ -472,6 +489,33 @@ impl Cluster for Script {
         self.turns.lock().unwrap().push(assignment);
         self.reports.lock().unwrap().push(report);
         Box::pin(async { Ok(()) })
+    }
+
+    fn has_log(&self) -> bool {
+        true
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        None
+    }
+
+    fn proofs(
+        &self,
+        _wanted: Wanted,
+        _older: Option<u64>,
+    ) -> BoxFuture<'static, io::Result<Option<Proofs<String>>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn append_root(&self, root: RecorderRoot) -> BoxFuture<'static, Result<(), ReportError>> {
+        let mut roots = self.roots.lock().unwrap();
+        let is_next = roots.last().is_none_or(|last| last.second < root.second);
+        if is_next {
+            roots.push(root);
+        }
+        let refused = || ReportError::Refused("not of a later second".to_owned());
+        let answer = is_next.then_some(()).ok_or_else(refused);
+        Box::pin(async { answer })
     }
 
     fn relays(&self, _near: &NodeName) -> Vec<Target> {
