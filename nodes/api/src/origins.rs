@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -45,13 +44,16 @@ impl DoorList {
 }
 
 /// Answers a browser that asks before it sends, and marks answers that another door's page may read.
-pub(crate) async fn allow(
-    State(origins): State<Origins>,
+pub(crate) async fn allow<F>(
+    origins: &Origins,
     request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let Some(origin) = origins.known(request.headers()) else {
-        return next.run(request).await;
+        return answer(request).await;
     };
     let asks = HeaderName::from_static("access-control-request-method");
     let mut response =
@@ -63,7 +65,7 @@ pub(crate) async fn allow(
             ];
             (StatusCode::NO_CONTENT, allowed).into_response()
         } else {
-            next.run(request).await
+            answer(request).await
         };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -119,9 +119,12 @@ pub struct Export {
     /// 取这个节点录的那一份;不给则取内容最全的一份 / The recording this node made; without it the one that has most of the call
     #[arg(long, value_name = "NODE")]
     pub recorder: Option<NodeName>,
-    /// 写入此目录,必须尚不存在或为空 / Directory to write to; must be new or empty
+    /// 写入此目录(必须尚不存在或为空),或写成一个文件(名称以 .vcep 结尾,必须尚不存在)/ Directory to write to, new or empty; or, where the name ends in .vcep, one new file
     #[arg(long)]
     pub out: PathBuf,
+    /// 为何取用,一行,至多 200 字节;先记入透明日志,记不下就不给 / Why it is wanted: one line, at most 200 bytes; it goes into the transparency log first, and what the log does not take is not handed out
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
     /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
     pub asked: Asked,
@@ -130,11 +133,17 @@ pub struct Export {
 /// Arguments of `evidence verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// 证据包目录 / Directory of the package
-    pub dir: PathBuf,
+    /// 证据包:目录或 .vcep 文件 / The package: a directory or a .vcep file
+    pub package: PathBuf,
     /// 信任的根证书(PEM);不给则只报告包内的根 / Root certificate to trust (PEM); without it the package's own root is reported
     #[arg(long)]
     pub root: Option<PathBuf>,
+    /// 信任的日志策略(C2SP tlog-policy);不给则采用包内的策略 / Policy for the log's checkpoints (C2SP tlog-policy); without it the package's own is taken
+    #[arg(long)]
+    pub policy: Option<PathBuf>,
+    /// 缺少时间戳或日志证明也算不通过 / Fail also where the time stamp or proofs of the log are missing
+    #[arg(long)]
+    pub complete: bool,
     /// How to show it.
     #[command(flatten)]
     pub output: Output,

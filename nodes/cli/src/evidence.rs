@@ -7,7 +7,9 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use guitai_evidence::{Options, Report, UnpackError};
+use guitai_evidence::{
+    Options, Report, Status, UnpackError, log::Policy, log::policy::POLICY_BYTES_MAX,
+};
 use guitai_types::{Code, NodeName, Problem, SessionId, record::Duty};
 use serde_json::json;
 
@@ -22,6 +24,9 @@ use crate::{
 /// Longest package in bytes that is downloaded: eight hours of two parties at 2 Mbit/s.
 pub(crate) const PACKAGE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
+/// How the name of a package in one file ends.
+const EXTENSION: &str = "vcep";
+
 /// What a command printed, and whether the evidence verifies.
 pub(crate) struct Verified {
     pub(crate) text: String,
@@ -34,9 +39,10 @@ pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String,
         session,
         recorder,
         out,
+        reason,
         asked,
     } = arguments;
-    let bytes = fetch(&door, session, recorder.as_ref(), out).await?;
+    let bytes = fetch(&door, session, recorder.as_ref(), reason, out).await?;
     if asked.output.json {
         return show::json(&json!({ "session": session, "out": out, "bytes": bytes }));
     }
@@ -54,16 +60,18 @@ pub(crate) async fn export(arguments: &Export, lang: Language) -> Result<String,
 }
 
 /// Downloads the package of `session`, the one that a node made or the most complete, and unpacks it
-/// into `out`; gives the bytes downloaded.
+/// into `out`, or keeps it as one file where that is what `out` is called; gives the bytes downloaded.
 pub(crate) async fn fetch(
     door: &Door,
     session: &SessionId,
     recorder: Option<&NodeName>,
+    reason: &str,
     out: &Path,
 ) -> Result<u64, Failure> {
-    let query = recorder.map(|node| format!("?recorder={node}"));
-    let query = query.unwrap_or_default();
-    let path = format!("/api/v1/recordings/{session}/package{query}");
+    let recorder = recorder.map(|node| format!("&recorder={node}"));
+    let recorder = recorder.unwrap_or_default();
+    let reason = in_query(reason);
+    let path = format!("/api/v1/recordings/{session}/package?reason={reason}{recorder}");
     let mut pieces = door.download(&path).await?;
     // The whole stream first: half a package in a directory would look like a broken one.
     let local = |error: &std::io::Error| Failure::local("keeping the download", error);
@@ -80,6 +88,11 @@ pub(crate) async fn fetch(
     }
     file.rewind().map_err(|error| local(&error))?;
     let out = out.to_owned();
+    if out.extension().is_some_and(|name| name == EXTENSION) {
+        let kept = tokio::task::spawn_blocking(move || keep(file, &out)).await;
+        let kept = kept.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        return kept.map_err(|error| Failure::local("writing the package", &error));
+    }
     let unpacked = tokio::task::spawn_blocking(move || guitai_evidence::unpack(file, &out)).await;
     match unpacked {
         Ok(Ok(())) => Ok(bytes),
@@ -97,17 +110,47 @@ pub(crate) async fn fetch(
     }
 }
 
+/// Text as the value of a query's field (RFC 3986, 2.1).
+fn in_query(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// Keeps a package as one file, which must be new; it has its name only when it is whole and synced.
+fn keep(mut file: File, out: &Path) -> std::io::Result<u64> {
+    let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let mut whole = tempfile::NamedTempFile::new_in(dir.unwrap_or_else(|| Path::new(".")))?;
+    let bytes = std::io::copy(&mut file, &mut whole)?;
+    whole.as_file().sync_all()?;
+    whole.persist_noclobber(out).map_err(|error| error.error)?;
+    Ok(bytes)
+}
+
 pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Failure> {
-    let Verify { dir, root, output } = arguments;
-    if !dir.is_dir() {
+    let Verify {
+        package,
+        root,
+        policy,
+        complete,
+        output,
+    } = arguments;
+    if !package.is_dir() && !package.is_file() {
         return Err(Failure::usage(
-            format!("{} is no directory", dir.display()),
-            "给出证据包所在的目录",
-            "Name the directory of the package",
+            format!("{} is no directory and no file", package.display()),
+            "给出证据包所在的目录,或 .vcep 文件",
+            "Name the directory of the package, or its .vcep file",
         ));
     }
-    let expected_root = root.as_deref().map(read_root).transpose()?;
-    let report = guitai_evidence::verify(dir, Options { expected_root });
+    let options = Options {
+        expected_root: root.as_deref().map(read_root).transpose()?,
+        policy: policy.as_deref().map(read_policy).transpose()?,
+    };
+    let report = guitai_evidence::verify(package, &options);
     let text = if output.json {
         show::json(&report)?
     } else {
@@ -115,8 +158,21 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
     };
     Ok(Verified {
         text,
-        ok: report.ok,
+        ok: report.ok && (report.complete || !complete),
     })
+}
+
+fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::local("reading the policy", error);
+    let size = std::fs::metadata(path)
+        .map_err(|error| failed(&error))?
+        .len();
+    if size > POLICY_BYTES_MAX as u64 {
+        let limit = format!("a policy has at most POLICY_BYTES_MAX = {POLICY_BYTES_MAX} bytes");
+        return Err(Failure::new(Code::TooLarge, limit));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    Policy::parse(&text).map_err(|error| failed(&error))
 }
 
 /// Fingerprint of the root certificate in a PEM file.
@@ -140,13 +196,34 @@ pub(crate) fn read_root(path: &Path) -> Result<[u8; 32], Failure> {
 }
 
 fn words(report: &Report, lang: Language) -> String {
+    let mut points = Table::new(match lang {
+        Language::Zh => ["#", "要点", "结论", "名称"],
+        Language::En => ["#", "point", "status", "name"],
+    });
+    for it in &report.checks {
+        points.row([
+            it.number.to_string(),
+            lang.of(&it.name.text()).to_owned(),
+            match it.status {
+                Status::Pass => lang.pick("通过", "pass"),
+                Status::Fail => lang.pick("不通过", "FAIL"),
+                Status::Absent => lang.pick("没有", "absent"),
+            }
+            .to_owned(),
+            it.name.as_str().to_owned(),
+        ]);
+    }
+    let mut text = points.render();
+    text.push('\n');
     let mut items = Table::new(match lang {
         Language::Zh => ["结果", "检查项", "文件", "细节"],
         Language::En => ["result", "check", "file", "detail"],
     });
     for item in &report.items {
         items.row([
-            if item.ok {
+            if item.absent {
+                lang.pick("没有", "absent")
+            } else if item.ok {
                 lang.pick("通过", "ok")
             } else {
                 lang.pick("不符", "FAULT")
@@ -157,7 +234,7 @@ fn words(report: &Report, lang: Language) -> String {
             item.detail.clone(),
         ]);
     }
-    let mut text = items.render();
+    text.push_str(&items.render());
     text.push('\n');
     if let Some(facts) = &report.facts {
         let mut table = Table::default();
@@ -205,6 +282,10 @@ fn words(report: &Report, lang: Language) -> String {
     }
     let faults = report.faults().count();
     text.push_str(&match (report.ok, lang) {
+        (true, Language::Zh) if !report.complete => "校验通过;上列“没有”的要点缺失\n".to_owned(),
+        (true, Language::En) if !report.complete => {
+            "verified; the points above that are absent are missing\n".to_owned()
+        }
         (true, Language::Zh) => "校验通过\n".to_owned(),
         (true, Language::En) => "verified\n".to_owned(),
         (false, Language::Zh) => format!("校验不通过:{faults} 处不符\n"),
@@ -215,7 +296,7 @@ fn words(report: &Report, lang: Language) -> String {
 
 #[cfg(test)]
 mod tests {
-    use guitai_evidence::{Check, Facts, Item};
+    use guitai_evidence::{Check, Facts, Item, Point, Verdict};
     use guitai_types::{Hex, UnixMillis};
 
     use super::*;
@@ -225,12 +306,14 @@ mod tests {
             Item {
                 what: Check::Manifest,
                 ok: true,
+                absent: false,
                 detail: "version 1".to_owned(),
                 file: None,
             },
             Item {
                 what: Check::Files,
                 ok: !faulty,
+                absent: false,
                 detail: "12 files".to_owned(),
                 file: None,
             },
@@ -254,8 +337,24 @@ mod tests {
             segments_disowned: 0,
             steps_missing: Vec::new(),
         };
+        let verdict = |(number, name, status)| Verdict {
+            number,
+            name,
+            status,
+        };
+        let checks = [
+            (1, Point::Manifest, Status::Pass),
+            (
+                2,
+                Point::Files,
+                if faulty { Status::Fail } else { Status::Pass },
+            ),
+            (5, Point::Timestamp, Status::Absent),
+        ];
         Ok(Report {
             ok: !faulty,
+            complete: false,
+            checks: checks.map(verdict).to_vec(),
             items,
             facts: Some(facts),
         })
@@ -266,6 +365,11 @@ mod tests {
         assert_eq!(
             words(&report(false)?, Language::En),
             "\
+#  point                            status  name
+1  manifest canonical and complete  pass    manifest
+2  every file unchanged             pass    files
+5  time stamp                       absent  timestamp
+
 result  check                            file  detail
 ok      manifest canonical and complete        version 1
 ok      size and SM3 of every file             12 files
@@ -282,7 +386,7 @@ Merkle root             cdcdcdcd
 root fingerprint        abababab
 note: no --root was given; compare the root fingerprint above with its owner
 
-verified
+verified; the points above that are absent are missing
 "
         );
         Ok(())
@@ -293,6 +397,11 @@ verified
         assert_eq!(
             words(&report(true)?, Language::Zh),
             "\
+#  要点              结论    名称
+1  清单规范且完整    通过    manifest
+2  每个文件未被改动  不通过  files
+5  可信时间戳        没有    timestamp
+
 结果  检查项                文件                 细节
 通过  清单为规范格式且完整                       version 1
 不符  每个文件的大小和 SM3  tracks/1/000003.m4s  SM3 differs
@@ -320,6 +429,9 @@ verified
         let text = show::json(&report(true)?)?;
         let value: serde_json::Value = serde_json::from_str(&text)?;
         assert_eq!(value["ok"], false);
+        assert_eq!(value["checks"][1]["name"], "files");
+        assert_eq!(value["checks"][1]["status"], "fail");
+        assert_eq!(value["checks"][2]["status"], "absent");
         assert_eq!(value["items"][1]["what"], "files");
         assert_eq!(value["items"][1]["file"], "tracks/1/000003.m4s");
         assert_eq!(value["facts"]["tracks"], 4);

@@ -26,7 +26,7 @@ use crate::{
     table::Table,
 };
 
-pub use online::{Mirror, OfTree, Prove};
+pub use online::{About, Accesses, Mirror, OfTree, Prove};
 
 /// Largest file of a log that is read: a bundle of 256 entries of 65,535 bytes.
 const FILE_BYTES_MAX: u64 = 256 * (2 + 65_535);
@@ -46,6 +46,8 @@ pub enum Log {
     Policy(OfTree),
     /// 取一份入录证明 / Get a proof that an entry is in the log
     Prove(Prove),
+    /// 谁因何取用过录音录像 / Who was given recordings, and why
+    Accesses(Accesses),
     /// 复制整份日志,可续传 / Copy the whole log; goes on where it was interrupted
     Mirror(Mirror),
 }
@@ -76,6 +78,7 @@ impl Log {
             Self::Status(asked) => &asked.output,
             Self::Checkpoint(of) | Self::Policy(of) => &of.asked.output,
             Self::Prove(prove) => &prove.asked.output,
+            Self::Accesses(accesses) => &accesses.asked.output,
             Self::Mirror(mirror) => &mirror.asked.output,
         }
     }
@@ -121,6 +124,7 @@ pub(crate) async fn run(log: &Log, lang: Language) -> Result<String, Failure> {
         Log::Checkpoint(of) => online::text(of, "checkpoint").await,
         Log::Policy(of) => online::text(of, "policy").await,
         Log::Prove(arguments) => online::prove(arguments, lang).await,
+        Log::Accesses(arguments) => online::accesses(arguments, lang).await,
         Log::Mirror(arguments) => online::mirror(arguments, lang).await,
     }
 }

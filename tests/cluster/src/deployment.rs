@@ -210,6 +210,9 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            keep_logs(&self.data());
+        }
         let Some(mut child) = self.up.take() else {
             return;
         };
@@ -259,6 +262,34 @@ pub fn binary() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Where logs of failed tests go: `GUITAI_ARTIFACTS`, else `artifacts` beside the profile's directory.
+fn artifacts() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("GUITAI_ARTIFACTS") {
+        return Some(path.into());
+    }
+    let test = std::env::current_exe().ok()?;
+    Some(test.ancestors().nth(3)?.join("artifacts"))
+}
+
+/// Copies the nodes' logs of a test that fails to `<artifacts>/<test>/<node>.log`. Best effort: the test's own
+/// words must come out.
+fn keep_logs(data: &Path) {
+    let test = std::thread::current();
+    let name = test.name().unwrap_or("test").replace("::", "-");
+    let Some(kept) = artifacts().map(|dir| dir.join(name)) else {
+        return;
+    };
+    let nodes = fs::read_dir(data).into_iter().flatten().flatten();
+    for node in nodes {
+        let log = node.path().join("node.log");
+        if log.is_file() && fs::create_dir_all(&kept).is_ok() {
+            let name = format!("{}.log", node.file_name().to_string_lossy());
+            drop(fs::copy(log, kept.join(name)));
+        }
+    }
+    eprintln!("logs of the nodes: {}", kept.display());
 }
 
 fn signal(which: &str, pid: u32) {

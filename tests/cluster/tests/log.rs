@@ -39,6 +39,14 @@ fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_n
     assert!(public.contains("recording-sealed"), "{public}");
     let behind = fs::read_to_string(&opening).expect("an opening");
     assert!(behind.contains(&session), "{behind}");
+    let (seen, why) = (at("access"), at("why"));
+    let by_kind = ["--kind", "access", "--out", &seen, "--entry", &why];
+    let by_kind = [&["log", "prove", "--session", &session][..], &by_kind].concat();
+    wait_for("a checkpoint over the access", PATIENCE, || {
+        deployment.run(&by_kind).status.success().then_some(())
+    });
+    let access = fs::read_to_string(&why).expect("an entry");
+    assert!(access.contains("\"access\""), "{access}");
 
     let first = at("first");
     copied(&deployment, &first);
@@ -53,6 +61,57 @@ fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_n
         let audited = json(&offline(&["log", "audit", &dir, "--policy", &policy]));
         assert_eq!(audited["ok"], true, "{audited:#}");
     }
+
+    // The package takes the proofs along, and is checked by a policy that came another way.
+    let root = deployment.data().join("pki/root.pem");
+    let root = root.display().to_string();
+    let trusted = ["--root", &root, "--policy", &policy];
+    let mut exports = 0;
+    let package = wait_for("a package with the log's proofs", PATIENCE, || {
+        exports += 1;
+        let package = at(&format!("{exports}.vcep"));
+        let why = ["--reason", "投诉 2026-0417"];
+        let export = ["evidence", "export", &session, "--out", &package];
+        let export = [&export[..], &why].concat();
+        let exported = deployment.run(&export);
+        assert!(exported.status.success(), "{exported:?}");
+        let verify = ["evidence", "verify", &package];
+        let verified = json(&offline(&[&verify[..], &trusted].concat()));
+        assert_eq!(verified["ok"], true, "{verified:#}");
+        let absent = |check: &&Value| check["status"] == "absent";
+        let checks = verified["checks"].as_array().expect("checks").iter();
+        let absent: Vec<&Value> = checks.filter(absent).map(|it| &it["name"]).collect();
+        (absent == ["timestamp", "composite"]).then_some(package)
+    });
+    let complete = ["evidence", "verify", &package, "--complete"];
+    assert_eq!(offline(&complete).status.code(), Some(3));
+    let accesses = deployment.json(&["log", "accesses", "--session", &session]);
+    let accesses = accesses.as_array().expect("accesses").clone();
+    let reason = |access: &Value| access["access"]["reason"].as_str().map(str::to_owned);
+    let of_ours = |access: &&Value| reason(access).as_deref() == Some("投诉 2026-0417");
+    assert_eq!(accesses.iter().filter(of_ours).count(), exports);
+    // The call's own demonstration looked into its package as well.
+    assert_eq!(accesses.len(), exports + 1);
+    assert_eq!(accesses[0]["access"]["what"], "export");
+    let out = at("refused.vcep");
+    let export = ["evidence", "export", &session, "--out", &out];
+    let refused = |reason: &str, code: &str| {
+        let export = [&export[..], &["--reason", reason, "--json"]].concat();
+        let refused = deployment.run(&export);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && said.contains(code),
+            "{refused:?}"
+        );
+        assert!(!Path::new(&out).exists());
+    };
+    refused(" ", "GT-0400");
+    refused(&"查".repeat(67), "REASON_BYTES_MAX");
+    // Without a majority nobody is written down, and nothing is handed out.
+    let majority = ["a1-2", "a2-2", "b-1", "b-2"];
+    majority.iter().for_each(|node| deployment.freeze(node));
+    refused("court order 7", "GT-05");
+    majority.iter().for_each(|node| deployment.thaw(node));
 
     deployment.kill(&deployment.leader());
     wait_for("another call", PATIENCE, || {

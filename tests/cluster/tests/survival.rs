@@ -475,8 +475,16 @@ fn packages(deployment: &Deployment, session: &Value) -> BTreeMap<String, Value>
         let node = turn["node"].as_str().expect("a node");
         let out = deployment.data().join(format!("package-{node}"));
         let (to, trusted) = (out.display().to_string(), root.display().to_string());
-        let exported =
-            deployment.run(&["evidence", "export", id, "--recorder", node, "--out", &to]);
+        let export = [
+            "evidence",
+            "export",
+            id,
+            "--recorder",
+            node,
+            "--reason",
+            "test",
+        ];
+        let exported = deployment.run(&[&export[..], &["--out", &to]].concat());
         let said = String::from_utf8_lossy(&exported.stderr);
         assert!(exported.status.success(), "{node}: {said}");
         let verified = std::process::Command::new(guitai_cluster::deployment::binary())
@@ -500,8 +508,12 @@ fn recorded_call(deployment: &Deployment) -> (Child, Value) {
         .stderr(Stdio::null())
         .spawn()
         .expect("guitai demo starts");
-    let recorded = || deployment.session_recording("running");
-    (call, wait_for("a running recording", PATIENCE, recorded))
+    // Steps are refused while nobody records, and would end the demonstration. Its second media key comes after them.
+    let talks = || {
+        let session = deployment.session_recording("running")?;
+        (session["key"]["epoch"].as_u64()? >= 2).then_some(session)
+    };
+    (call, wait_for("a call that only talks", PATIENCE, talks))
 }
 
 /// Regular files a process has open for writing.

@@ -12,7 +12,9 @@ use guitai_net::{RecvStream, Target};
 use guitai_recorder::EXPORT_CALL;
 use guitai_types::{
     Code, Member, NodeName, SessionId,
+    command::Command,
     record::{Duty, RecordingState},
+    tlog::{Access, AccessKind},
 };
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -44,6 +46,10 @@ struct Which {
     /// two nodes record it, and one that was replaced keeps what it has.
     #[param(value_type = Option<String>)]
     recorder: Option<NodeName>,
+    /// Why it is wanted, in the person's own words: one line, at most 200 bytes. It goes into the transparency
+    /// log before the first byte of the package is sent; what the log does not take is not sent.
+    #[param(value_type = String)]
+    reason: Option<String>,
 }
 
 /// The evidence package as a tar stream. A connection that breaks off means that it is not complete.
@@ -54,7 +60,7 @@ struct Which {
 async fn package(
     State(core): State<CoreState>,
     Path(session): Path<SessionId>,
-    Query(Which { recorder }): Query<Which>,
+    Query(Which { recorder, reason }): Query<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let bearer = core.staff(&headers)?;
@@ -81,6 +87,13 @@ async fn package(
         let limit = format!("the limit PACKAGES_MAX is {PACKAGES_MAX} packages at once");
         return Err(Refusal::new(Code::TooMany, limit));
     };
+    let access = Access {
+        who: bearer.staff.clone(),
+        session: session.clone(),
+        what: AccessKind::Export,
+        reason: reason.unwrap_or_default(),
+    };
+    core.note_access(access).await?;
     let pieces = core.pieces(&summary.node, &session).await?;
     tracing::info!(%session, staff = %bearer.staff, "evidence package handed out");
     let held = pieces.inspect(move |_| {
@@ -103,6 +116,21 @@ fn download_headers(session: &SessionId) -> HeaderMap {
 type Pieces = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 impl Core {
+    /// Has an access written into the log; whoever is not written down gets nothing.
+    async fn note_access(&self, access: Access) -> Result<(), Refusal> {
+        let (session, staff) = (access.session.clone(), access.who.clone());
+        let noted = self.write(Command::LogAccess { access }).await;
+        let has_log = self.meta.log_status().is_some();
+        match noted {
+            // Founded by a release without one: there is nothing to write into.
+            Err(Refusal(problem)) if problem.code == Code::WrongState && !has_log => {
+                tracing::warn!(%session, %staff, "handed out by a cluster without a log");
+                Ok(())
+            }
+            noted => noted.map(drop),
+        }
+    }
+
     async fn pieces(&self, node: &NodeName, session: &SessionId) -> Result<Pieces, Refusal> {
         if let Some(recorder) = self.recorder.as_ref().filter(|_| *node == self.member.name) {
             let package = recorder.export(session).await;

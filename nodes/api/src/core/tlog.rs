@@ -7,9 +7,9 @@ use axum::{
 };
 use guitai_meta::{LogFile, LogReadError};
 use guitai_types::{
-    Code, SessionId,
+    Code, SessionId, UnixMillis,
     record::Duty,
-    tlog::{LogStatus, Opening, Record},
+    tlog::{Access, EntryKind, LogStatus, Opening, Record},
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(file))
         .routes(routes!(status))
         .routes(routes!(found))
+        .routes(routes!(accesses))
         .routes(routes!(proof))
 }
 
@@ -62,11 +63,33 @@ struct Wanted {
     opening: bool,
 }
 
+/// Somebody was given a recording.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct AccessView {
+    /// Number of the entry in the log.
+    index: u64,
+    /// When, in milliseconds since 1970.
+    at: UnixMillis,
+    /// Who, what and why.
+    access: Access,
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+struct OfAny {
+    /// The call; without it all of the institution.
+    #[param(value_type = Option<String>)]
+    session: Option<SessionId>,
+}
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct Of {
     /// The call that entries are wanted of.
     session: SessionId,
+    /// What they are about: `recording-sealed` or `access`; without it both.
+    #[serde(default)]
+    kind: Option<EntryKind>,
 }
 
 /// A file of the log: `policy`, and below `sm3` and `sha256` each `policy`, `checkpoint` and the tiles as
@@ -106,20 +129,50 @@ async fn status(
 async fn found(
     State(core): State<CoreState>,
     headers: HeaderMap,
-    Query(Of { session }): Query<Of>,
+    Query(Of { session, kind }): Query<Of>,
 ) -> Result<Json<Vec<u64>>, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     if !core.is_of(&session, &bearer) {
         return Err(Refusal::new(Code::NotFound, "no such session"));
     }
-    let is_about = move |record: &Record| match record {
-        Record::RecordingSealed { session: of, .. } => *of == session,
-        Record::Access { access } => access.session == session,
-        _ => false,
+    let about = move |_, record: Record| {
+        let is_wanted = kind.is_none_or(|kind| kind == record.kind());
+        let of = match record {
+            Record::RecordingSealed { session, .. } => session,
+            Record::Access { access } => access.session,
+            _ => return None,
+        };
+        (is_wanted && of == session).then_some(())
     };
-    let found = core.meta.log_find(FOUND_MAX, is_about).await;
-    found.map(Json).map_err(refusal)
+    let found = core.meta.log_find(FOUND_MAX, about).await;
+    let found = found.map_err(refusal)?;
+    Ok(Json(found.into_iter().map(|(index, ())| index).collect()))
+}
+
+/// Who was given recordings, when and why, newest first, at most 256; of one call or of all of the institution.
+/// Operators and auditors only.
+#[utoipa::path(get, path = "/api/v1/log/accesses", tag = "cluster", params(OfAny),
+    security(("staff" = [])), responses((status = 200, body = Vec<AccessView>),
+        (status = "default", body = ProblemBody)))]
+async fn accesses(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(OfAny { session }): Query<OfAny>,
+) -> Result<Json<Vec<AccessView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let own = bearer.staff.institution;
+    let of = move |at, record| match record {
+        Record::Access { access } if access.who.institution == own => session
+            .as_ref()
+            .is_none_or(|session| access.session == *session)
+            .then_some((at, access)),
+        _ => None,
+    };
+    let found = core.meta.log_find(FOUND_MAX, of).await.map_err(refusal)?;
+    let view = |(index, (at, access))| AccessView { index, at, access };
+    Ok(Json(found.into_iter().map(view).collect()))
 }
 
 /// An entry with its proofs under the checkpoints published last; what is behind it only for operators and

@@ -34,6 +34,9 @@ pub(super) async fn wait_until_sealed(
     }
 }
 
+/// What the log says of it.
+const REASON: &str = "guitai demo";
+
 /// Fetches the package and verifies it offline; it must be sound, whole, and of all four tracks.
 pub(super) async fn check_package(
     plan: &Plan<'_>,
@@ -49,13 +52,14 @@ pub(super) async fn check_package(
     if let Some(parent) = dir.parent() {
         std::fs::create_dir_all(parent).map_err(|e| Failure::local("making a directory", &e))?;
     }
-    evidence::fetch(auditor, session, None, &dir).await?;
+    evidence::fetch(auditor, session, None, REASON, &dir).await?;
     report.package = plan.setting.keep_package.is_some().then(|| dir.clone());
 
     let options = Options {
+        policy: None,
         expected_root: plan.setting.expected_root,
     };
-    let found = tokio::task::spawn_blocking(move || guitai_evidence::verify(&dir, options)).await;
+    let found = tokio::task::spawn_blocking(move || guitai_evidence::verify(&dir, &options)).await;
     let found = found.map_err(|error| Failure::local("verifying", &error))?;
     report.faults = found
         .faults()

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::StreamExt as _;
 use guitai_evidence::log::{
     Checkpoint,
@@ -14,9 +14,9 @@ use guitai_evidence::log::{
     tiles::Resource,
 };
 use guitai_types::{
-    Code, SessionId,
+    Code, SessionId, UnixMillis,
     record::Duty,
-    tlog::{LogStatus, Opening},
+    tlog::{Access, AccessKind, EntryKind, LogStatus, Opening},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -40,6 +40,24 @@ pub struct OfTree {
     pub asked: Asked,
 }
 
+/// What an entry of a session is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum About {
+    /// 录制已封存 / Its recording was sealed
+    RecordingSealed,
+    /// 录制被查看或导出 / Somebody was given its recording
+    Access,
+}
+
+impl About {
+    const fn kind(self) -> EntryKind {
+        match self {
+            Self::RecordingSealed => EntryKind::RecordingSealed,
+            Self::Access => EntryKind::Access,
+        }
+    }
+}
+
 /// Arguments of `log prove`.
 #[derive(Debug, Args)]
 pub struct Prove {
@@ -49,6 +67,9 @@ pub struct Prove {
     /// 此会话最近的条目 / The newest entry that is about this session
     #[arg(long)]
     pub session: Option<SessionId>,
+    /// 会话的哪类条目 / Which kind of entry of the session
+    #[arg(long, value_enum, default_value_t = About::RecordingSealed, requires = "session")]
+    pub kind: About,
     /// 证明写入何处(c2sp.org/tlog-proof) / Where the proof is written (c2sp.org/tlog-proof)
     #[arg(long)]
     pub out: PathBuf,
@@ -66,6 +87,17 @@ pub struct Prove {
     pub asked: Asked,
 }
 
+/// Arguments of `log accesses`.
+#[derive(Debug, Args)]
+pub struct Accesses {
+    /// 只看此会话 / Of this session only
+    #[arg(long)]
+    pub session: Option<SessionId>,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
 /// Arguments of `log mirror`.
 #[derive(Debug, Args)]
 pub struct Mirror {
@@ -74,6 +106,14 @@ pub struct Mirror {
     /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
     pub asked: Asked,
+}
+
+/// Somebody was given a recording.
+#[derive(Deserialize, Serialize)]
+struct AccessView {
+    index: u64,
+    at: UnixMillis,
+    access: Access,
 }
 
 /// What the door says of an entry.
@@ -134,9 +174,13 @@ pub(super) async fn prove(arguments: &Prove, lang: Language) -> Result<String, F
     let door = staff::enter(&arguments.asked.access, READERS).await?;
     let index = match (&arguments.session, arguments.index) {
         (Some(session), _) => {
-            let path = format!("/api/v1/log/entries?session={session}");
+            let kind = arguments.kind.kind().as_str();
+            let path = format!("/api/v1/log/entries?session={session}&kind={kind}");
             let found: Vec<u64> = door.get(&path).await?;
-            let none = || Failure::new(Code::NotFound, format!("no entry is about {session}"));
+            let none = || {
+                let detail = format!("the log has no {kind} entry about {session}");
+                Failure::new(Code::NotFound, detail)
+            };
             found.first().copied().ok_or_else(none)?
         }
         (None, index) => index.unwrap_or_default(),
@@ -161,6 +205,37 @@ pub(super) async fn prove(arguments: &Prove, lang: Language) -> Result<String, F
         Language::Zh => format!("条目 {index} 的证明已写入 {out},条目本身写入 {entry}\n"),
         Language::En => format!("the proof of entry {index} is in {out}, the entry in {entry}\n"),
     })
+}
+
+pub(super) async fn accesses(arguments: &Accesses, lang: Language) -> Result<String, Failure> {
+    let door = staff::enter(&arguments.asked.access, READERS).await?;
+    let session = arguments.session.as_ref();
+    let of = session.map(|session| format!("?session={session}"));
+    let path = format!("/api/v1/log/accesses{}", of.unwrap_or_default());
+    let found: Vec<AccessView> = door.get(&path).await?;
+    if arguments.asked.output.json {
+        return show::json(&found);
+    }
+    let mut table = Table::new(match lang {
+        Language::Zh => ["条目", "时间", "谁", "会话", "何事", "原因"],
+        Language::En => ["entry", "at", "who", "session", "what", "why"],
+    });
+    for AccessView { index, at, access } in found {
+        let what = match access.what {
+            AccessKind::Export => lang.pick("导出", "export"),
+            AccessKind::Play => lang.pick("播放", "play"),
+            AccessKind::Copy => lang.pick("复制", "copy"),
+        };
+        table.row([
+            index.to_string(),
+            show::when(at.0),
+            access.who.to_string(),
+            access.session.to_string(),
+            what.to_owned(),
+            access.reason,
+        ]);
+    }
+    Ok(table.render())
 }
 
 pub(super) async fn mirror(arguments: &Mirror, lang: Language) -> Result<String, Failure> {

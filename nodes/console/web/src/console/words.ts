@@ -75,6 +75,14 @@ export const zh = {
     heard: "最近心跳",
     state: "状态",
   },
+  reason: {
+    title: "为何取用这份录音录像？",
+    text: "原因与您的账号先记入透明日志，随后才发送证据包；记不下就不发送。",
+    placeholder: "例如：客户投诉 2026-0417",
+    long: "至多 {max} 字节，超出 {over} 字节",
+    no: "取消",
+    yes: "记录并下载",
+  },
   turns: {
     title: "各节点录制的副本",
     number: "第 {number} 任",
@@ -240,6 +248,14 @@ export const en: typeof zh = {
     door: "Door address",
     heard: "Last heard",
     state: "State",
+  },
+  reason: {
+    title: "Why is this recording wanted?",
+    text: "The reason and your account go into the transparency log first; what the log does not take is not sent.",
+    placeholder: "for example: complaint 2026-0417",
+    long: "at most {max} bytes: {over} too many",
+    no: "Cancel",
+    yes: "Log it and download",
   },
   turns: {
     title: "What each node recorded",
