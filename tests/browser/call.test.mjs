@@ -173,7 +173,7 @@ for (const [transport, lang] of [["wt", "zh"], ["ws", "en"]]) {
     const customer = await whole(transport, lang);
     const session = newestSealed(customer);
     const out = path.join(bank.directory, `package-${lang}`);
-    bank.run("evidence", "export", session, "--out", out, "--data", bank.data);
+    bank.run("evidence", "export", session, "--reason", "browser test", "--out", out, "--data", bank.data);
     const found = fs.existsSync(path.join(out, "manifest.json")) ? out : path.join(out, fs.readdirSync(out)[0]);
     bank.run("evidence", "verify", found, "--root", path.join(bank.data, "pki/root.pem"));
   });

@@ -1,20 +1,42 @@
 """The checks, each named as in the format document, and the order they are made in."""
 
-from . import canonical, cms, schema, segment, sm2, sm3, tree, x509
+import os
+
+from . import attached as attaching
+from . import canonical, cms, logged, roots, schema, segment, sm2, sm3, tree, x509
+from .container import Container, NotContainer
 from .package import FILE_BYTES_MAX, FILES_MAX, NotReadable, Package, is_safe
 from .report import Findings
 
-FORMATS = ("guitai-evidence/1", "guitai-evidence/2")
+FORMATS = ("guitai-evidence/1", "guitai-evidence/2", "guitai-evidence/3")
+WITH_ROOTS = FORMATS[2:]
 UNLISTED = ("manifest.json", "manifest.p7s", "manifest.sig", "SM3SUMS")
 REQUIRED = ("README.txt", "events.jsonl", "gaps.json", "trust/chain.pem", "trust/root.pem")
+REQUIRED_3 = ("roots.jsonl", "view.html")
 PARTIES, MEDIA = ("customer", "agent"), ("audio", "video")
+FRAMES_HEADER = b"timestamp_us,bytes,key\n"
 HOLE_US_MAX = {"video": 1_000_000, "audio": 200_000}
 
 
-def verify(directory, expected_root: bytes = None) -> dict:
-    """The report on the package in `directory`; `expected_root` is the SM3 of the root's DER that the caller trusts."""
+def verify(place, expected_root: bytes = None, readers_policy=None) -> dict:
+    """The report on the package in a directory or a `.vcep`; `expected_root` is the SM3 of the root's DER that the
+    caller trusts, `readers_policy` says whose signatures on the log's checkpoints count for the caller."""
     findings = Findings()
-    package = Package(directory)
+    if os.path.isdir(place):
+        return _verify(findings, Package(place), expected_root, readers_policy)
+    try:
+        package = Container(place)
+    except NotContainer as error:
+        findings.fault("container", os.path.basename(os.fspath(place)), error)
+        return findings.report(None)
+    findings.holds_unless_faulty("container", f"{len(package.entries())} entries")
+    try:
+        return _verify(findings, package, expected_root, readers_policy)
+    finally:
+        package.close()
+
+
+def _verify(findings, package, expected_root, readers_policy) -> dict:
     try:
         raw = package.read("manifest.json")
         manifest = canonical.parse(raw)
@@ -26,31 +48,57 @@ def verify(directory, expected_root: bytes = None) -> dict:
     if findings.faulty("manifest"):
         # Its paths may lead anywhere.
         return findings.report(None)
-    signer, fingerprint = _trust(findings, package, manifest, raw, expected_root)
-    found = _files(findings, package, manifest)
-    _unlisted(findings, package, manifest)
+    signer, fingerprint, root = _trust(findings, package, manifest, raw, expected_root)
+    attached, lines = None, None
+    if manifest["format"] in WITH_ROOTS:
+        attached, lines = _later(findings, package, manifest, root)
+    found = _files(findings, package, manifest["files"] + (attached["files"] if attached else []))
+    _unlisted(findings, package, manifest, attached)
     _sums(findings, package, manifest)
     segments = _tracks(findings, package, manifest, found)
     _continuity(findings, manifest)
     _gaps(findings, package, manifest)
     _turns(findings, manifest, segments, found)
     _events(findings, package, manifest)
+    if manifest["format"] not in WITH_ROOTS:
+        logged.none(findings, f"{manifest['format']} has none")
+    elif attached is not None:
+        logged.check(findings, package, manifest, attached, lines, readers_policy)
+    findings.absent("composite", "no composite in these formats")
     return findings.report(_facts(manifest, signer, fingerprint, expected_root))
+
+
+def _later(findings, package, manifest, root):
+    """Checks attached and roots; gives the list of what is attached and the lines of the roots, None for what is none."""
+    lines = None
+    try:
+        lines = roots.read(package, manifest["recorder"])
+        roots.check(findings, package, manifest, lines, root)
+    except roots.NotLines as error:
+        findings.fault("roots", roots.FILE, error)
+    try:
+        attached = attaching.read(package)
+    except attaching.NotAttached as error:
+        findings.fault("attached", attaching.LIST, error)
+        return None, lines
+    attaching.check(findings, package, manifest, attached, lines, root)
+    return attached, lines
 
 
 def _manifest(findings, manifest, size):
     fault = lambda detail: findings.fault("manifest", "manifest.json", detail)
     if manifest["format"] not in FORMATS:
         fault(f"format {manifest['format']} is not known")
+    later = manifest["format"] in WITH_ROOTS
     paths = [file["path"] for file in manifest["files"]]
     if len(paths) > FILES_MAX:
         fault(f"more than {FILES_MAX} files")
     for path in paths:
-        if not is_safe(path) or path in UNLISTED:
+        if not is_safe(path) or path in UNLISTED or (later and _is_later(path)):
             fault(f"{path!r} may not be listed")
     if any(a.encode() >= b.encode() for a, b in zip(paths, paths[1:])):
         fault("files are not ordered by path")
-    for path in REQUIRED:
+    for path in REQUIRED + (REQUIRED_3 if later else ()):
         if path not in paths:
             fault(f"{path} is not listed")
     if any(file["size"] > FILE_BYTES_MAX for file in manifest["files"]):
@@ -58,22 +106,23 @@ def _manifest(findings, manifest, size):
     findings.holds_unless_faulty("manifest", f"{size} bytes, {manifest['format']}")
 
 
+def _is_later(path):
+    return path in (attaching.LIST, attaching.SIGNED, attaching.STAMP) or path.startswith("log/")
+
+
 def _trust(findings, package, manifest, raw, expected_root):
-    """Checks root, signed-data and signature; gives the signer's name, and the fingerprint of the root."""
-    chain, fingerprint = None, ""
+    """Checks root, signed-data and signature; gives the signer's name, the fingerprint of the root, and the root."""
+    chain, fingerprint, root = None, "", None
     try:
-        chain_pem, root_pem = package.read("trust/chain.pem"), package.read("trust/root.pem")
-        roots = x509.from_pem(root_pem)
-        if len(roots) != 1:
-            raise x509.NotTrusted(f"trust/root.pem holds {len(roots)} certificates")
-        fingerprint = sm3.hash(roots[0]).hex()
-        chain = [x509.parse(data) for data in x509.from_pem(chain_pem)]
+        anchors = x509.from_pem(package.read("trust/root.pem"))
+        if len(anchors) != 1:
+            raise x509.NotTrusted(f"trust/root.pem holds {len(anchors)} certificates")
+        fingerprint, root = sm3.hash(anchors[0]).hex(), x509.parse(anchors[0])
+        chain = [x509.parse(data) for data in x509.from_pem(package.read("trust/chain.pem"))]
         if not 1 <= len(chain) <= x509.CHAIN_MAX:
             raise x509.NotTrusted(f"trust/chain.pem holds {len(chain)} certificates")
-        x509.path(chain, x509.parse(roots[0]), manifest["sealed_at"] // 1000)
-        for attribute, value in ((x509.COMMON_NAME, manifest["recorder"]), (x509.ORGANIZATION, manifest["cluster"])):
-            if chain[0].names.get(attribute) != [value]:
-                raise x509.NotTrusted(f"the signer's certificate does not name {value}")
+        x509.path(chain, root, manifest["sealed_at"] // 1000)
+        x509.must_name(chain[0], manifest["recorder"], manifest["cluster"])
         if expected_root is not None and fingerprint != expected_root.hex():
             raise x509.NotTrusted(f"the root is {fingerprint}, not the expected one")
     except (NotReadable, x509.NotTrusted) as error:
@@ -83,7 +132,7 @@ def _trust(findings, package, manifest, raw, expected_root):
     if not chain:
         for what in ("signed-data", "signature"):
             findings.fault(what, None, "there is no certificate to check it with")
-        return "", fingerprint
+        return "", fingerprint, root
 
     signer = " ".join(chain[0].names.get(x509.COMMON_NAME, []))
     p7s = None
@@ -102,29 +151,33 @@ def _trust(findings, package, manifest, raw, expected_root):
     except NotReadable as error:
         findings.fault("signature", "manifest.sig", error)
     findings.holds_unless_faulty("signature", f"signed by {signer}")
-    return "" if findings.faulty("root") else signer, fingerprint
+    return "" if findings.faulty("root") else signer, fingerprint, root
 
 
-def _files(findings, package, manifest):
-    """Gives size, SM3 in hex, and first bytes of each listed file that can be read, by path."""
+def _files(findings, package, files):
+    """Gives size, SM3 in hex, and of segments what they say, of each listed file that can be read, by path."""
     found, total = {}, 0
-    for file in manifest["files"]:
+    for file in files:
         path = file["path"]
         try:
             size, digest, head = package.measure(path)
         except NotReadable as error:
             findings.fault("files", path, error)
             continue
-        found[path] = (size, digest.hex(), head)
+        found[path] = (size, digest.hex(), segment.Parsed(head, size) if path.endswith(".m4s") else None)
         total += size
         if (size, digest.hex()) != (file["size"], file["sm3"]):
             findings.fault("files", path, f"{size} bytes with SM3 {digest.hex()}, not what is listed")
-    findings.holds_unless_faulty("files", f"{len(manifest['files'])} files, {total} bytes")
+    findings.holds_unless_faulty("files", f"{len(files)} files, {total} bytes")
     return found
 
 
-def _unlisted(findings, package, manifest):
+def _unlisted(findings, package, manifest, attached):
     known = {file["path"] for file in manifest["files"]} | set(UNLISTED)
+    if manifest["format"] in WITH_ROOTS:
+        known |= {attaching.LIST, attaching.SIGNED}
+    if attached is not None:
+        known |= {file["path"] for file in attached["files"]}
     folders = {path[:at] for path in known for at, char in enumerate(path) if char == "/"}
     try:
         entries = package.entries()
@@ -159,6 +212,8 @@ def _sums(findings, package, manifest):
 def _tracks(findings, package, manifest, found):
     """Gives every segment with its track and its path."""
     segments, expected = [], set()
+    # Of the manifest's list: whether the files are as listed is for `files` to say.
+    listed = {file["path"]: file for file in manifest["files"]}
     for place, track in enumerate(manifest["tracks"], 1):
         folder = f"tracks/{track['number']}"
         fault = lambda detail, name="manifest.json": findings.fault("tracks", name, detail)
@@ -172,20 +227,21 @@ def _tracks(findings, package, manifest, found):
             if part["number"] != number:
                 fault(f"track {place}: segment {part['number']} stands in place {number}")
         expected |= {f"{folder}/{name}" for name in [*names, "frames.csv", "tree.sm3"]}
-        _track_tree(fault, package, track, folder, names, found)
-        _track_sums(fault, track, folder, names, found)
-    listed = {file["path"] for file in manifest["files"]}
-    for path in sorted(expected - listed):
+        _track_tree(fault, package, track, folder, names, listed)
+        _track_sums(fault, track, folder, names, listed)
+        _track_frames(fault, package, track, folder, found)
+    _playable(findings, package, manifest, found, listed)
+    for path in sorted(expected - listed.keys()):
         findings.fault("tracks", path, "not listed in the manifest")
-    for path in sorted(path for path in listed - expected if path.startswith("tracks/")):
+    for path in sorted(path for path in listed.keys() - expected if path.startswith("tracks/")):
         findings.fault("tracks", path, "belongs to no track")
     findings.holds_unless_faulty("tracks", f"{len(manifest['tracks'])} tracks, {len(segments)} segments")
     return segments
 
 
-def _track_tree(fault, package, track, folder, names, found):
-    parts = [(name, found.get(f"{folder}/{name}")) for name in names]
-    lines = [f"{part[1]}  {name}".encode() for name, part in parts if part]
+def _track_tree(fault, package, track, folder, names, listed):
+    parts = [(name, listed.get(f"{folder}/{name}")) for name in names]
+    lines = [f"{part['sm3']}  {name}".encode() for name, part in parts if part]
     try:
         if package.read(f"{folder}/tree.sm3") != b"".join(line + b"\n" for line in lines):
             fault("not the list of the track's files", f"{folder}/tree.sm3")
@@ -196,12 +252,12 @@ def _track_tree(fault, package, track, folder, names, found):
         fault(f"the root of track {track['number']} is {root}")
 
 
-def _track_sums(fault, track, folder, names, found):
+def _track_sums(fault, track, folder, names, listed):
     number, segments = track["number"], track["segments"]
     if not segments:
         fault(f"track {number} has no segment")
         return
-    sizes = [found[f"{folder}/{name}"][0] for name in names[1:] if f"{folder}/{name}" in found]
+    sizes = [listed[f"{folder}/{name}"]["size"] for name in names[1:] if f"{folder}/{name}" in listed]
     facts = {
         "frames": sum(part["frames"] for part in segments),
         "bytes": sum(sizes),
@@ -214,6 +270,75 @@ def _track_sums(fault, track, folder, names, found):
             fault(f"{name} of track {number} is {value}")
     if any(part["first_us"] > part["end_us"] for part in segments):
         fault(f"track {number}: a segment ends before it begins")
+
+
+def _track_frames(fault, package, track, folder, found):
+    """The frame log and the manifest say of each frame what its segment does."""
+    lines = [FRAMES_HEADER]
+    for part in track["segments"]:
+        path = f"{folder}/{part['number']:06}.m4s"
+        if path not in found:
+            fault("cannot be read for its frames", path)
+            return
+        try:
+            media = found[path][2].media()
+        except segment.NoMedia as error:
+            fault(error, path)
+            return
+        stated = (part["number"], part["first_us"] - track["first_us"], part["frames"], part["end_us"], part["key"])
+        time, samples = part["first_us"], media.samples
+        for us, size, key in samples:
+            lines.append(f"{time},{size},{int(key)}\n".encode("ascii"))
+            time += us
+        if stated != (media.sequence, media.base, len(samples), time, samples[0][2]):
+            fault("its number, times, frames or kind are not what the manifest says", path)
+    try:
+        if package.read(f"{folder}/frames.csv") != b"".join(lines):
+            fault("not what the segments say of their frames", f"{folder}/frames.csv")
+    except NotReadable as error:
+        fault(error, f"{folder}/frames.csv")
+
+
+def _playable(findings, package, manifest, found, listed):
+    """Each is made of its tracks' segments."""
+    tracks = {track["number"]: track for track in manifest["tracks"]}
+    files = [playable["file"] for playable in manifest["playable"]]
+    for playable in manifest["playable"]:
+        file, numbers = playable["file"], playable["tracks"]
+        fault = lambda detail: findings.fault("tracks", file, detail)
+        if files.count(file) > 1 or "/" in file or file not in listed:
+            fault("no playable file that is listed once")
+        elif not numbers or any(a >= b for a, b in zip(numbers, numbers[1:])) or not tracks.keys() >= set(numbers):
+            fault("not of tracks in their order")
+        else:
+            mine = sorted((tracks[number] for number in numbers), key=lambda track: track["media"] != "video")
+            try:
+                digest = _played(package, mine, found)
+                if digest != listed[file]["sm3"]:
+                    fault("not made of the segments of its tracks")
+            except (NotReadable, segment.NoMedia) as error:
+                fault(error)
+
+
+def _played(package, tracks, found) -> str:
+    """SM3 of the playable file that these tracks make, in the order of their ids."""
+    state = sm3.new()
+    state.update(segment.together([package.read(f"tracks/{track['number']}/init.mp4") for track in tracks]))
+    origin = min(track["first_us"] for track in tracks)
+    parts = [(part["first_us"] - origin, id_, track, part) for id_, track in enumerate(tracks, 1) for part in track["segments"]]
+    # Sorting is stable: segments of one track and time stay in the order of their numbers.
+    for sequence, (base, id_, track, part) in enumerate(sorted(parts, key=lambda it: it[:2]), 1):
+        path = f"tracks/{track['number']}/{part['number']:06}.m4s"
+        if path not in found or base < 0 or part["first_us"] < track["first_us"]:
+            raise NotReadable(f"{path} has no place in it")
+        samples = found[path][2].media().samples
+        head = next(package.pieces(path, 0), b"")
+        begin = segment.header_length(head)
+        whole = segment.moof(sequence, id_, base, samples)
+        state.update(head[:begin] + whole)
+        for piece in package.pieces(path, begin + len(whole)):
+            state.update(piece)
+    return state.digest().hex()
 
 
 def _continuity(findings, manifest):
@@ -229,11 +354,25 @@ def _continuity(findings, manifest):
         if kind in seen and all((gap["party"], gap["media"], gap.get("resumed")) != (*kind, number) for gap in gaps):
             fault(f"track {number} goes on after no declared gap")
         seen.add(kind)
+    tracks = {track["number"]: (track["party"], track["media"], len(track["segments"])) for track in manifest["tracks"]}
+    for gap in gaps:
+        _gap(fault, gap, tracks)
     for party in PARTIES:
         for media in MEDIA:
             if (party, media) not in seen and all((gap["party"], gap["media"]) != (party, media) for gap in gaps):
                 fault(f"there is no {media} of the {party}, and no gap says so")
     findings.holds_unless_faulty("continuity", f"{len(gaps)} gaps declared, no other hole")
+
+
+def _gap(fault, gap, tracks):
+    """What a gap names is there, and of its party and medium."""
+    for name in ("track", "resumed"):
+        if name in gap and tracks.get(gap[name], ())[:2] != (gap["party"], gap["media"]):
+            fault(f"a gap names a track {gap[name]} that is not there, or of another party or medium")
+    if "segment" in gap:
+        last = tracks[gap["track"]][2] if gap.get("track") in tracks else 0
+        if not 1 <= gap["segment"] <= last:
+            fault(f"a gap names a segment {gap['segment']} that is not there")
 
 
 def _gaps(findings, package, manifest):
@@ -277,7 +416,7 @@ def _header(fault, manifest, track, part, path, found):
         fault("there is no header to compare", path)
         return
     try:
-        header = segment.header(found[path][2])
+        header = found[path][2].header()
     except segment.NoHeader as error:
         fault(error, path)
         return

@@ -1,6 +1,6 @@
 """Detached SM2 SignedData: GB/T 35275-2017, which is RFC 5652 with other identifiers."""
 
-from . import der, sm2, sm3
+from . import der, sm2, sm3, x509
 
 DATA = "1.2.156.10197.6.1.4.2.1"
 SIGNED_DATA = "1.2.156.10197.6.1.4.2.2"
@@ -11,6 +11,43 @@ CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME = (f"1.2.840.113549.1.9.{n}" for n in
 
 class NotSigned(ValueError):
     """The bytes are no signature over the content by this certificate."""
+
+
+def chain_of(data: bytes) -> list:
+    """The certificates that a SignedData carries, the signer's first, each before its issuer's."""
+    try:
+        carried, issuer, serial = _carried(data)
+    except der.NotDer as error:
+        raise NotSigned(f"not a SignedData: {error}") from None
+    _must(1 <= len(carried) <= x509.CHAIN_MAX, f"{len(carried)} certificates")
+    try:
+        left = [x509.parse(certificate) for certificate in carried]
+    except x509.NotTrusted as error:
+        raise NotSigned(error) from None
+    found = [certificate for certificate in left if (certificate.issuer, certificate.serial) == (issuer, serial)]
+    _must(len(found) == 1, "the signer's certificate is not there")
+    left.remove(found[0])
+    while left:
+        above = [certificate for certificate in left if certificate.subject == found[-1].issuer]
+        _must(len(above) == 1, "certificates that are no chain")
+        left.remove(above[0])
+        found += above
+    return found
+
+
+def _carried(data):
+    signed = der.Reader(data).enter(der.SEQUENCE)
+    signed.oid()
+    signed = signed.enter(0xA0).enter(der.SEQUENCE)
+    for tag in (der.INTEGER, der.SET, der.SEQUENCE):  # version, digest algorithms, content
+        signed.take(tag)
+    certificates, carried = signed.enter(0xA0), []
+    while not certificates.done():
+        carried.append(certificates.whole(der.SEQUENCE))
+    signer = signed.enter(der.SET).enter(der.SEQUENCE)
+    signer.integer()
+    named = signer.enter(der.SEQUENCE)
+    return carried, named.whole(der.SEQUENCE), named.integer()
 
 
 def verify(data: bytes, content: bytes, chain) -> int:
@@ -41,7 +78,7 @@ def _verify(data, content, chain) -> int:
     certificates = signed.enter(0xA0)
     # A SET OF: in the order of its bytes (X.690, 11.6), not in that of the chain.
     for certificate in sorted(certificate.der for certificate in chain):
-        _must(certificates.whole(der.SEQUENCE) == certificate, "other certificates than trust/chain.pem")
+        _must(certificates.whole(der.SEQUENCE) == certificate, "other certificates than the signer's")
     certificates.end()
     signers = signed.enter(der.SET)
     signed.end()

@@ -13,7 +13,7 @@ PATH_BYTES_MAX = 100
 PATH_PARTS_MAX = 3
 PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
 PIECE_BYTES = 1 << 20
-HEAD_BYTES = 1024  # a segment's header has at most 4 + 43 + 255 + 255 bytes
+HEAD_BYTES = 257 * 1024  # of a segment: its header, at most 557 bytes, and its moof, at most 256 KiB
 
 
 class NotReadable(ValueError):
@@ -51,6 +51,13 @@ class Package:
                 head = head or piece[:HEAD_BYTES]
                 state.update(piece)
         return size, state.digest(), head
+
+    def pieces(self, path: str, start: int):
+        """The bytes of a file from `start` on, in pieces."""
+        with self._open(path) as file:
+            file.seek(start)
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
     def entries(self):
         """(path, kind) of everything below the directory; kind is `file`, `directory`, `empty` or `other`."""

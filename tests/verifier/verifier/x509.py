@@ -168,6 +168,13 @@ def path(chain, root: Certificate, at: int):
             raise NotTrusted(f"certificate {depth} is not signed by its issuer")
 
 
+def must_name(leaf: Certificate, recorder: str, cluster: str):
+    """Says why a signer's certificate is not the recorder's of that cluster; nothing if it is."""
+    for attribute, value in ((COMMON_NAME, recorder), (ORGANIZATION, cluster)):
+        if leaf.names.get(attribute) != [value]:
+            raise NotTrusted(f"the signer's certificate does not name {value}")
+
+
 def from_pem(data: bytes) -> list:
     """DER of the certificates in a PEM text of the one form that `to_pem` gives."""
     found = _from_pem(data)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GUITAI_MUTATIONS=10000 cargo run -p guitai-mutations
-//! cargo run -p guitai-mutations -- --write DIR     the two packages and the root, as files
+//! cargo run -p guitai-mutations -- --write DIR     the packages, the root and the policy, as files
 //! ```
 //!
 //! Every spoilt package must be refused by the verifier of the product and by the one in Python, and both must
@@ -12,13 +12,19 @@
 //! `GUITAI_SEED` chooses the changes (keys and signatures are new in each run); the seed of a package that was
 //! missed is printed, and repeats it.
 
+#[path = "../../../../nodes/evidence/tests/consistency/mod.rs"]
+mod consistency;
 mod dice;
 mod disk;
 mod forged;
+mod log;
+#[path = "../../../../nodes/evidence/tests/media/mod.rs"]
+mod media;
 mod noise;
 mod package;
 mod peer;
 mod table;
+mod tar;
 mod world;
 
 use std::{
@@ -29,13 +35,13 @@ use std::{
 };
 
 use guitai_crypto::x509;
-use guitai_evidence::{Options, verify};
+use guitai_evidence::{Options, log::Policy, verify};
 
 use crate::{
     dice::Dice,
     disk::Disk,
     package::Package,
-    peer::Peer,
+    peer::{Peer, Verdict},
     table::{Outcome, Table},
     world::World,
 };
@@ -112,42 +118,66 @@ fn work(numbers: impl Iterator<Item = u64>, seed: u64) -> io::Result<Table> {
         &root,
         x509::certificates_to_pem(&[world.root.certificate_der().to_vec()]),
     )?;
+    let policy = scratch.path().join("policy");
+    fs::write(&policy, world.log.policy())?;
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let believed = Policy::parse(&world.log.policy()).map_err(io::Error::other)?;
     let mut judges = Judges {
-        options: Options {
+        options: [None, Some(believed)].map(|policy| Options {
             expected_root: Some(world.expected_root()),
-        },
-        peer: Peer::start(
-            &PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")),
-            &root,
-        )?,
+            policy,
+        }),
+        peers: [
+            Peer::start(&folder, &root, None)?,
+            Peer::start(&folder, &root, Some(&policy))?,
+        ],
         disk: Disk::new(scratch.path().join("package")),
+        file: scratch.path().join("package.vcep"),
     };
     fs::create_dir(judges.disk.dir())?;
     let mut table = Table::default();
-    for good in [&world.rich, &world.other] {
-        let (product, python) = judges.ask(good)?;
-        if !product.is_empty() || !python.is_empty() {
-            let text = format!("a good package is refused: {product:?}, {python:?}");
+    for (name, good) in good(&world) {
+        let (product, python) = judges.ask(&good)?;
+        let (failing, theirs) = (&product.failing, &python.failing);
+        if !failing.is_empty() || !theirs.is_empty() || product.statuses != python.statuses {
+            let text = format!(
+                "a good package, {name}, is refused or read otherwise: {failing:?}, {theirs:?}"
+            );
             return Err(io::Error::other(text));
         }
     }
-    let forgeries = forged::all();
+    let (both, later) = (forged::all(), forged::later());
     for number in numbers {
         let mut dice = Dice(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (kind, expected, package, what) = match number % 2 {
+        // Of each four one is noise, and a quarter of what formats 2 and 3 share is of format 2.
+        let place = (number / 4) as usize;
+        let old = place % 4 == 3;
+        let (kind, expected, mut package, what) = match number % 4 {
             0 => {
                 // In turn, so that each way comes as often as the others.
-                let (kind, way) = noise::NOISE[(number / 2) as usize % noise::NOISE.len()];
-                let (package, what) = spoil(&world, way, &mut dice);
+                let (kind, way) = noise::NOISE[place % noise::NOISE.len()];
+                let (package, what) = spoil(&world, way, old, &mut dice);
                 (kind, None, package, what)
             }
-            _ => {
-                let (kind, check, forge) = forgeries[(number / 2) as usize % forgeries.len()];
+            1 => {
+                let (kind, check, forge) = both[place % both.len()];
+                let mut package = if old { &world.rich_2 } else { &world.rich }.clone();
+                let what = forge(&mut package, &world, &mut dice);
+                (kind, Some(check), package, what)
+            }
+            part => {
+                let place = 2 * place + part as usize - 2;
+                let (kind, check, forge) = later[place % later.len()];
                 let mut package = world.rich.clone();
                 let what = forge(&mut package, &world, &mut dice);
                 (kind, Some(check), package, what)
             }
         };
+        // Some are shown as one file, some to readers who know the log.
+        if dice.below(5) == 0 && package.container.is_none() {
+            package.container = tar::pack(&package.entries).map(|(bytes, _)| bytes);
+        }
+        package.readers_policy |= dice.below(4) == 0;
         let (product, python) = judges.ask(&package)?;
         table.note(Outcome {
             number,
@@ -161,9 +191,48 @@ fn work(numbers: impl Iterator<Item = u64>, seed: u64) -> io::Result<Table> {
     Ok(table)
 }
 
+/// Packages that nothing is wrong with, in every form.
+fn good(world: &World) -> Vec<(&'static str, Package)> {
+    let in_one_file = |package: &Package, turned: usize| {
+        let mut package = package.clone();
+        let (bytes, places) = tar::pack(&package.entries).unwrap_or_default();
+        // The files are in any order.
+        let at = places.get(turned).map_or(0, |place| place.0);
+        let end = bytes.len().saturating_sub(2 * tar::BLOCK);
+        package.container = Some([&bytes[at..end], &bytes[..at], &bytes[end..]].concat());
+        package
+    };
+    let mut renewed = world.rich.clone();
+    forged::roots::renewed(&mut renewed, &world.signer(&world.root, "a1-2"));
+    let mut logless = world.rich.clone();
+    forged::attached::without_log(&mut logless);
+    logless.sign_attached();
+    let mut known = world.rich.clone();
+    known.readers_policy = true;
+    vec![
+        ("rich", world.rich.clone()),
+        ("plain", world.other.clone()),
+        ("rich, format 2", world.rich_2.clone()),
+        ("plain, format 2", world.other_2.clone()),
+        ("rich in one file", in_one_file(&world.rich, 0)),
+        (
+            "rich in one file, in another order",
+            in_one_file(&world.rich, 9),
+        ),
+        ("format 2 in one file", in_one_file(&world.other_2, 0)),
+        ("a certificate renewed", renewed),
+        ("of a cluster without a log", logless),
+        ("read by who knows the log", known),
+    ]
+}
+
 /// Applies a way until it changes something: a byte may be replaced by itself.
-fn spoil(world: &World, way: noise::Noise, dice: &mut Dice) -> (Package, String) {
-    let packages = [(&world.rich, &world.other), (&world.other, &world.rich)];
+fn spoil(world: &World, way: noise::Noise, old: bool, dice: &mut Dice) -> (Package, String) {
+    let (rich, other) = match old {
+        true => (&world.rich_2, &world.other_2),
+        false => (&world.rich, &world.other),
+    };
+    let packages = [(rich, other), (other, rich)];
     loop {
         let (package, other) = dice.one_of(&packages);
         let mut package = (*package).clone();
@@ -174,28 +243,48 @@ fn spoil(world: &World, way: noise::Noise, dice: &mut Dice) -> (Package, String)
 }
 
 struct Judges {
-    options: Options,
-    peer: Peer,
+    /// Without a policy of the reader's, and with it.
+    options: [Options; 2],
+    peers: [Peer; 2],
     disk: Disk,
+    file: PathBuf,
 }
 
 impl Judges {
-    /// Names of the checks that fail, by the product and by the verifier in Python, each in their order.
-    fn ask(&mut self, package: &Package) -> io::Result<(Vec<String>, Vec<String>)> {
-        self.disk.show(&package.entries)?;
-        let report = verify(self.disk.dir(), self.options);
-        let mut product: Vec<String> = Vec::new();
+    /// The verdicts of the product and of the verifier in Python.
+    fn ask(&mut self, package: &Package) -> io::Result<(Verdict, Verdict)> {
+        let place = match &package.container {
+            Some(bytes) => {
+                fs::write(&self.file, bytes)?;
+                self.file.clone()
+            }
+            None => {
+                self.disk.show(&package.entries)?;
+                self.disk.dir().to_owned()
+            }
+        };
+        let reader = usize::from(package.readers_policy);
+        let report = verify(&place, &self.options[reader]);
+        let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let mut failing: Vec<String> = Vec::new();
         for item in report.faults() {
-            let name = serde_json::to_value(item.what)?;
-            let name = name.as_str().unwrap_or_default().to_owned();
-            if !product.contains(&name) {
-                product.push(name);
+            let name = name(serde_json::to_value(item.what)?);
+            if !failing.contains(&name) {
+                failing.push(name);
             }
         }
-        if report.ok != product.is_empty() {
+        let statuses = report
+            .checks
+            .iter()
+            .map(|it| Ok(name(serde_json::to_value(it.status)?)));
+        let product = Verdict {
+            statuses: statuses.collect::<io::Result<_>>()?,
+            failing,
+        };
+        if report.ok != product.failing.is_empty() {
             return Err(io::Error::other("the product's report contradicts itself"));
         }
-        Ok((product, self.peer.failing(self.disk.dir())?))
+        Ok((product, self.peers[reader].verdict(&place)?))
     }
 }
 
@@ -206,10 +295,20 @@ fn write_world(dir: &Path) -> io::Result<()> {
         dir.join("root.pem"),
         x509::certificates_to_pem(&[world.root.certificate_der().to_vec()]),
     )?;
-    for (name, package) in [("rich", &world.rich), ("plain", &world.other)] {
+    fs::write(dir.join("policy"), world.log.policy())?;
+    let packages = [
+        ("rich", &world.rich),
+        ("plain", &world.other),
+        ("rich-2", &world.rich_2),
+        ("plain-2", &world.other_2),
+    ];
+    for (name, package) in packages {
         let at = dir.join(name);
         fs::create_dir(&at)?;
         Disk::new(at).show(&package.entries)?;
+        if let Some((bytes, _)) = tar::pack(&package.entries) {
+            fs::write(dir.join(format!("{name}.vcep")), bytes)?;
+        }
     }
     Ok(())
 }

@@ -60,11 +60,26 @@ fn any_file(package: &Package, dice: &mut Dice) -> String {
         "tree.sm3",
         ".m4s",
         "-1.mp4",
+        layout::ROOTS,
+        layout::VIEW,
+        "recorder-1.pem",
+        layout::ATTACHED,
+        layout::ATTACHED_SIGNED,
+        layout::LOG_POLICY,
+        layout::CHECKPOINT,
+        layout::CHECKPOINT_OLD,
+        layout::CONSISTENCY,
+        ".tlog-proof",
     ];
-    let kind = dice.one_of(&kinds);
-    let fitting = |path: &&String| path.ends_with(kind);
-    let files: Vec<_> = package.entries.keys().filter(fitting).collect();
-    (*dice.one_of(&files)).clone()
+    loop {
+        let kind = dice.one_of(&kinds);
+        let fitting = |path: &&String| path.ends_with(kind);
+        let files: Vec<_> = package.entries.keys().filter(fitting).collect();
+        // A package of format 2 has not all of them.
+        if !files.is_empty() {
+            return (*dice.one_of(&files)).clone();
+        }
+    }
 }
 
 /// Changes the bytes of one file; nothing if they come out as they were.
@@ -298,7 +313,11 @@ fn from_another(package: &mut Package, other: &Package, dice: &mut Dice) -> Opti
 
 fn several_from_another(package: &mut Package, other: &Package, dice: &mut Dice) -> Option<String> {
     // Sets that belong together, and never all that is signed.
-    let sets: [&[&str]; 8] = [
+    let sets: [&[&str]; 12] = [
+        &[layout::ATTACHED, layout::ATTACHED_SIGNED],
+        &[layout::ATTACHED, layout::ATTACHED_SIGNED, "log/"],
+        &["log/"],
+        &[layout::ROOTS, "trust/recorder-1.pem"],
         &[layout::MANIFEST],
         &[layout::MANIFEST, layout::SIGNED_DATA, layout::SIGNATURE],
         &[

@@ -8,6 +8,14 @@ use std::{
 
 use serde_json::Value;
 
+/// What a verifier says of a package.
+pub(crate) struct Verdict {
+    /// Names of the checks that fail, in their order.
+    pub(crate) failing: Vec<String>,
+    /// How the twelve points came out.
+    pub(crate) statuses: Vec<String>,
+}
+
 /// A running one.
 pub(crate) struct Peer {
     child: Child,
@@ -16,11 +24,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts it in `folder`, where its package lies; it trusts the root in that PEM file.
-    pub(crate) fn start(folder: &Path, root: &Path) -> io::Result<Self> {
-        let mut child = Command::new("python3")
+    /// Starts it in `folder`, where its package lies; it trusts the root in that PEM file, and
+    /// this policy where there is one.
+    pub(crate) fn start(folder: &Path, root: &Path, policy: Option<&Path>) -> io::Result<Self> {
+        let mut command = Command::new("python3");
+        command
             .args(["-m", "verifier", "--batch", "--root"])
-            .arg(root)
+            .arg(root);
+        if let Some(policy) = policy {
+            command.arg("--policy").arg(policy);
+        }
+        let mut child = command
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -36,9 +50,9 @@ impl Peer {
         })
     }
 
-    /// Names of the checks that fail for the package in `dir`, in their order.
-    pub(crate) fn failing(&mut self, dir: &Path) -> io::Result<Vec<String>> {
-        writeln!(self.asks, "{}", dir.display())?;
+    /// Its verdict on the package there.
+    pub(crate) fn verdict(&mut self, place: &Path) -> io::Result<Verdict> {
+        writeln!(self.asks, "{}", place.display())?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
             return Err(io::Error::other(
@@ -46,12 +60,18 @@ impl Peer {
             ));
         }
         let answer: Value = serde_json::from_str(&line)?;
-        let names = answer["failing"].as_array().into_iter().flatten();
-        let names: Vec<String> = names.filter_map(Value::as_str).map(str::to_owned).collect();
-        if answer["ok"] != Value::Bool(names.is_empty()) {
+        let texts = |name: &str| -> Vec<String> {
+            let texts = answer[name].as_array().into_iter().flatten();
+            texts.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let verdict = Verdict {
+            failing: texts("failing"),
+            statuses: texts("statuses"),
+        };
+        if answer["ok"] != Value::Bool(verdict.failing.is_empty()) {
             return Err(io::Error::other(format!("contradicts itself: {line}")));
         }
-        Ok(names)
+        Ok(verdict)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use crate::peer::Verdict;
+
 /// Faults printed in full; the rest are only counted.
 const PRINTED_MAX: usize = 40;
 
@@ -12,15 +14,17 @@ pub(crate) struct Outcome {
     pub(crate) what: String,
     /// The check that has to fail first, where that is known.
     pub(crate) expected: Option<&'static str>,
-    /// The checks that fail, by the product's verifier.
-    pub(crate) product: Vec<String>,
-    /// And by the one in Python.
-    pub(crate) python: Vec<String>,
+    /// What the product's verifier says.
+    pub(crate) product: Verdict,
+    /// And the one in Python.
+    pub(crate) python: Verdict,
 }
 
 impl Outcome {
     fn fault(&self) -> Option<&'static str> {
-        let (product, python) = (self.product.first(), self.python.first());
+        let (product, python) = (self.product.failing.first(), self.python.failing.first());
+        // Behind a container that is none the format says nothing of what else is found.
+        let readable = product.is_some_and(|name| name != "container");
         match (product, python) {
             (None, None) => Some("MISSED BY BOTH"),
             (None, _) => Some("MISSED BY THE PRODUCT"),
@@ -32,6 +36,7 @@ impl Outcome {
             {
                 Some("ANOTHER CHECK")
             }
+            _ if readable && self.product.statuses != self.python.statuses => Some("OTHER POINTS"),
             _ => None,
         }
     }
@@ -59,11 +64,12 @@ impl Table {
     pub(crate) fn note(&mut self, outcome: Outcome) {
         let row = self.rows.entry(outcome.kind).or_default();
         row.packages += 1;
-        row.product += u64::from(!outcome.product.is_empty());
-        row.python += u64::from(!outcome.python.is_empty());
-        row.agreed += u64::from(outcome.product.first() == outcome.python.first());
-        row.agreed_wholly += u64::from(outcome.product == outcome.python);
-        if let Some(first) = outcome.product.first() {
+        let (failing, theirs) = (&outcome.product.failing, &outcome.python.failing);
+        row.product += u64::from(!failing.is_empty());
+        row.python += u64::from(!theirs.is_empty());
+        row.agreed += u64::from(failing.first() == theirs.first());
+        row.agreed_wholly += u64::from(failing == theirs);
+        if let Some(first) = failing.first() {
             *row.first.entry(first.clone()).or_default() += 1;
         }
         if let Some(fault) = outcome.fault() {
@@ -75,8 +81,13 @@ impl Table {
                 product,
                 python,
             } = outcome;
+            let points = match fault {
+                "OTHER POINTS" => format!(", {:?} and {:?}", product.statuses, python.statuses),
+                _ => String::new(),
+            };
+            let (product, python) = (product.failing, python.failing);
             let wanted = expected.map_or_else(String::new, |check| format!(", expected {check}"));
-            self.faults.push(format!("{fault}: number {number}, {kind}, {what:?}: product {product:?}, python {python:?}{wanted}"));
+            self.faults.push(format!("{fault}: number {number}, {kind}, {what:?}: product {product:?}, python {python:?}{wanted}{points}"));
         }
     }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{
     dice::Dice,
-    package::{Package, Signer},
+    log::Log,
+    media,
+    package::{Later, Package, Signer, about},
 };
 
 /// When the packages were sealed, in milliseconds since 1970.
@@ -34,6 +36,14 @@ pub(crate) struct World {
     pub(crate) rich: Package,
     /// Another call of the same cluster, recorded by another node.
     pub(crate) other: Package,
+    /// The first as a recorder of the release before makes it, of format 2.
+    pub(crate) rich_2: Package,
+    /// The second, likewise.
+    pub(crate) other_2: Package,
+    /// The cluster's log, and one that calls itself the same.
+    pub(crate) log: Rc<Log>,
+    /// See [`Self::log`].
+    pub(crate) strange_log: Rc<Log>,
 }
 
 impl World {
@@ -47,11 +57,21 @@ impl World {
             authority: authority.expect("an authority"),
             rich: empty(&root),
             other: empty(&root),
+            rich_2: empty(&root),
+            other_2: empty(&root),
+            log: Rc::new(Log::new()),
+            strange_log: Rc::new(Log::new()),
             root,
             stranger,
         };
-        world.rich = world.make(&rich(), &world.signer(&world.authority, "a1-2"));
-        world.other = world.make(&plain(), &world.signer(&world.root, "a2-2"));
+        let (first, second) = (
+            world.signer(&world.authority, "a1-2"),
+            world.signer(&world.root, "a2-2"),
+        );
+        world.rich = world.make(&rich(), &first, 3);
+        world.other = world.make(&plain(), &second, 3);
+        world.rich_2 = world.make(&rich(), &first, 2);
+        world.other_2 = world.make(&plain(), &second, 2);
         world
     }
 
@@ -92,18 +112,29 @@ impl World {
         }
     }
 
-    fn make(&self, draft: &Draft, signer: &Signer) -> Package {
+    fn make(&self, draft: &Draft, signer: &Signer, format: u32) -> Package {
         let mut dice = Dice(draft.session.len() as u64);
         let mut package = Package {
-            entries: BTreeMap::new(),
-            manifest: draft.manifest(),
+            manifest: draft.manifest(format),
             signer: signer.clone(),
+            ..empty(&self.root)
         };
+        if format == 3 {
+            package.put(layout::VIEW, "<!doctype html>\n<title>view</title>\n");
+            package.later = Some(Later {
+                log: self.log.clone(),
+                lines: vec![],
+                missing: json!([{ "what": "timestamp", "cause": "no-authority" }]),
+                at: SEALED_AT + 2_000,
+            });
+        }
         package.put(layout::README, README_TEXT.as_bytes());
         package.put(layout::EVENTS, lines(&draft.events()));
         for (track, segments) in draft.tracks.iter().zip(draft.segments()) {
-            package.put(&layout::init(track.number), dice.bytes(300));
-            let mut frames = "timestamp_us,bytes,key\n".to_owned();
+            package.put(
+                &layout::init(track.number),
+                media::init(&[&about(track.number)]),
+            );
             for segment in &segments {
                 let number = segment["number"].as_u64().unwrap_or_default() as u32;
                 let header = Header {
@@ -114,19 +145,27 @@ impl World {
                     track: track.number,
                     segment: number,
                 };
-                let media = dice.bytes(200 + dice.clone().below(300));
-                let content = [header.encode(), b"\0\0\0\x08moof".to_vec(), media].concat();
+                let count = frames(track.number, u64::from(number));
+                let frame = |n: u32| {
+                    let (bytes, last) = (10 + dice.below(20), n + 1 == count);
+                    // A second in all.
+                    let us = if last { 1_000_000 - n * 66_666 } else { 66_666 };
+                    (us, dice.bytes(bytes), n == 0)
+                };
+                let frames: Vec<media::Frame> = (0..count).map(frame).collect();
+                let content = [header.encode(), media::segment(number, 0, &frames)].concat();
                 package.put(&layout::segment(track.number, number), content);
-                frames += &format!("{},{},1\n", segment["first_us"], 200);
             }
-            package.put(&layout::frames(track.number), frames);
         }
-        for party in ["customer", "agent"] {
-            package.put(&format!("{party}-1.mp4"), dice.bytes(900));
-        }
+        package.refit();
         package.seal();
         package
     }
+}
+
+/// Frames of a segment, which lasts a second; one of them has a single one, which has a form of its own.
+fn frames(track: u32, segment: u64) -> u32 {
+    if (track, segment) == (3, 2) { 1 } else { 15 }
 }
 
 /// Canonical lines.
@@ -151,6 +190,9 @@ fn empty(root: &Authority) -> Package {
             identity: Rc::new(identity),
             root: root.certificate_der().to_vec(),
         },
+        later: None,
+        container: None,
+        readers_policy: false,
     }
 }
 
@@ -241,7 +283,7 @@ impl Draft {
                         && Some(number) <= it["to"].as_u64()
                 });
                 json!({
-                    "number": number, "frames": 15, "first_us": first, "end_us": first + 1_000_000, "key": true,
+                    "number": number, "frames": frames(track.number, number), "first_us": first, "end_us": first + 1_000_000, "key": true,
                     "assignment": 2, "epoch": if disowned { 2 } else { 3 },
                 })
             };
@@ -267,7 +309,7 @@ impl Draft {
         ]
     }
 
-    fn manifest(&self) -> Value {
+    fn manifest(&self, format: u32) -> Value {
         let text = |zh: &str, en: &str| json!({ "zh": zh, "en": en });
         let party = |role: &str, id: &str| json!({ "role": role, "id": id, "display": id });
         let tracks = self.tracks.iter().zip(self.segments()).map(|(track, segments)| {
@@ -281,13 +323,13 @@ impl Draft {
                 "width": if video { 640 } else { 0 }, "height": if video { 360 } else { 0 },
                 "sample_rate": if video { 0 } else { 48_000 }, "channels": if video { 0 } else { 1 },
                 "started_at": STARTED_AT + 200, "first_us": first, "end_us": last,
-                "duration_ms": length / 1000, "frames": 15 * segments.len(), "bytes": 0, "refused": 0,
+                "duration_ms": length / 1000, "frames": segments.iter().filter_map(|it| it["frames"].as_u64()).sum::<u64>(), "bytes": 0, "refused": 0,
                 "segments": segments, "root": "",
             })
         });
         let tracks: Vec<Value> = tracks.collect();
         let mut manifest = json!({
-            "format": "guitai-evidence/2", "cluster": CLUSTER,
+            "format": format!("guitai-evidence/{format}"), "cluster": CLUSTER,
             "institution": { "id": "demo-bank", "name": text("示范银行", "Demo Bank") },
             "session": {
                 "id": self.session, "ticket": "71c4", "queue": "wealth", "edge": "edge-a1", "epoch": 1,
@@ -302,7 +344,7 @@ impl Draft {
                 { "id": "confirm", "name": text("确认", "Confirmation"), "required": false },
             ],
             "events": self.events().len(), "tracks": tracks,
-            "playable": [{ "file": "customer-1.mp4", "tracks": [1, 2] }, { "file": "agent-1.mp4", "tracks": [3] }],
+            "playable": [{ "file": "customer-1.mp4", "tracks": [1, 2] }, { "file": "agent-1.mp4", "tracks": if self.gaps == json!([]) { json!([3, 4]) } else { json!([3]) } }],
             "gaps": self.gaps,
             "assignments": [
                 { "number": 1, "node": if self.recorder == "a1-2" { "a2-2" } else { "a1-2" }, "epoch": 1, "since": STARTED_AT, "until": STARTED_AT + 100, "cause": "recorder-gone" },

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::Forgery;
 use crate::{
     dice::Dice,
-    package::{Entry, Package},
+    media,
+    package::{Entry, Package, about},
     world::World,
 };
 
@@ -30,6 +31,10 @@ pub(crate) const FORGERIES: &[Forgery] = &[
     ("tracks: a part not listed", "tracks", part_not_listed),
     ("tracks: a stray file", "tracks", stray),
     ("tracks: without segments", "tracks", without_segments),
+    ("tracks: a segment of another form", "tracks", no_media),
+    ("tracks: a segment says otherwise", "tracks", other_segment),
+    ("tracks: another frame log", "tracks", other_frames),
+    ("tracks: another playable file", "tracks", other_playable),
     (
         "turns: segments swapped between tracks",
         "turns",
@@ -59,6 +64,21 @@ pub(crate) const FORGERIES: &[Forgery] = &[
 
 fn any_segment(package: &Package, dice: &mut Dice) -> (usize, usize) {
     *dice.one_of(&package.segments())
+}
+
+/// One with as many frames as the others.
+fn usual_segment(package: &Package, dice: &mut Dice) -> (usize, usize) {
+    loop {
+        let (track, segment) = any_segment(package, dice);
+        let pointer = format!("/tracks/{}/segments/{}/frames", track - 1, segment - 1);
+        if package
+            .manifest
+            .pointer(&pointer)
+            .is_some_and(|it| *it != 1)
+        {
+            return (track, segment);
+        }
+    }
 }
 
 fn path((track, segment): (usize, usize)) -> String {
@@ -245,13 +265,14 @@ fn swap(package: &mut Package, a: (usize, usize), b: (usize, usize)) {
     );
     package.entries.insert(path(a), Entry::File(second));
     package.entries.insert(path(b), Entry::File(first));
+    package.refit();
     package.seal();
 }
 
 fn between_tracks(package: &mut Package, _: &World, dice: &mut Dice) -> String {
-    let a = any_segment(package, dice);
+    let a = usual_segment(package, dice);
     let b = loop {
-        let b = any_segment(package, dice);
+        let b = usual_segment(package, dice);
         if b.0 != a.0 {
             break b;
         }
@@ -261,9 +282,9 @@ fn between_tracks(package: &mut Package, _: &World, dice: &mut Dice) -> String {
 }
 
 fn reordered(package: &mut Package, _: &World, dice: &mut Dice) -> String {
-    let a = any_segment(package, dice);
+    let a = usual_segment(package, dice);
     let b = loop {
-        let b = any_segment(package, dice);
+        let b = usual_segment(package, dice);
         if b.0 == a.0 && b != a {
             break b;
         }
@@ -273,12 +294,13 @@ fn reordered(package: &mut Package, _: &World, dice: &mut Dice) -> String {
 }
 
 fn segment_twice(package: &mut Package, _: &World, dice: &mut Dice) -> String {
-    let (a, mut b) = (any_segment(package, dice), any_segment(package, dice));
+    let (a, mut b) = (usual_segment(package, dice), usual_segment(package, dice));
     while b == a {
-        b = any_segment(package, dice);
+        b = usual_segment(package, dice);
     }
     let content = package.bytes(&path(a)).clone();
     package.entries.insert(path(b), Entry::File(content));
+    package.refit();
     package.seal();
     format!("{a:?} in place of {b:?}")
 }
@@ -292,6 +314,7 @@ fn of_another_package(package: &mut Package, world: &World, dice: &mut Dice) -> 
     };
     let content = world.other.bytes(&path(at)).clone();
     package.entries.insert(path(at), Entry::File(content));
+    package.refit();
     package.seal();
     format!("{at:?}")
 }
@@ -335,19 +358,200 @@ fn damaged(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let at = any_segment(package, dice);
     let mut content = package.bytes(&path(at)).to_vec();
     let length = usize::from(content[3]);
-    match dice.below(5) {
-        0 => content.truncate(length - 1 - dice.below(20)),
-        1 => content[0] = 1,
-        2 => content[3] -= 1,
-        3 => content[24] = 2,
+    match dice.below(2) {
+        0 => content[24] = 2,
         _ => {
-            let at = dice.below(length);
+            // After size and type: those say where the media begins.
+            let at = 24 + dice.below(length - 24);
             content[at] ^= 1 << dice.below(8);
         }
     }
     package.put(&path(at), content);
     package.seal();
     format!("{at:?}")
+}
+
+fn no_media(package: &mut Package, _: &World, dice: &mut Dice) -> String {
+    let at = any_segment(package, dice);
+    let mut content = package.bytes(&path(at)).to_vec();
+    let length = usize::from(content[3]);
+    let what = dice.below(9);
+    match what {
+        0 => content.truncate(length - 1 - dice.below(20)),
+        1 => content[0] = 1,
+        2 => content[3] -= 1,
+        3 => content.truncate(content.len() - 1 - dice.below(30)),
+        4 => content.extend([0, 0, 0, 8, b'f', b'r', b'e', b'e']),
+        5 => drop(content.splice(length..length, *b"\0\0\0\x08free")),
+        6 => {
+            // The kind of one of its frames.
+            let count = usize::from(content[length + 83]);
+            let at = if count == 1 {
+                0
+            } else {
+                12 * dice.below(count) + 8
+            };
+            content[length + 88 + at] = 3;
+        }
+        7 => content[length + 79] = 0,
+        _ => {
+            // Another field of the moof.
+            let bytes = [8, 9, 16, 19, 30, 36, 41, 44, 50, 56, 70, 76, 83, 87];
+            content[length + *dice.one_of(&bytes)] ^= 1 << dice.below(8);
+        }
+    }
+    package.put(&path(at), content);
+    package.seal();
+    format!("{at:?}, way {what}")
+}
+
+/// What a recorder that lies writes beside the segments, or states of them.
+fn other_frames(package: &mut Package, _: &World, dice: &mut Dice) -> String {
+    let path = layout::frames(1 + dice.below(4) as u32);
+    let before = String::from_utf8(package.bytes(&path).to_vec()).expect("a log is text");
+    let mut lines: Vec<String> = before.lines().map(|line| format!("{line}\n")).collect();
+    let at = 1 + dice.below(lines.len() - 2);
+    let what = match dice.below(9) {
+        0 => {
+            lines.remove(at);
+            "one less"
+        }
+        1 => {
+            lines.insert(at, lines[at].clone());
+            "one more"
+        }
+        2 => {
+            lines.swap(at, at + 1);
+            "another order"
+        }
+        3 => {
+            lines[at] = lines[at].replacen(',', "1,", 1);
+            "another time"
+        }
+        4 => {
+            lines[at] = lines[at].replacen(",", ",1", 1);
+            "another size"
+        }
+        5 => {
+            lines[at] = lines[at]
+                .replace(",1\n", ",2\n")
+                .replace(",0\n", ",1\n")
+                .replace(",2\n", ",0\n");
+            "another kind"
+        }
+        6 => {
+            lines.remove(0);
+            "no header"
+        }
+        7 => {
+            lines[at] = lines[at].replace('\n', "\r\n");
+            "CRLF"
+        }
+        _ => {
+            lines.truncate(1);
+            "no frames"
+        }
+    };
+    package.put(&path, lines.concat());
+    package.write_tracks();
+    list(package);
+    format!("{path}: {what}")
+}
+
+fn other_segment(package: &mut Package, _: &World, dice: &mut Dice) -> String {
+    // Consistent in everything but what the segment itself says.
+    let (track, segment) = any_segment(package, dice);
+    let at = format!("/tracks/{}/segments/{}", track - 1, segment - 1);
+    let what = match dice.below(4) {
+        0 => {
+            let frames = package.at(&at)["frames"].as_u64().unwrap_or_default();
+            package.at(&at)["frames"] = json!(frames + 1);
+            let sum = package.at(&format!("/tracks/{}/frames", track - 1));
+            *sum = json!(sum.as_u64().unwrap_or_default() + 1);
+            "frames"
+        }
+        1 => {
+            package.at(&at)["key"] = json!(false);
+            "key"
+        }
+        2 => {
+            let end = package.at(&at)["end_us"].as_u64().unwrap_or_default() - 700;
+            package.at(&at)["end_us"] = json!(end);
+            let track = package.at(&format!("/tracks/{}", track - 1));
+            let first = track["first_us"].as_u64().unwrap_or_default();
+            let last = &track["segments"]
+                .as_array()
+                .expect("segments")
+                .last()
+                .expect("one")["end_us"];
+            let end = last.as_u64().unwrap_or_default();
+            (track["end_us"], track["duration_ms"]) = (json!(end), json!((end - first) / 1000));
+            "end"
+        }
+        _ => {
+            let path = path((track, segment));
+            let content = package.bytes(&path).clone();
+            let moved = media::placed(&content, segment as u32, 1, 77);
+            package.put(&path, moved.expect("a segment"));
+            "its own time"
+        }
+    };
+    package.seal();
+    format!("{what} of {segment} of track {track}")
+}
+
+fn other_playable(package: &mut Package, world: &World, dice: &mut Dice) -> String {
+    let path = *dice.one_of(&["customer-1.mp4", "agent-1.mp4"]);
+    let mut bytes = package.bytes(path).to_vec();
+    let at = dice.below(bytes.len());
+    let what = match dice.below(8) {
+        0 => {
+            bytes[at] ^= 1 << dice.below(8);
+            "a bit"
+        }
+        1 => {
+            bytes.truncate(at);
+            "cut"
+        }
+        2 => {
+            bytes.extend([0, 0, 0, 8, b'f', b'r', b'e', b'e']);
+            "more"
+        }
+        3 => {
+            bytes = world.other.bytes(path).to_vec();
+            "another package's"
+        }
+        4 => {
+            package.manifest["playable"][1]["tracks"] = json!([2]);
+            "other tracks"
+        }
+        5 => {
+            let tracks = dice
+                .one_of(&[json!([]), json!([9]), json!([1, 1]), json!([2, 1])])
+                .clone();
+            package.manifest["playable"][0]["tracks"] = tracks;
+            "impossible tracks"
+        }
+        6 => {
+            let file = *dice.one_of(&[
+                "nothing.mp4",
+                "agent-1.mp4",
+                "README.txt",
+                "../x",
+                "tracks/1/init.mp4",
+            ]);
+            package.manifest["playable"][0]["file"] = json!(file);
+            "another file"
+        }
+        _ => {
+            let init = media::init(&[&about(1)]);
+            bytes.splice(..init.len(), init.iter().rev().copied());
+            "another initialisation part"
+        }
+    };
+    package.put(path, bytes);
+    list(package);
+    format!("{path}: {what}")
 }
 
 fn of_another_node(package: &mut Package, _: &World, dice: &mut Dice) -> String {

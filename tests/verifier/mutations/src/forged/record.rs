@@ -18,6 +18,7 @@ pub(crate) const FORGERIES: &[Forgery] = &[
         elsewhere,
     ),
     ("continuity: a hole made", "continuity", hole_made),
+    ("continuity: a gap of nothing", "continuity", of_nothing),
     ("gaps: declared in one place only", "gaps", one_place),
     ("gaps: said otherwise in one place", "gaps", otherwise),
     ("gaps: in another form", "gaps", form),
@@ -81,8 +82,33 @@ fn hole_made(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let end = track["end_us"].as_u64().unwrap_or_default() + hole;
     let first = track["first_us"].as_u64().unwrap_or_default();
     (track["end_us"], track["duration_ms"]) = (json!(end), json!((end - first) / 1000));
-    package.sign();
+    package.refit();
+    package.seal();
     format!("{hole} µs after segment {at}")
+}
+
+fn of_nothing(package: &mut Package, _: &World, dice: &mut Dice) -> String {
+    // A declaration more, about what is not there.
+    let mut gap = json!({ "party": "customer", "media": "video", "from_ms": 1, "length_ms": 2, "cause": "io-error" });
+    let names: [&[(&str, u32)]; 10] = [
+        &[("track", 1), ("segment", 6)],
+        &[("track", 1), ("segment", 0)],
+        &[("track", 4), ("segment", 4)],
+        &[("track", 9), ("segment", 1)],
+        &[("track", 0)],
+        &[("segment", 1)],
+        &[("resumed", 7)],
+        &[("resumed", 2)],
+        &[("track", 3), ("segment", 1)],
+        &[("track", 1), ("segment", 1), ("resumed", 0)],
+    ];
+    let names = *dice.one_of(&names);
+    for (name, value) in names {
+        gap[name] = json!(value);
+    }
+    package.array("/gaps").push(gap);
+    package.seal();
+    format!("{names:?}")
 }
 
 fn one_place(package: &mut Package, _: &World, dice: &mut Dice) -> String {

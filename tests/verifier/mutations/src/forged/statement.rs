@@ -221,7 +221,9 @@ fn path_away(package: &mut Package, _: &World, dice: &mut Dice) -> String {
 }
 
 fn lists_itself(package: &mut Package, _: &World, dice: &mut Dice) -> String {
-    let path = *dice.one_of(&layout::UNLISTED);
+    let there = |path: &&str| package.entries.contains_key(*path);
+    let paths: Vec<&str> = layout::UNLISTED.into_iter().filter(there).collect();
+    let path = *dice.one_of(&paths);
     let content = package.bytes(path).clone();
     let sm3 = guitai_types::Hex(guitai_crypto::sm3::hash(&content).to_vec()).to_string();
     let files = package.array("/files");
@@ -262,7 +264,15 @@ fn not_listed(package: &mut Package, _: &World, dice: &mut Dice) -> String {
         layout::GAPS,
         layout::CHAIN,
         layout::ROOT,
+        layout::ROOTS,
+        layout::VIEW,
     ]);
+    // Format 2 does not require the last two; it has not got them.
+    let path = if package.entries.contains_key(path) {
+        path
+    } else {
+        layout::README
+    };
     package.array("/files").retain(|file| file["path"] != path);
     package.write_sums();
     package.sign();
