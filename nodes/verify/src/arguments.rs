@@ -30,6 +30,10 @@ pub(crate) enum Asked {
         package: PathBuf,
         /// PEM file with the root that is trusted.
         root: Option<PathBuf>,
+        /// Whose signatures on the log's checkpoints count.
+        policy: Option<PathBuf>,
+        /// A point that is absent is no success.
+        complete: bool,
         json: bool,
         language: Language,
     },
@@ -53,7 +57,8 @@ pub(crate) fn read(
     mut arguments: impl Iterator<Item = String>,
     locale: &str,
 ) -> Result<Asked, Wrong> {
-    let (mut package, mut root, mut json, mut options) = (None, None, false, true);
+    let (mut package, mut root, mut policy) = (None, None, None);
+    let (mut json, mut complete, mut options) = (false, false, true);
     let mut language = match locale.starts_with("zh") {
         true => Language::Zh,
         false => Language::En,
@@ -69,8 +74,12 @@ pub(crate) fn read(
             "-h" | "--help" if options => return Ok(Asked::Help),
             "-V" | "--version" if options => return Ok(Asked::Version),
             "--json" if options && attached.is_none() => json = true,
+            "--complete" if options && attached.is_none() => complete = true,
             "--root" if options => {
                 root = Some(PathBuf::from(value().ok_or(Wrong::Value("--root"))?));
+            }
+            "--policy" if options => {
+                policy = Some(PathBuf::from(value().ok_or(Wrong::Value("--policy"))?));
             }
             "--lang" if options => {
                 language = match value().as_deref() {
@@ -87,6 +96,8 @@ pub(crate) fn read(
     Ok(Asked::Verify {
         package: package.ok_or(Wrong::NoPackage)?,
         root,
+        policy,
+        complete,
         json,
         language,
     })
@@ -104,6 +115,8 @@ mod tests {
         Asked::Verify {
             package: package.into(),
             root: root.map(PathBuf::from),
+            policy: None,
+            complete: false,
             json,
             language,
         }
@@ -118,6 +131,11 @@ mod tests {
         let attached = ["--root=r=s", "--lang=en", "p"];
         assert_eq!(asked(&attached), Ok(verify("p", Some("r=s"), false, en)));
         assert_eq!(asked(&["--", "-p"]), Ok(verify("-p", None, false, zh)));
+        let strict = asked(&["p", "--complete", "--policy", "f"]);
+        assert!(
+            matches!(&strict, Ok(Asked::Verify { policy: Some(policy), complete: true, .. }) if policy == "f"),
+            "{strict:?}"
+        );
         assert_eq!(asked(&["p", "--help"]), Ok(Asked::Help));
         assert_eq!(asked(&["-V"]), Ok(Asked::Version));
     }
@@ -129,6 +147,7 @@ mod tests {
         let unknown = asked(&["--rot", "r", "p"]);
         assert_eq!(unknown, Err(Wrong::Unknown("--rot".to_owned())));
         assert_eq!(asked(&["p", "--root"]), Err(Wrong::Value("--root")));
+        assert_eq!(asked(&["p", "--policy"]), Err(Wrong::Value("--policy")));
         assert_eq!(asked(&["p", "--lang", "fr"]), Err(Wrong::Value("--lang")));
         let json = asked(&["p", "--json=yes"]);
         assert_eq!(json, Err(Wrong::Unknown("--json=yes".to_owned())));

@@ -1,16 +1,15 @@
 //! The report for people, in both languages.
 
-use guitai_evidence::Report;
+use guitai_evidence::{Report, Status};
 
 use crate::arguments::Language;
 
 /// One line.
-pub(crate) const USAGE: &str =
-    "guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--json] [--lang zh|en]";
+pub(crate) const USAGE: &str = "guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]";
 
 /// All there is to say.
 pub(crate) const HELP: &str = "\
-guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--json] [--lang zh|en]
+guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]
 
 离线逐项校验证据包;不使用网络
 Check an evidence package offline, item by item; no network is used
@@ -18,6 +17,9 @@ Check an evidence package offline, item by item; no network is used
   DIR|FILE.vcep    证据包:目录或文件 / the package: a directory or a file
   --root ROOT.pem  信任的根证书;不给则只报告包内的根
                    root certificate to trust; without it the package's own is reported
+  --policy FILE    信任的日志与见证方(C2SP tlog-policy);不给则用包内的
+                   the log and the witnesses to trust; without it the package's own
+  --complete       前十一个要点缺一不可 / none of the first eleven points may be absent
   --json           以 JSON 输出 / print JSON
   --lang zh|en     语言;默认随 LANG / language; by LANG unless given
   --version        版本 / version
@@ -26,16 +28,28 @@ Check an evidence package offline, item by item; no network is used
   0  每项均通过 / every check holds
   1  无法读取给出的文件 / a file given cannot be read
   2  用法有误 / wrong usage
-  3  校验不通过 / a check does not hold
+  3  校验不通过;或指定 --complete 而有要点缺失 / a check does not hold; or a point is absent under --complete
 ";
 
-/// A line for each finding, then what the package says of itself, then the verdict.
+/// The twelve points, a line for each finding, then what the package says of itself, then the verdict.
 pub(crate) fn report(report: &Report, lang: Language) -> String {
     let mut text = String::new();
     let mut line = |parts: &[&str]| {
         text.push_str(parts.join("  ").trim_end());
         text.push('\n');
     };
+    for point in &report.checks {
+        line(&[
+            &format!("{:>2}", point.number),
+            match point.status {
+                Status::Pass => lang.pick("通过", "pass  "),
+                Status::Fail => lang.pick("不通过", "FAIL  "),
+                Status::Absent => lang.pick("没有", "absent"),
+            },
+            lang.pick(&point.name.text().zh, &point.name.text().en),
+        ]);
+    }
+    line(&[]);
     for item in &report.items {
         let words = item.what.text();
         line(&[
@@ -86,9 +100,13 @@ pub(crate) fn report(report: &Report, lang: Language) -> String {
     }
     line(&[]);
     let faults = report.faults().count().to_string();
-    match report.ok {
-        true => line(&[lang.pick("校验通过", "verified")]),
-        false => line(&[
+    match (report.ok, report.complete) {
+        (true, true) => line(&[lang.pick("校验通过", "verified")]),
+        (true, false) => line(&[lang.pick(
+            "校验通过;上列“没有”的要点缺失",
+            "verified; the points above that are absent are missing",
+        )]),
+        (false, _) => line(&[
             lang.pick("校验不通过,不符项", "NOT verified, faults"),
             &faults,
         ]),

@@ -86,6 +86,11 @@ fn it_says_what_it_can_do_and_refuses_the_rest() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path().to_str().expect("a name");
     assert_eq!(run(&[folder, "--root", "/nowhere"]).0, Some(1));
+    assert_eq!(run(&[folder, "--policy", "/nowhere"]).0, Some(1));
+    assert!(
+        help.contains("--policy") && help.contains("--complete"),
+        "{help}"
+    );
     let (code, report) = run(&[folder, "--json"]);
     let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
     assert_eq!((code, &report["ok"]), (Some(3), &serde_json::json!(false)));

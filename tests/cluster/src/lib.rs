@@ -12,5 +12,6 @@
 pub mod deployment;
 pub mod http;
 pub mod officers;
+pub mod packages;
 
 pub use deployment::Deployment;

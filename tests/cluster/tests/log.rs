@@ -1,6 +1,9 @@
 //! The cluster's own transparency log, with the real program: a call's recording is proven to be in it, a copy
 //! is read again offline, and after the leader was killed the log continues that copy.
 
+#[path = "../../../nodes/tlog/tests/stock/reader.rs"]
+mod stock;
+
 use std::{
     fs,
     path::Path,
@@ -56,6 +59,7 @@ fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_n
     let verified = json(&offline(&verify));
     let witnesses = verified["checkpoint"]["witnesses"].as_array();
     assert!(witnesses.is_some_and(|all| all.len() >= 2), "{verified:#}");
+    let twin = read_by_others(&format!("{first}/sha256"));
     for tree in ["sm3", "sha256"] {
         let (dir, policy) = (format!("{first}/{tree}"), format!("{first}/{tree}/policy"));
         let audited = json(&offline(&["log", "audit", &dir, "--policy", &policy]));
@@ -128,6 +132,9 @@ fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_n
         (size > audited["continues"].as_u64()?).then_some(audited)
     });
     assert_eq!(grown["ok"], true);
+    let second = at("second/sha256");
+    let files = files(&second);
+    stock::continues(&files, read_by_others(&second), twin).expect("the twin log continues");
 
     // Somebody changes a byte of the copy.
     let bundle = bundle(&Path::new(&sm3).join("tile/entries"));
@@ -138,6 +145,22 @@ fn a_recording_is_proven_offline_to_be_in_the_log_and_a_killed_leader_rewrites_n
     assert_eq!(offline(&audit).status.code(), Some(3));
     fs::write(&entry, public.replace("sealed", "ripped")).expect("written");
     assert_eq!(offline(&verify).status.code(), Some(3));
+}
+
+/// The copy of the twin log below `dir`, file by file.
+fn files(dir: &str) -> impl Fn(&str) -> Option<Vec<u8>> {
+    move |path| fs::read(Path::new(dir).join(path)).ok()
+}
+
+/// Checks a copy of the twin log with libraries that know nothing of us; gives its head.
+fn read_by_others(dir: &str) -> (u64, tlog_tiles::Hash) {
+    let files = files(dir);
+    let policy = fs::read_to_string(Path::new(dir).join("policy")).expect("a policy");
+    let key = policy.lines().find_map(|line| line.strip_prefix("log "));
+    let head = stock::opened(&files, key.expect("the log's key")).expect("a checkpoint");
+    let entries = stock::entries(&files, head.0).expect("bundles");
+    stock::holds(&files, head, &entries).expect("a log");
+    head
 }
 
 /// Copies the whole log; a copy that is there goes on.

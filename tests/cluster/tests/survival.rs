@@ -2,7 +2,7 @@
 //! start, a garbled view, garbage at its doors.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     net::UdpSocket,
     path::Path,
@@ -14,6 +14,7 @@ use guitai_cluster::{
     Deployment,
     deployment::wait_for,
     http::{ask, raw},
+    packages,
 };
 use serde_json::Value;
 
@@ -292,7 +293,7 @@ fn a_recorder_killed_in_a_call_leaves_no_gap_because_another_records_too() {
     });
     assert_eq!(sealed["recording"]["summary"]["node"], "a2-2", "{sealed:#}");
     assert_eq!(sealed["recording"]["summary"]["gaps"], 0, "{sealed:#}");
-    let packages = packages(&deployment, &sealed);
+    let packages = packages::verified(&deployment, &sealed);
     assert!(packages["a2-2"]["gaps"] == serde_json::json!([]));
     // The killed one's is there too, and says what it lacks.
     let gaps = packages["a1-2"]["gaps"].as_array().expect("gaps");
@@ -353,7 +354,7 @@ fn a_frozen_recorder_is_replaced_and_what_it_has_is_kept() {
         all_sealed(&deployment)
     });
     assert_eq!(sealed["recording"]["summary"]["node"], "a2-2");
-    let packages = packages(&deployment, &sealed);
+    let packages = packages::verified(&deployment, &sealed);
     let causes = |node: &str| -> BTreeSet<String> {
         let gaps = packages[node]["gaps"].as_array().expect("gaps").iter();
         gaps.map(|gap| gap["cause"].as_str().expect("a cause").to_owned())
@@ -464,40 +465,6 @@ fn all_sealed(deployment: &Deployment) -> Option<Value> {
     let turns = session["assignments"].as_array()?;
     let sealed = |turn: &Value| turn["recording"]["state"] == "sealed";
     turns.iter().all(sealed).then_some(session)
-}
-
-/// Every recording of a session, fetched and verified: its manifest by node.
-fn packages(deployment: &Deployment, session: &Value) -> BTreeMap<String, Value> {
-    let id = session["id"].as_str().expect("an id");
-    let root = deployment.data().join("pki/root.pem");
-    let turns = session["assignments"].as_array().expect("turns");
-    let fetch = |turn: &Value| {
-        let node = turn["node"].as_str().expect("a node");
-        let out = deployment.data().join(format!("package-{node}"));
-        let (to, trusted) = (out.display().to_string(), root.display().to_string());
-        let export = [
-            "evidence",
-            "export",
-            id,
-            "--recorder",
-            node,
-            "--reason",
-            "test",
-        ];
-        let exported = deployment.run(&[&export[..], &["--out", &to]].concat());
-        let said = String::from_utf8_lossy(&exported.stderr);
-        assert!(exported.status.success(), "{node}: {said}");
-        let verified = std::process::Command::new(guitai_cluster::deployment::binary())
-            .args(["evidence", "verify", &to, "--root", &trusted, "--json"])
-            .output()
-            .expect("guitai runs");
-        let said = String::from_utf8_lossy(&verified.stdout);
-        assert!(verified.status.success(), "{node}: {said}");
-        let manifest = fs::read(out.join("manifest.json")).expect("a manifest");
-        let manifest = serde_json::from_slice(&manifest).expect("JSON");
-        (node.to_owned(), manifest)
-    };
-    turns.iter().map(fetch).collect()
 }
 
 /// A demo call in the background, and its session as soon as it is recorded.
