@@ -198,6 +198,7 @@ test("the console shows centres, nodes, calls and recordings in both languages",
       await operator.by("tab-recordings").click();
       await operator.page.waitForSelector('[data-test="recording-state"][data-state="sealed"]', WAIT);
       await operator.shot(`console-3-recordings-${lang}`);
+      await searchAndPlay(operator, lang);
       await operator.by("tab-nodes").click();
       await operator.shot(`console-4-nodes-${lang}`);
     }
@@ -208,6 +209,35 @@ test("the console shows centres, nodes, calls and recordings in both languages",
     await operator.close();
   }
 });
+
+/** Looks for a recording, plays it, jumps in it; nothing is shown before the reason is given. */
+async function searchAndPlay(operator, lang) {
+  const { page } = operator;
+  await operator.by("search-text").fill("nobody-has-this-name");
+  await until(page, "search-found", "found", "0");
+  await operator.by("search-text").fill("edge-");
+  await page.waitForFunction(() => Number(document.querySelector('[data-test="search-found"]')?.dataset.found) > 0, undefined, WAIT);
+  await operator.shot(`console-5-search-${lang}`);
+  await page.locator('[data-test^="play-"]:not([disabled])').first().click();
+  const reason = lang === "zh" ? "复核 2026-11" : "review 2026-11";
+  const field = operator.by("reason");
+  await field.waitFor(WAIT);
+  assert.equal(await operator.by("player").count(), 0, "a recording is shown without a reason");
+  await field.fill(reason);
+  await operator.by("reason-yes").click();
+  await operator.by("player").waitFor(WAIT);
+  await operator.by("player-next").click();
+  await operator.by("player-next").click();
+  const ready = () => [...document.querySelectorAll('[data-test="player"] video')].every((video) => video.readyState >= 2);
+  await page.waitForFunction(ready, undefined, WAIT);
+  await operator.by("player-play").click();
+  const runs = () => [...document.querySelectorAll('[data-test="player"] video')].some((video) => video.currentTime > 1);
+  await page.waitForFunction(runs, undefined, WAIT);
+  await operator.shot(`console-6-player-${lang}`);
+  await page.keyboard.press("Escape");
+  await operator.by("player").waitFor({ ...WAIT, state: "detached" });
+  await operator.by("search-clear").click();
+}
 
 test("the screenshots are there to be looked at", () => {
   const shots = fs.readdirSync(artifacts).filter((name) => name.endsWith(".png"));

@@ -8,6 +8,7 @@ mod lineage;
 mod marks;
 mod numbers;
 mod package;
+mod search;
 mod session;
 mod tlog;
 mod view;

@@ -191,7 +191,8 @@ pub(crate) async fn tell(shared: Arc<Shared>) {
         match told {
             Ok(()) => {}
             Err(error @ ReportError::Refused(_)) => {
-                tracing::warn!(second, %error, "a root is not in the log");
+                // As a rule it was told before a restart and is there; a package without its proof says so.
+                tracing::info!(second, %error, "a root was not taken");
             }
             Err(error) => {
                 tracing::warn!(second, %error, "a root was not told; trying again");

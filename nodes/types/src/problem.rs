@@ -79,6 +79,8 @@ codes! {
     NoTunnel = "GT-0504", 503, "缓冲区与内网的通道未建立", "No tunnel from the inner zone to this edge", "检查内网节点是否运行", "Check that the inner nodes run";
     /// Nobody who leads has let this node take new calls for some seconds.
     NoPermit = "GT-0505", 503, "本节点暂不接新的通话", "This node may take no new calls now", "换一个入口;检查本节点与内网的连接,见 guitai status", "Use another door; check this node's connection to the inner zone, see guitai status";
+    /// The node that has what is wanted is not reached.
+    NodeUnreachable = "GT-0506", 503, "保存该内容的节点不可达", "The node that keeps it cannot be reached", "检查该节点是否运行:guitai status;录制另有副本时可指定其他节点", "Check that the node runs: guitai status; name another node where a recording has more than one";
     /// Full disk.
     DiskFull = "GT-0507", 507, "磁盘空间不足", "The disk is full", "清理或扩容磁盘", "Free or add disk space";
     /// Log or vote could not be made durable.

@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use guitai_net::{RecvStream, Target};
+use guitai_net::{CallError, RecvStream, Target};
 use guitai_recorder::EXPORT_CALL;
 use guitai_types::{
     Code, Member, NodeName, SessionId,
@@ -50,6 +50,8 @@ struct Which {
     /// log before the first byte of the package is sent; what the log does not take is not sent.
     #[param(value_type = String)]
     reason: Option<String>,
+    /// What it is wanted for: `export` without it; `play` for looking at it, `copy` for keeping it elsewhere.
+    what: Option<AccessKind>,
 }
 
 /// The evidence package as a tar stream. A connection that breaks off means that it is not complete.
@@ -60,9 +62,14 @@ struct Which {
 async fn package(
     State(core): State<CoreState>,
     Path(session): Path<SessionId>,
-    Query(Which { recorder, reason }): Query<Which>,
+    Query(which): Query<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let Which {
+        recorder,
+        reason,
+        what,
+    } = which;
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     let view = core.session(&bearer, &session).await?;
@@ -90,7 +97,7 @@ async fn package(
     let access = Access {
         who: bearer.staff.clone(),
         session: session.clone(),
-        what: AccessKind::Export,
+        what: what.unwrap_or(AccessKind::Export),
         reason: reason.unwrap_or_default(),
     };
     core.note_access(access).await?;
@@ -146,8 +153,23 @@ impl Core {
         })?;
         let body = session.as_str().as_bytes().to_vec();
         let target: Target = between::target(&member);
-        let stream = self.mesh.call_stream(&target, EXPORT_CALL, body).await;
-        let stream = stream.map_err(|error| Refusal::internal("exporting", &error))?;
+        let mut asked = self
+            .mesh
+            .call_stream(&target, EXPORT_CALL, body.clone())
+            .await;
+        if matches!(asked, Err(CallError::Lost { .. })) {
+            // The connection was one from before the node started again; a package is the same each time.
+            asked = self.mesh.call_stream(&target, EXPORT_CALL, body).await;
+        }
+        let stream = asked.map_err(|error| match error {
+            CallError::Refused { .. } | CallError::NoAnswer { .. } => {
+                Refusal::internal("exporting", &error)
+            }
+            error => {
+                tracing::warn!(%session, %error, "a recorder was not asked for its package");
+                Refusal::new(Code::NodeUnreachable, error.to_string())
+            }
+        })?;
         Ok(read_pieces(stream).boxed())
     }
 }

@@ -16,7 +16,7 @@ use guitai_types::{
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Core, CoreState, view};
+use super::{Core, CoreState, search::Search, view};
 use crate::{
     extract::{Json, Path, Query},
     gate::StaffBearer,
@@ -77,7 +77,7 @@ async fn sessions(
     let bearer = core.staff(&headers)?;
     let running = filter.state != Some(Which::Ended);
     let ended = filter.state != Some(Which::Running);
-    Ok(Json(core.list(&bearer, running, ended)))
+    Ok(Json(core.list(&bearer, running, ended, |_| true)))
 }
 
 /// One session with its events.
@@ -203,22 +203,31 @@ async fn hang_up(
     core.session(&bearer, &session).await.map(Json)
 }
 
-/// Ended sessions whose recording began, newest first.
-#[utoipa::path(get, path = "/api/v1/recordings", tag = "session", security(("staff" = [])),
+/// Ended sessions whose recording began, newest first, at most 500 of those that are looked for.
+#[utoipa::path(get, path = "/api/v1/recordings", tag = "session", params(Search), security(("staff" = [])),
     responses((status = 200, body = Vec<SessionView>), (status = "default", body = ProblemBody)))]
 async fn recordings(
     State(core): State<CoreState>,
     headers: HeaderMap,
+    Query(search): Query<Search>,
 ) -> Result<Json<Vec<SessionView>>, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
-    let mut ended = core.list(&bearer, false, true);
-    ended.retain(|session| session.recording != RecordingState::Starting);
-    Ok(Json(ended))
+    let search = search.checked()?;
+    let wanted = |session: &SessionView| {
+        session.recording != RecordingState::Starting && search.finds(session)
+    };
+    Ok(Json(core.list(&bearer, false, true, wanted)))
 }
 
 impl Core {
-    fn list(&self, bearer: &StaffBearer, running: bool, ended: bool) -> Vec<SessionView> {
+    fn list(
+        &self,
+        bearer: &StaffBearer,
+        running: bool,
+        ended: bool,
+        wanted: impl Fn(&SessionView) -> bool,
+    ) -> Vec<SessionView> {
         let all = bearer.has(&[Duty::Operator, Duty::Auditor]);
         let visible = |session: &SessionView| {
             session.institution == bearer.staff.institution
@@ -234,7 +243,7 @@ impl Core {
             let kept = guitai_types::limits::SESSIONS_ENDED_KEPT;
             views.extend(self.meta.peek(|state| state.sessions_ended_views(kept)));
         }
-        views.retain(visible);
+        views.retain(|view| visible(view) && wanted(view));
         views.truncate(SESSIONS_LISTED_MAX);
         views
     }

@@ -267,6 +267,21 @@ export interface StatusView {
   event_number: number;
   /** How the sync lease stands, as the node that answers sees it. */
   sync?: SyncView;
+  /** Witnesses of the transparency log that were shown two trees; left out when there are none. */
+  log_alarms?: RaisedAlarm[];
+}
+
+export interface LogAlarm {
+  witness: string;
+  tree: "sm3" | "sha256";
+  size: number;
+  /** Roots, hex: the witness' own and the one it was shown. */
+  known: string;
+  shown: string;
+}
+export interface RaisedAlarm {
+  at: number;
+  alarm: LogAlarm;
 }
 
 export type SyncMode =
