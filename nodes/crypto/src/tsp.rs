@@ -15,7 +15,7 @@ mod verify;
 
 pub use authority::{NONCE_BYTES, SERIAL_BYTES, answer, refuse};
 pub use request::{REQUEST_BYTES_MAX, Refusal, Request};
-pub use verify::{STAMP_BYTES_MAX, Stamp, StampError, verify, verify_answer};
+pub use verify::{STAMP_BYTES_MAX, Stamp, StampError, verify, verify_answer, verify_imprint};
 
 /// The policy of the built-in authority, dotted: an arc of a random number that nobody registers
 /// (ITU-T X.667). Its rule is the paragraph *Time stamp* of the format document.

@@ -111,7 +111,10 @@ fn a_stamp_is_refused_by_the_words_of_the_rfc() {
     };
     assert_eq!(ask(&good, None), Refusal::Time);
     assert_eq!(ask(b"", Some(NOW)), Refusal::Format);
-    assert_eq!(ask(&vec![0; REQUEST_BYTES_MAX + 1], Some(NOW)), Refusal::Format);
+    assert_eq!(
+        ask(&vec![0; REQUEST_BYTES_MAX + 1], Some(NOW)),
+        Refusal::Format
+    );
     // As OpenSSL asks: `ts -query -sm3 -cert -tspolicy …`, with other words in each place.
     let spoilt = |from: &[u8], to: &[u8]| {
         let at = good.windows(from.len()).position(|it| it == from);
@@ -123,7 +126,10 @@ fn a_stamp_is_refused_by_the_words_of_the_rfc() {
     // SM3 1.2.156.10197.1.401 ends with 83 11; 1.2.156.10197.1.402 is nothing.
     let algorithm = spoilt(&[0xcf, 0x55, 1, 0x83, 0x11], &[0xcf, 0x55, 1, 0x83, 0x12]);
     assert_eq!(ask(&algorithm, Some(NOW)), Refusal::Algorithm);
-    assert_eq!(ask(&spoilt(&[2, 1, 1], &[2, 1, 2]), Some(NOW)), Refusal::Format);
+    assert_eq!(
+        ask(&spoilt(&[2, 1, 1], &[2, 1, 2]), Some(NOW)),
+        Refusal::Format
+    );
     let policy = spoilt(&[0x69, 0x86], &[0x69, 0x87]);
     assert_eq!(ask(&policy, Some(NOW)), Refusal::Policy);
     // Without certificates: the boolean, which is the last, left out.

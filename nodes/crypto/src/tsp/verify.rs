@@ -84,6 +84,18 @@ pub fn verify(der: &[u8], content: &[u8], roots_der: &[Vec<u8>]) -> Result<Stamp
     check(der, &sm3::hash(content), None, roots_der)
 }
 
+/// The same, of a stamp over what has this SM3.
+///
+/// # Errors
+/// When it is not one.
+pub fn verify_imprint(
+    der: &[u8],
+    imprint: &[u8; sm3::DIGEST_BYTES],
+    roots_der: &[Vec<u8>],
+) -> Result<Stamp, StampError> {
+    check(der, imprint, None, roots_der)
+}
+
 /// The same, of an answer to `request`.
 ///
 /// # Errors
@@ -135,8 +147,8 @@ fn check(
         usage: Some(Usage::TimeStamping),
         crls: &[],
     };
-    let leaf = x509::verify_chain_for(&chain, roots_der, time_unix, demands)
-        .map_err(StampError::Chain)?;
+    let leaf =
+        x509::verify_chain_for(&chain, roots_der, time_unix, demands).map_err(StampError::Chain)?;
     leaf.public_key
         .verify(&message, signature)
         .map_err(StampError::Signature)?;
