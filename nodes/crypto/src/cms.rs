@@ -111,6 +111,7 @@ pub fn verify_detached(
     };
     let claimed = Claims::read(&signer.attributes)?;
     let chain = order(&signed.certificates, &signer.certificate)?;
+    refuse_roots(&chain, roots_der)?;
     let digest = sm3::hash(content);
     if claimed.digest != digest {
         return Err(VerifyError::Content);
@@ -247,7 +248,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn parse(der: &[u8]) -> der::Result<Self> {
+    pub(crate) fn parse(der: &[u8]) -> der::Result<Self> {
         let certificate = Certificate::from_der(der)?;
         let tbs = certificate.tbs_certificate();
         Ok(Self {
@@ -290,6 +291,14 @@ pub(crate) fn order(
         return Err(VerifyError::Form("it must have the signer's certificate"));
     }
     Ok(chain)
+}
+
+/// A root in the file proves nothing and changes its bytes: there is one form, without it.
+pub(crate) fn refuse_roots(chain: &[Link], roots_der: &[Vec<u8>]) -> Result<(), VerifyError> {
+    if chain.iter().any(|link| roots_der.contains(&link.der)) {
+        return Err(VerifyError::Form("it holds the root itself"));
+    }
+    Ok(())
 }
 
 /// SignedData and SignerInfo are both version 1 (GB/T 35275, 8).

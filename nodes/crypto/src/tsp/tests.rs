@@ -1,4 +1,7 @@
+use der::{Decode as _, Encode as _};
+
 use super::*;
+use crate::cms::Link;
 use crate::sm2::SecretKey;
 use crate::x509::{Authority, Identity, Subject, Usage};
 use crate::{cms, sm3};
@@ -81,6 +84,33 @@ fn no_byte_of_a_stamp_may_change_and_none_be_cut_or_added() {
         verify(&huge, CONTENT, &roots),
         Err(StampError::TooLarge)
     ));
+}
+
+/// A stamp and a seal whose certificates have the root among them, as the first authority that asks for one does.
+#[test]
+fn a_root_among_the_certificates_is_refused() {
+    let root = authority();
+    let roots = [root.certificate_der().to_vec()];
+    let identity = identity(&root, Usage::TimeStamping);
+    let links: Vec<_> = identity.chain.iter().map(|it| Link::parse(it)).collect();
+    let links: Vec<Link> = links.into_iter().map(|it| it.expect("a link")).collect();
+    assert_eq!(links.len(), 2);
+    assert!(matches!(
+        cms::refuse_roots(&links, &roots),
+        Err(cms::VerifyError::Form(_))
+    ));
+    assert!(cms::refuse_roots(&links[..1], &roots).is_ok());
+    let made = asked(&identity);
+    let response = form::Response::from_der(&made).expect("a response");
+    let signed = response.token.expect("a token").content;
+    let info = signed.content.content.as_bytes();
+    let attributes = form::attributes(info, &links[0].der, NOW).expect("attributes");
+    let signature = identity.key.sign(&attributes.to_der().expect("DER"));
+    for (chain, is_good) in [(&links[..], false), (&links[..1], true)] {
+        let made = form::granted(chain, info, attributes.clone(), &signature).expect("DER");
+        let found = verify(&made, CONTENT, &roots);
+        assert_eq!(found.is_ok(), is_good, "{found:?}");
+    }
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn check(
         return Err(StampError::Nonce);
     }
     let chain = cms::order(&signed.certificates, &signer.certificate)?;
+    cms::refuse_roots(&chain, roots_der)?;
     let leaf = chain.first().map_or(&[][..], |leaf| &leaf.der);
     let attributes = form::attributes(encoded, leaf, time_unix)?;
     let message = attributes.to_der()?;
