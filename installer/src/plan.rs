@@ -17,6 +17,7 @@ const SECRET: &[&str] = &[
     "media.key.pem",
     "root-passphrase",
     "seal.key.pem",
+    "tsa.key.pem",
     "foundation.json",
 ];
 /// The key store. Copied once: on the host it is rotated, and an old copy must never come back over it.
@@ -28,6 +29,7 @@ const PUBLIC: &[&str] = &[
     "crl.pem",
     "token.pub",
     "seal.pem",
+    "tsa.pem",
     "node.toml",
 ];
 

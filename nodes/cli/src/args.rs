@@ -11,6 +11,7 @@ use crate::keys::Keys;
 use crate::log::Log;
 use crate::node::Node;
 use crate::pki::args::Pki;
+use crate::tsa::Tsa;
 
 /// The commands that talk to a running cluster, and the offline verifier.
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,9 @@ pub enum Command {
     /// 证书:签发、换发、吊销 / Certificates: issue, rotate, revoke
     #[command(subcommand)]
     Pki(Pki),
+    /// 时间戳:签发与离线校验 / Time stamps: make one, and check offline
+    #[command(subcommand)]
+    Tsa(Tsa),
     /// 密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap
     #[command(subcommand)]
     Keys(Keys),
@@ -62,6 +66,7 @@ impl Command {
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),
+            Self::Tsa(tsa) => Some(tsa.output()),
             Self::Keys(keys) => Some(keys.output()),
             Self::Dr(dr) => Some(dr.output()),
             Self::Node(node) => Some(node.output()),

@@ -34,11 +34,12 @@ pub const KEYS_DIR: &str = "keys";
 /// File with the root's passphrase in a node's directory: the demo's way.
 pub const PASSPHRASE_FILE: &str = "root-passphrase";
 /// Private keys in a node's directory: file, and what the key is called in it.
-pub const KEY_FILES: [(&str, &str); 6] = [
+pub const KEY_FILES: [(&str, &str); 7] = [
     ("identity.key.pem", "identity"),
     ("media.key.pem", "media"),
     ("token.key.pem", "token"),
     ("seal.key.pem", "seal"),
+    ("tsa.key.pem", "tsa"),
     ("log.key.pem", "log"),
     ("witness.key.pem", "witness"),
 ];

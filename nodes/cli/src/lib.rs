@@ -22,6 +22,7 @@ mod show;
 mod sse;
 mod staff;
 mod table;
+pub mod tsa;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -39,6 +40,7 @@ pub use crate::{
     language::Language,
     node::{Node, Rejoin, Replace, Voices},
     pki::args::Pki,
+    tsa::Tsa,
 };
 
 /// The description of the HTTP interface; a test of `api` keeps it the same as what is served.
@@ -85,6 +87,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),
+        Command::Tsa(command) => tsa::run(&command, lang),
         Command::Keys(keys::Keys::Where(which)) if which.asks() => {
             keys::ask_where(&which, lang).await.map(done)
         }

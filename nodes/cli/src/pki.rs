@@ -301,7 +301,7 @@ fn issue(arguments: &Issue, lang: Language, now: u64) -> Result<String, Failure>
                 dual: *dual,
                 install: install.as_deref().map(|dir| Install {
                     dir: relative(&place.dir, dir),
-                    stem: "identity".to_owned(),
+                    stem: kind.unwrap_or(Kind::Node).stem().to_owned(),
                 }),
                 renews: *renew,
             };

@@ -36,6 +36,7 @@ fn help_names_every_command_in_both_languages() {
             "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
+            "  tsa         时间戳:签发与离线校验 / Time stamps: make one, and check offline",
             "  keys        密钥:何在、轮换、重新包裹 / Keys at rest: where they are, rotate, rewrap",
             "  dr          灾备:计划、预演、切换、报告 / Disaster recovery: plan, rehearse, fail over, report",
             "  node        单个节点:纪元、重新加入、投票权 / One node: its epoch, coming back, who votes",

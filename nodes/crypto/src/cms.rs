@@ -21,16 +21,19 @@ const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.6.1.4
 /// signedData (GB/T 35275, 5).
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.6.1.4.2.2");
 /// SM3 (GM/T 0006).
-const SM3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.401");
+pub(crate) const SM3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.401");
 /// SM2-1, the signature algorithm itself (GM/T 0006): GM/T 0010 names it as the signer's algorithm,
 /// where certificates name SM2-with-SM3.
 const SM2_SIGNATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.301.1");
 /// contentType (PKCS #9).
-const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
+pub(crate) const CONTENT_TYPE: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
 /// messageDigest (PKCS #9).
-const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
+pub(crate) const MESSAGE_DIGEST: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 /// signingTime (PKCS #9).
-const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
+pub(crate) const SIGNING_TIME: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
 
 /// Largest signature file: a full chain of the largest certificates fits.
 pub const SIGNATURE_BYTES_MAX: usize =
@@ -86,17 +89,7 @@ pub fn sign_detached(
     content: &[u8],
     signing_time_unix: u64,
 ) -> Result<Vec<u8>, SignError> {
-    let mut chain = Vec::with_capacity(identity.chain.len());
-    for der in &identity.chain {
-        let link = Link::parse(der)?;
-        // The verifier trusts its own copy of the root and no other.
-        if !link.is_self_issued() {
-            chain.push(link);
-        }
-    }
-    if chain.is_empty() {
-        return Err(SignError::NoCertificate);
-    }
+    let chain = signers_chain(identity)?;
     let attributes = attributes(&sm3::hash(content), signing_time_unix)?;
     let signature = identity.key.sign(&attributes.to_der()?);
     Ok(encode(&chain, attributes, &signature)?)
@@ -118,6 +111,7 @@ pub fn verify_detached(
     };
     let claimed = Claims::read(&signer.attributes)?;
     let chain = order(&signed.certificates, &signer.certificate)?;
+    refuse_roots(&chain, roots_der)?;
     let digest = sm3::hash(content);
     if claimed.digest != digest {
         return Err(VerifyError::Content);
@@ -145,24 +139,38 @@ fn attributes(
     digest: &[u8; sm3::DIGEST_BYTES],
     signing_time_unix: u64,
 ) -> der::Result<SetOfVec<Attribute>> {
-    let time = std::time::Duration::from_secs(signing_time_unix);
-    // UTCTime as long as it can say the year, until 2049 (RFC 5652, 11.3).
-    let time = match UtcTime::from_unix_duration(time) {
-        Ok(time) => Time::UtcTime(time),
-        Err(_) => Time::GeneralTime(GeneralizedTime::from_unix_duration(time)?),
-    };
-    let attribute = |kind, value: Any| {
-        let values = SetOfVec::try_from(vec![value])?;
-        Ok::<_, der::Error>(Attribute { kind, values })
-    };
     SetOfVec::try_from(vec![
-        attribute(CONTENT_TYPE, Any::encode_from(&DATA)?)?,
-        attribute(SIGNING_TIME, Any::encode_from(&time)?)?,
-        attribute(
+        Attribute::of(CONTENT_TYPE, Any::encode_from(&DATA)?)?,
+        Attribute::of(SIGNING_TIME, Any::encode_from(&time(signing_time_unix)?)?)?,
+        Attribute::of(
             MESSAGE_DIGEST,
             Any::encode_from(&OctetString::new(digest.as_slice())?)?,
         )?,
     ])
+}
+
+/// UTCTime as long as it can say the year, until 2049 (RFC 5652, 11.3).
+pub(crate) fn time(unix: u64) -> der::Result<Time> {
+    let time = std::time::Duration::from_secs(unix);
+    Ok(match UtcTime::from_unix_duration(time) {
+        Ok(time) => Time::UtcTime(time),
+        Err(_) => Time::GeneralTime(GeneralizedTime::from_unix_duration(time)?),
+    })
+}
+
+/// The signer's certificates, leaf first: the chain without a root, which a verifier takes from nobody.
+pub(crate) fn signers_chain(identity: &Identity) -> Result<Vec<Link>, SignError> {
+    let mut chain = Vec::with_capacity(identity.chain.len());
+    for der in &identity.chain {
+        let link = Link::parse(der)?;
+        if !link.is_self_issued() {
+            chain.push(link);
+        }
+    }
+    if chain.is_empty() {
+        return Err(SignError::NoCertificate);
+    }
+    Ok(chain)
 }
 
 /// The whole file, from its variable parts.
@@ -172,10 +180,6 @@ fn encode(
     signature: &[u8],
 ) -> der::Result<Vec<u8>> {
     let leaf = chain.first().ok_or(der::ErrorKind::Failed)?;
-    let algorithm = |oid| AlgorithmIdentifierOwned {
-        oid,
-        parameters: None,
-    };
     let signer = Signer {
         version: VERSION,
         certificate: leaf.id.clone(),
@@ -184,15 +188,11 @@ fn encode(
         signature_algorithm: algorithm(SM2_SIGNATURE),
         signature: OctetString::new(signature)?,
     };
-    let certificates = chain
-        .iter()
-        .map(|link| Any::from_der(&link.der))
-        .collect::<der::Result<Vec<_>>>()?;
     let content = SignedData {
         version: VERSION,
         digest_algorithms: SetOfVec::try_from(vec![algorithm(SM3)])?,
         content: Detached { kind: DATA },
-        certificates: SetOfVec::try_from(certificates)?,
+        certificates: certificates(chain)?,
         signers: SetOfVec::try_from(vec![signer])?,
     };
     ContentInfo {
@@ -200,6 +200,20 @@ fn encode(
         content,
     }
     .to_der()
+}
+
+/// An algorithm as all of ours are written: without parameters.
+pub(crate) const fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned {
+        oid,
+        parameters: None,
+    }
+}
+
+/// The certificates of a chain, in DER's order.
+pub(crate) fn certificates(chain: &[Link]) -> der::Result<SetOfVec<Any>> {
+    let certificates = chain.iter().map(|link| Any::from_der(&link.der));
+    SetOfVec::try_from(certificates.collect::<der::Result<Vec<_>>>()?)
 }
 
 /// What the signer says about the document, unchecked.
@@ -227,14 +241,14 @@ impl Claims {
 }
 
 /// A certificate of the file with what orders it.
-struct Link {
-    der: Vec<u8>,
-    id: CertificateId,
+pub(crate) struct Link {
+    pub(crate) der: Vec<u8>,
+    pub(crate) id: CertificateId,
     subject: Name,
 }
 
 impl Link {
-    fn parse(der: &[u8]) -> der::Result<Self> {
+    pub(crate) fn parse(der: &[u8]) -> der::Result<Self> {
         let certificate = Certificate::from_der(der)?;
         let tbs = certificate.tbs_certificate();
         Ok(Self {
@@ -253,7 +267,10 @@ impl Link {
 }
 
 /// Brings the certificates, which DER sorts by their bytes, into the order of the chain.
-fn order(certificates: &SetOfVec<Any>, signer: &CertificateId) -> Result<Vec<Link>, VerifyError> {
+pub(crate) fn order(
+    certificates: &SetOfVec<Any>,
+    signer: &CertificateId,
+) -> Result<Vec<Link>, VerifyError> {
     if certificates.len() > x509::CHAIN_CERTIFICATES_MAX {
         return Err(VerifyError::Chain(ChainError::TooLong));
     }
@@ -274,6 +291,14 @@ fn order(certificates: &SetOfVec<Any>, signer: &CertificateId) -> Result<Vec<Lin
         return Err(VerifyError::Form("it must have the signer's certificate"));
     }
     Ok(chain)
+}
+
+/// A root in the file proves nothing and changes its bytes: there is one form, without it.
+pub(crate) fn refuse_roots(chain: &[Link], roots_der: &[Vec<u8>]) -> Result<(), VerifyError> {
+    if chain.iter().any(|link| roots_der.contains(&link.der)) {
+        return Err(VerifyError::Form("it holds the root itself"));
+    }
+    Ok(())
 }
 
 /// SignedData and SignerInfo are both version 1 (GB/T 35275, 8).
@@ -302,26 +327,36 @@ struct Detached {
     kind: ObjectIdentifier,
 }
 
+/// SignerInfo.
 #[derive(Sequence, ValueOrd)]
-struct Signer {
-    version: u8,
-    certificate: CertificateId,
-    digest_algorithm: AlgorithmIdentifierOwned,
+pub(crate) struct Signer {
+    pub(crate) version: u8,
+    pub(crate) certificate: CertificateId,
+    pub(crate) digest_algorithm: AlgorithmIdentifierOwned,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]
-    attributes: SetOfVec<Attribute>,
-    signature_algorithm: AlgorithmIdentifierOwned,
-    signature: OctetString,
+    pub(crate) attributes: SetOfVec<Attribute>,
+    pub(crate) signature_algorithm: AlgorithmIdentifierOwned,
+    pub(crate) signature: OctetString,
 }
 
 /// IssuerAndSerialNumber.
 #[derive(Clone, PartialEq, Eq, Sequence, ValueOrd)]
-struct CertificateId {
+pub(crate) struct CertificateId {
     issuer: Name,
     serial_number: SerialNumber,
 }
 
+/// A signed attribute.
 #[derive(Clone, PartialEq, Eq, Sequence, ValueOrd)]
-struct Attribute {
+pub(crate) struct Attribute {
     kind: ObjectIdentifier,
     values: SetOfVec<Any>,
+}
+
+impl Attribute {
+    /// One with one value.
+    pub(crate) fn of(kind: ObjectIdentifier, value: Any) -> der::Result<Self> {
+        let values = SetOfVec::try_from(vec![value])?;
+        Ok(Self { kind, values })
+    }
 }

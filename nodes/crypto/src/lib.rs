@@ -17,6 +17,7 @@ pub mod sm2;
 pub mod sm3;
 pub mod sm4;
 pub mod tls;
+pub mod tsp;
 pub mod twin;
 pub mod web;
 pub mod x509;

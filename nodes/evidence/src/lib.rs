@@ -33,7 +33,7 @@ pub use manifest::Manifest;
 pub use report::{Check, Facts, Item, Point, Report, Status, Verdict};
 pub use sink::{DirSink, NoSink, Sink, TarSink};
 pub use unpack::{UnpackError, unpack};
-pub use verify::{Options, verify};
+pub use verify::{BEFORE_SEAL_MS_MAX, Options, is_after_seal, verify};
 
 /// SM3 of a root certificate's DER: the short text two people compare to know whose root it is.
 #[must_use]

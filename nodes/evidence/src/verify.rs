@@ -7,6 +7,7 @@ mod files;
 mod logged;
 mod media;
 mod roots;
+mod timestamp;
 mod tracks;
 mod trust;
 mod turns;
@@ -19,6 +20,8 @@ use std::{
 };
 
 use guitai_types::Hex;
+
+pub use timestamp::{BEFORE_SEAL_MS_MAX, is_after_seal};
 
 use crate::{
     builder, canonical,
@@ -58,11 +61,7 @@ pub fn verify(path: &Path, options: &Options) -> Report {
     turns::check(&package, &manifest, &mut findings);
     let roots = roots::check(&package, &manifest, &trust, &mut findings);
     events::check(&package, &manifest, &mut findings);
-    let what = crate::attach::What::Timestamp;
-    attached.check_missing(what, attached.has(layout::TIMESTAMP), &mut findings);
-    if attached.is_read() || !manifest.has_attachments() {
-        findings.absent(Check::Timestamp, attached.why_missing(&manifest, what));
-    }
+    timestamp::check(&package, &manifest, &attached, &trust, &mut findings);
     logged::check(
         &package,
         &manifest,

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use guitai_crypto::{sm2, x509};
+use guitai_crypto::{sm2, sm3, tsp, x509};
 use guitai_evidence::{
     Builder, Check, DirSink, Header, Manifest, NoSink, Options, Point, Report, Seal, Signer, Sink,
     Status, TarSink,
@@ -60,6 +60,8 @@ impl Dice {
 struct Cluster {
     root: Vec<u8>,
     identity: x509::Identity,
+    /// Another node, which stamps.
+    stamper: x509::Identity,
 }
 
 impl Cluster {
@@ -75,11 +77,22 @@ impl Cluster {
         let leaf = authority
             .issue(&subject, &key.public(), x509::Usage::Tls, 365, made)
             .unwrap();
+        let stamps = sm2::SecretKey::generate();
+        let subject = x509::Subject {
+            common_name: "b1-1".to_owned(),
+            ..subject
+        };
+        let usage = x509::Usage::TimeStamping;
+        let stamper = authority.issue(&subject, &stamps.public(), usage, 365, made);
         Self {
             root: authority.certificate_der().to_vec(),
             identity: x509::Identity {
                 chain: vec![leaf],
                 key,
+            },
+            stamper: x509::Identity {
+                chain: vec![stamper.unwrap()],
+                key: stamps,
             },
         }
     }
@@ -755,6 +768,54 @@ fn a_forked_log_is_found_and_a_readers_policy_counts_more_than_the_packages() {
     let report = check(dir.path());
     assert_eq!(status(&report, Point::Checkpoint), Status::Pass);
     assert_eq!(status(&report, Point::Consistency), Status::Fail);
+}
+
+/// Attaches a stamp of that second, and says that nothing is missing.
+fn stamp(cluster: &Cluster, dir: &Path, at: u64) {
+    let seal = seal_of(dir);
+    let request = tsp::Request::new(sm3::hash(&seal.signed_data.0), [5; 16]);
+    let request = request.unwrap().to_der().unwrap();
+    let (stamp, _) = tsp::answer(&request, &cluster.stamper, Some(at), [9; 16]).unwrap();
+    let bytes = fs::read(dir.join(layout::ATTACHED)).unwrap();
+    let list: attach::List = serde_json::from_slice(&bytes).unwrap();
+    let others = list.files.iter().filter(|it| it.path != layout::TIMESTAMP);
+    let mut files: Vec<_> = others
+        .map(|it| (it.path.clone(), fs::read(dir.join(&it.path)).unwrap()))
+        .collect();
+    fs::write(dir.join(layout::TIMESTAMP), &stamp).unwrap();
+    files.push((layout::TIMESTAMP.to_owned(), stamp));
+    let attached = attach::attach(&seal, files, vec![], SEALED_AT, cluster.signer()).unwrap();
+    fs::write(dir.join(layout::ATTACHED), attached.list.0).unwrap();
+    fs::write(dir.join(layout::ATTACHED_SIGNED), attached.signed.0).unwrap();
+}
+
+#[test]
+fn a_stamp_of_the_cluster_makes_a_package_complete_and_one_from_before_the_seal_fails() {
+    let cluster = Cluster::new("demo");
+    let dir = packed(&cluster);
+    let sealed = SEALED_AT.0 / 1000;
+    for at in [sealed + 1, sealed - 59, sealed + 86_400] {
+        stamp(&cluster, dir.path(), at);
+        let report = check(dir.path());
+        assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
+        assert!(report.complete);
+        let item = report.items.iter().find(|it| it.what == Check::Timestamp);
+        assert_eq!(item.unwrap().detail, format!("stamped by b1-1 at {at}"));
+    }
+    let faults = |dir: &Path| {
+        let report = check(dir);
+        let faults = report.faults().map(|it| it.what);
+        faults.collect::<Vec<Check>>()
+    };
+    // The second is before the certificate's time as well.
+    for at in [sealed - 62, sealed - 2 * 86_400] {
+        stamp(&cluster, dir.path(), at);
+        assert_eq!(faults(dir.path()), [Check::Timestamp]);
+    }
+    let mut stranger = Cluster::new("demo");
+    stranger.identity = cluster.identity.clone();
+    stamp(&stranger, dir.path(), sealed + 1);
+    assert_eq!(faults(dir.path()), [Check::Timestamp]);
 }
 
 #[test]

@@ -86,7 +86,11 @@ pub(crate) struct Files {
     pub(crate) kek: Option<PathBuf>,
     /// Certificate chain and key that sign evidence; recorders only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) seal: Option<SealFiles>,
+    pub(crate) seal: Option<SignerFiles>,
+    /// Certificate chain and key of the time stamp authority; core nodes only. A configuration of the release
+    /// before has none, and this node then stamps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tsa: Option<SignerFiles>,
     /// Keys of the cluster's transparency log; core nodes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<LogFiles>,
@@ -111,10 +115,10 @@ pub(crate) struct LogFiles {
     pub(crate) trust: PathBuf,
 }
 
-/// Files of the evidence seal.
+/// Files of somebody who signs documents: the evidence seal, the time stamp authority.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SealFiles {
+pub(crate) struct SignerFiles {
     /// Certificate chain.
     pub(crate) chain: PathBuf,
     /// Key.
@@ -178,6 +182,7 @@ impl NodeConfig {
             || files.media_key.is_some()
             || files.data.is_some()
             || files.log.is_some()
+            || files.tsa.is_some()
             || files.foundation.is_some();
         if edge && knows_inside {
             return Err("an edge has no peers, no secret but its own key, and no data directory");
@@ -187,6 +192,11 @@ impl NodeConfig {
         }
         if self.member.has(Role::Recorder) && files.seal.is_none() {
             return Err("a recorder needs seal");
+        }
+        if files.tsa.is_some() && !self.member.has(Role::Core) {
+            return Err(
+                "only a core node is a time stamp authority: [files.tsa] has no place here",
+            );
         }
         if !self.member.door.ip().is_loopback() {
             return Err(
@@ -215,9 +225,9 @@ impl Files {
             log.witness.iter_mut().for_each(at);
             at(&mut log.trust);
         }
-        if let Some(seal) = &mut self.seal {
-            at(&mut seal.chain);
-            at(&mut seal.key);
+        for signer in [&mut self.seal, &mut self.tsa].into_iter().flatten() {
+            at(&mut signer.chain);
+            at(&mut signer.key);
         }
     }
 }

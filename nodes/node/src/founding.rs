@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{Files, Keys, LogFiles, NodeConfig, SealFiles};
+use crate::config::{Files, Keys, LogFiles, NodeConfig, SignerFiles};
 use guitai_cli::{
     Account, LoginFile,
     keys::{Seat, demo_passphrase, found as found_keys},
@@ -31,6 +31,8 @@ use guitai_types::{
 const ROOT_DAYS: u32 = 3650;
 /// Seal certificates; a package holds the one it was sealed with.
 const SEAL_DAYS: u32 = 825;
+/// Certificates of time stamp authorities, likewise.
+const TSA_DAYS: u32 = 825;
 /// The deployment's PKI directory below its data.
 pub(crate) const PKI_DIR: &str = "pki";
 /// Where the officers' own keys are left for them, below its data.
@@ -84,6 +86,9 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
         let key = pki.node_identity(node, profile.crypto.node_certificate_days, &dir, keys)?;
         if node.roles.contains(&Role::Recorder) {
             pki.node_seal(node, &dir, keys)?;
+        }
+        if node.roles.contains(&Role::Core) {
+            pki.node_tsa(node, &dir, keys)?;
         }
         members.push(member(node, &key));
     }
@@ -201,9 +206,13 @@ fn node_config(
             token_public: file("token.pub"),
             token_secret: (!edge).then(|| file("token.key.pem")),
             kek: None,
-            seal: recorder.then(|| SealFiles {
+            seal: recorder.then(|| SignerFiles {
                 chain: file("seal.pem"),
                 key: file("seal.key.pem"),
+            }),
+            tsa: member.has(Role::Core).then(|| SignerFiles {
+                chain: file("tsa.pem"),
+                key: file("tsa.key.pem"),
             }),
             log,
             data: (!edge).then(|| file("data")),
@@ -322,6 +331,7 @@ impl Pki {
     ) -> Result<Entry, FoundError> {
         let (name, stem) = match kind {
             Kind::Seal => (format!("{}.seal", node.name), "seal"),
+            Kind::Tsa => (format!("{}.tsa", node.name), "tsa"),
             _ => (node.name.to_string(), "identity"),
         };
         let order = Order {
@@ -381,6 +391,13 @@ impl Pki {
     fn node_seal(&mut self, node: &Node, dir: &Path, keys: &KeyStore) -> Result<(), FoundError> {
         self.issue(node, Kind::Seal, SEAL_DAYS, Vec::new())?;
         keys.wrap_key_file(&dir.join("seal.key.pem"), "seal")?;
+        Ok(())
+    }
+
+    /// Writes what a core node has besides: the time stamp authority.
+    fn node_tsa(&mut self, node: &Node, dir: &Path, keys: &KeyStore) -> Result<(), FoundError> {
+        self.issue(node, Kind::Tsa, TSA_DAYS, Vec::new())?;
+        keys.wrap_key_file(&dir.join("tsa.key.pem"), "tsa")?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use guitai_types::{Hex, NodeName, tlog::LogTrust};
 
 use zeroize::Zeroizing;
 
-use crate::config::{Files, LogFiles, SealFiles};
+use crate::config::{Files, LogFiles, SignerFiles};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,18 +74,49 @@ pub(crate) fn media(
     Ok(Identity { key, ..own })
 }
 
-/// The evidence seal.
-pub(crate) fn seal(files: &SealFiles, keys: &KeyStore) -> Result<Identity, IdentityError> {
+/// Who signs documents besides the node's own certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Office {
+    /// Signs evidence packages.
+    Seal,
+    /// Signs time stamps.
+    TimeStamps,
+}
+
+impl Office {
+    /// What its key is called in the key store.
+    pub(crate) const fn key_name(self) -> &'static str {
+        match self {
+            Self::Seal => "seal",
+            Self::TimeStamps => "tsa",
+        }
+    }
+
+    const fn usage(self) -> x509::Usage {
+        match self {
+            Self::Seal => x509::Usage::Documents,
+            Self::TimeStamps => x509::Usage::TimeStamping,
+        }
+    }
+}
+
+/// The chain and key of an office.
+pub(crate) fn signer_of(
+    office: Office,
+    files: &SignerFiles,
+    keys: &KeyStore,
+) -> Result<Identity, IdentityError> {
     let chain = read(&files.chain)?;
-    let key = private(keys, &files.key, "seal")?;
+    let key = private(keys, &files.key, office.key_name())?;
     Identity::from_pem(&chain, &key).map_err(|error| format(&files.chain, &error))
 }
 
 /// The same while the node runs: a renewed key that is still in plain is used and left for the
-/// supervisor to wrap. The next seal is for documents, in force, of the name it replaces, and leads to
+/// supervisor to wrap. The next one is for the same office, in force, of the name it replaces, and leads to
 /// one of `roots`.
-pub(crate) fn renewed_seal(
-    files: &SealFiles,
+pub(crate) fn renewed_signer(
+    office: Office,
+    files: &SignerFiles,
     keys: &KeyStore,
     present: &Identity,
     roots: &[Vec<u8>],
@@ -93,7 +124,8 @@ pub(crate) fn renewed_seal(
 ) -> Result<Identity, IdentityError> {
     let wrong = |error: &dyn std::error::Error| format(&files.chain, error);
     let chain = read(&files.chain)?;
-    let (KeyFile::Wrapped(key) | KeyFile::Plain(key)) = keys.read_key_file(&files.key, "seal")?;
+    let (KeyFile::Wrapped(key) | KeyFile::Plain(key)) =
+        keys.read_key_file(&files.key, office.key_name())?;
     let key = text(&files.key, &key)?;
     let seal = Identity::from_pem(&chain, &key).map_err(|error| wrong(&error))?;
     let leaf = present.chain.first().map_or(&[][..], Vec::as_slice);
@@ -103,7 +135,7 @@ pub(crate) fn renewed_seal(
         organization: leaf.organization,
         dns_names: leaf.dns_names,
     };
-    let fits = seal.check(roots, &subject, x509::Usage::Documents, now_unix);
+    let fits = seal.check(roots, &subject, office.usage(), now_unix);
     fits.map_err(|error| wrong(&error))?;
     Ok(seal)
 }

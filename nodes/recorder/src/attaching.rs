@@ -1,11 +1,12 @@
-//! What is attached to a package when it is handed out: what the cluster's log proves of it. This release
-//! fetches no time stamp, and the list says so.
+//! What is attached to a package when it is handed out: what the cluster's log proves of it, and
+//! the time stamp.
 
 use std::io;
 
 use guitai_evidence::{
     Manifest, Signer,
     attach::{self, Attached, Missing, What},
+    layout,
     log::{Checkpoint, note::Note},
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::{
     cluster::Cluster,
     package::Sealed,
     proving::{self, Attachable, Wanted},
+    stamping,
     vault::Vault,
 };
 
@@ -57,10 +59,12 @@ pub(crate) async fn attached(
     if let Some(whole) = vault.document(ATTACHED)? {
         return Ok(Some(whole));
     }
-    let mut lacks = vec![(What::Timestamp, "no-authority")];
     let logged = logged(shared, vault, sealed, &manifest).await?;
-    let files = logged.files;
-    lacks.extend(logged.missing);
+    let (mut files, mut lacks) = (logged.files, logged.missing);
+    match stamping::stamp(shared, vault, sealed, &manifest).await? {
+        Ok(stamp) => files.push((layout::TIMESTAMP.to_owned(), stamp)),
+        Err(cause) => lacks.push((What::Timestamp, cause)),
+    }
     let is_whole = lacks.is_empty();
     let missing = lacks.into_iter().map(|(what, cause)| Missing {
         what,

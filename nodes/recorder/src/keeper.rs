@@ -639,6 +639,7 @@ async fn tell_sealed(
     if !matches!(noted.await, Ok(Ok(()))) {
         tracing::warn!(%session, "the summary was not written; it will be made again at the next start");
     }
+    shared.stamping.sealed(session);
     let report = RecordingReport::Sealed { summary };
     loop {
         match shared

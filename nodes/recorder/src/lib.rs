@@ -4,10 +4,12 @@
 //!
 //! Read in this order: [`take`] decides (which track, when a segment closes, what is a gap, running
 //! or lost); [`keeper`] does it for one call; [`roots`] and [`rooting`] sign what became durable, by the second; [`vault`] is one recording on disk; [`package`] seals
-//! and exports; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
+//! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
+//! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
 //! probes of a drill.
 
 mod attaching;
+mod authority;
 pub mod canary;
 mod cluster;
 mod cut;
@@ -21,6 +23,7 @@ mod room;
 mod rooting;
 mod roots;
 mod seals;
+mod stamping;
 mod take;
 mod vault;
 
@@ -49,12 +52,14 @@ use guitai_types::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle};
 
+pub use authority::{Authority, STAMP_CALL};
 pub use export::{EXPORT_CALL, ExportError, Package};
 
 use cluster::Cluster;
 use keeper::Order;
 use room::{Relays, Rooms};
 use rooting::Rooting;
+use stamping::{Authorities, CoreNodes, Stamping};
 use take::Take;
 use vault::Shelf;
 
@@ -87,6 +92,8 @@ pub struct Deps {
     pub relay: Option<Relay>,
     /// Answers [`EXPORT_CALL`].
     pub calls: Calls,
+    /// This node's time stamp authority, if it is one: asked where no other node answers.
+    pub authority: Option<Authority>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -138,9 +145,18 @@ pub(crate) struct Shared {
     shelf: Shelf,
     cluster: Arc<dyn Cluster>,
     rooms: Arc<dyn Rooms>,
+    authorities: Arc<dyn Authorities>,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     rooting: Arc<Rooting>,
+    stamping: Stamping,
+}
+
+/// Who answers for what is outside of a recorder.
+pub(crate) struct Surroundings {
+    pub(crate) cluster: Arc<dyn Cluster>,
+    pub(crate) rooms: Arc<dyn Rooms>,
+    pub(crate) authorities: Arc<dyn Authorities>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -172,6 +188,12 @@ impl Recorder {
         let aside = SystemDisk::new(config.dir.with_file_name(canary::DIR)).map_err(failed)?;
         let canaries = Shelf::new(Arc::new(aside), config.keys.clone());
         let shelf = Shelf::new(Arc::new(disk), config.keys);
+        let authorities = CoreNodes {
+            me: config.name.clone(),
+            meta: deps.meta.clone(),
+            mesh: deps.mesh.clone(),
+            own: deps.authority,
+        };
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),
@@ -184,27 +206,35 @@ impl Recorder {
             seal: config.seal,
             root: config.root,
         };
-        let recorder = Self::start_with(seat, shelf, cluster, Arc::new(rooms), deps.clock);
+        let around = Surroundings {
+            cluster,
+            rooms: Arc::new(rooms),
+            authorities: Arc::new(authorities),
+        };
+        let recorder = Self::start_with(seat, shelf, around, deps.clock);
         let recorder = recorder.map_err(failed)?;
         export::register(&deps.calls, &recorder);
         canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }
 
-    /// Starts over whatever answers for cluster, rooms, disk and time.
+    /// Starts over whatever answers for cluster, rooms, authorities, disk and time.
     fn start_with(
         config: Seat,
         shelf: Shelf,
-        cluster: Arc<dyn Cluster>,
-        rooms: Arc<dyn Rooms>,
+        around: Surroundings,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let mut table = Table::default();
         let mut unsealed = Vec::new();
+        let mut sealed = Vec::new();
         for session in shelf.sessions()? {
             let summary = shelf.note(&session, keeper::SUMMARY)?;
             match summary.and_then(|json| serde_json::from_slice::<RecordingStat>(&json).ok()) {
-                Some(stat) => drop(table.stats.insert(session, stat)),
+                Some(stat) => {
+                    sealed.push(session.clone());
+                    table.stats.insert(session, stat);
+                }
                 None => unsealed.push(session),
             }
         }
@@ -213,16 +243,19 @@ impl Recorder {
         let shared = Arc::new(Shared {
             config,
             shelf,
-            cluster,
-            rooms,
+            cluster: around.cluster,
+            rooms: around.rooms,
+            authorities: around.authorities,
             clock,
             table,
             rooting,
+            stamping: Stamping::default(),
         });
         let watchers = vec![
             tokio::spawn(watch_calls(shared.clone(), unsealed)),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
+            tokio::spawn(stamping::follow(shared.clone(), sealed)),
         ];
         shared.table().watchers = watchers;
         Ok(Self { shared })

@@ -7,13 +7,14 @@ mod world;
 use std::{io, process::Command, time::Duration};
 
 use futures::StreamExt as _;
+use guitai_crypto::x509::Usage;
 use guitai_evidence::{
     Header, Manifest, Options, fingerprint, layout, manifest::Segment, roots::RootLine, unpack,
     verify,
 };
 use guitai_types::{Epoch, command::RecordingReport, record::RecordingState};
 use media::Clip;
-use world::World;
+use world::{Stamper, World};
 
 /// Exports, unpacks and verifies; gives the directory and the manifest.
 async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
@@ -116,6 +117,77 @@ async fn a_sealed_call_becomes_a_package_that_verifies_and_repeats() {
     let stat = world.recorder().stat(&world.session()).unwrap();
     assert!(matches!(stat.state, RecordingState::Sealed { .. }));
     assert_eq!(stat.frames, 780);
+}
+
+/// Why a package has no time stamp, or the stamp.
+fn stamp(package: &tempfile::TempDir) -> Result<Vec<u8>, String> {
+    let read = |path: &str| std::fs::read(package.path().join(path));
+    let list: serde_json::Value =
+        serde_json::from_slice(&read(layout::ATTACHED).expect("a list")).expect("reads");
+    let missing = list["missing"].as_array().expect("a list").iter();
+    let mut causes = missing.filter(|it| it["what"] == "timestamp");
+    match causes.next() {
+        Some(missing) => Err(missing["cause"].as_str().expect("a cause").to_owned()),
+        None => Ok(read(layout::TIMESTAMP).expect("a stamp")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_is_stamped_by_whoever_can_and_keeps_its_stamp() {
+    let mut world = World::new(true);
+    let other = world.stamper(Usage::TimeStamping, "another");
+    let wrong = world.stamper(Usage::Documents, "demo");
+    let Stamper::Stamps(identity, _) = world.stamper(Usage::TimeStamping, "demo") else {
+        unreachable!("a stamper stamps")
+    };
+    let late = Stamper::Stamps(identity.clone(), 3_600);
+    let early = Stamper::Stamps(identity, -3_600);
+    world.start();
+    let clip = Clip::synthetic(4);
+    world.publish_all(&clip, "5e1f", 0..4_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.end().await;
+    // `package` verifies each of them.
+    for (authorities, cause) in [
+        (vec![], "no-authority"),
+        (vec![Stamper::OfBefore, Stamper::OfBefore], "no-authority"),
+        (vec![Stamper::OfBefore, Stamper::Away], "unanswered"),
+        (vec![Stamper::Away, other, Stamper::OfBefore], "refused"),
+        (vec![wrong, Stamper::Away], "refused"),
+        (vec![early], "refused"),
+    ] {
+        world.authorities_are(authorities);
+        let (made, _) = package(&world).await;
+        assert_eq!(stamp(&made), Err(cause.to_owned()));
+    }
+    world.authorities_are(vec![Stamper::Away, late]);
+    let (made, _) = package(&world).await;
+    let first = stamp(&made).expect("stamped by the second");
+    world.kill(1).await;
+    world.authorities_are(vec![Stamper::Away]);
+    world.start();
+    let (again, _) = package(&world).await;
+    assert_eq!(stamp(&again), Ok(first), "kept through a power cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_is_stamped_before_anybody_asks_for_its_package() {
+    let mut world = World::new(true);
+    let stamper = world.stamper(Usage::TimeStamping, "demo");
+    world.authorities_are(vec![stamper]);
+    world.start();
+    let clip = Clip::synthetic(4);
+    world.publish_all(&clip, "5e1f", 0..4_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.end().await;
+    world.stamped().await;
+    world.authorities_are(vec![]);
+    let (made, _) = package(&world).await;
+    assert!(stamp(&made).is_ok());
 }
 
 /// The roots that a package names.

@@ -75,7 +75,7 @@ pub struct Kernel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateRow {
-    /// What it is for: `mesh`, `door`, `seal`.
+    /// What it is for: `mesh`, `door`, `seal`, `tsa`.
     pub purpose: String,
     /// Subject's common name.
     pub subject: String,

@@ -12,8 +12,7 @@ POLICY, CHECKPOINT, CHECKPOINT_OLD, CONSISTENCY = (f"log/{n}" for n in ("policy"
 SEAL_PROOF = "log/seal.tlog-proof"
 CAUSE_BYTES_MAX = 64
 ROOT_PROOF = re.compile(r"log/roots/(0|[1-9][0-9]{0,15})\.tlog-proof", re.ASCII)
-FIXED = {POLICY, CHECKPOINT, CHECKPOINT_OLD, CONSISTENCY, SEAL_PROOF}
-# `manifest.tsr` will be one: this release's recorders have no time stamp, and its verifiers do not know the file.
+FIXED = {STAMP, POLICY, CHECKPOINT, CHECKPOINT_OLD, CONSISTENCY, SEAL_PROOF}
 WHATS = ("consistency", "root-proofs", "seal-proof", "timestamp")
 
 SCHEMA = schema.fields(

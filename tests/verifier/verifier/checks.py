@@ -3,7 +3,7 @@
 import os
 
 from . import attached as attaching
-from . import canonical, cms, logged, roots, schema, segment, sm2, sm3, tree, x509
+from . import canonical, cms, logged, roots, schema, segment, sm2, sm3, stamp, tree, x509
 from .container import Container, NotContainer
 from .package import FILE_BYTES_MAX, FILES_MAX, NotReadable, Package, is_safe
 from .report import Findings
@@ -63,6 +63,7 @@ def _verify(findings, package, expected_root, readers_policy) -> dict:
     if manifest["format"] not in WITH_ROOTS:
         logged.none(findings, f"{manifest['format']} has none")
     elif attached is not None:
+        _stamp(findings, package, manifest, attached, root)
         logged.check(findings, package, manifest, attached, lines, readers_policy)
     findings.absent("composite", "no composite in these formats")
     return findings.report(_facts(manifest, signer, fingerprint, expected_root))
@@ -83,6 +84,12 @@ def _later(findings, package, manifest, root):
         return None, lines
     attaching.check(findings, package, manifest, attached, lines, root)
     return attached, lines
+
+
+def _stamp(findings, package, manifest, attached, root):
+    is_there = attaching.STAMP in (file["path"] for file in attached["files"])
+    causes = (one["cause"] for one in attached["missing"] if one["what"] == "timestamp")
+    stamp.check(findings, package, manifest, is_there, f"missing: {next(causes, 'not said')}", root)
 
 
 def _manifest(findings, manifest, size):

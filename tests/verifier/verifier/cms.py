@@ -103,7 +103,7 @@ def _signer(signer, content, certificate) -> int:
 
     at = _attributes(attributes, content)
     # RFC 5652, 5.4: what is signed is the SET, not the tagged form it travels in.
-    header = der.SET.to_bytes(1, "big") + _length(len(attributes))
+    header = der.SET.to_bytes(1, "big") + der.length(len(attributes))
     _must(sm2.is_signed(certificate.key, header + attributes, signature), "the signature does not fit")
     return at
 
@@ -132,13 +132,6 @@ def _sm3(reader):
     algorithm = reader.enter(der.SEQUENCE)
     _must(algorithm.oid() == SM3, "another digest than SM3")
     algorithm.end()
-
-
-def _length(length: int) -> bytes:
-    if length < 0x80:
-        return bytes([length])
-    raw = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([0x80 | len(raw)]) + raw
 
 
 def _must(holds: bool, why: str):

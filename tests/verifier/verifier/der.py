@@ -123,6 +123,14 @@ class Reader:
         return seconds(*fields)
 
 
+def length(count: int) -> bytes:
+    """Bytes of a length (X.690, 10.1)."""
+    if count < 0x80:
+        return bytes([count])
+    raw = count.to_bytes((count.bit_length() + 7) // 8, "big")
+    return bytes([0x80 | len(raw)]) + raw
+
+
 def seconds(year, month, day, hour, minute, second) -> int:
     """Seconds since 1970, UTC."""
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

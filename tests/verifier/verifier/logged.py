@@ -21,7 +21,6 @@ def check(findings, package, manifest, attached, lines, readers_policy):
     paths = {file["path"] for file in attached["files"]}
     causes = {one["what"]: one["cause"] for one in attached["missing"]}
     why = lambda what: f"missing: {causes[what]}" if what in causes else "missing"
-    findings.absent("timestamp", why("timestamp"))
     if CHECKPOINT not in paths:
         for part, what in MISSING.items():
             findings.absent(part, why(what))

@@ -10,8 +10,8 @@ SM2_WITH_SM3 = "1.2.156.10197.1.501"
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 SM2_CURVE = "1.2.156.10197.1.301"
 COMMON_NAME, ORGANIZATION = "2.5.4.3", "2.5.4.10"
-KEY_USAGE, BASIC_CONSTRAINTS = "2.5.29.15", "2.5.29.19"
-KNOWN = {KEY_USAGE, BASIC_CONSTRAINTS, "2.5.29.14", "2.5.29.35", "2.5.29.37", "2.5.29.17"}
+KEY_USAGE, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE = "2.5.29.15", "2.5.29.19", "2.5.29.37"
+KNOWN = {KEY_USAGE, BASIC_CONSTRAINTS, "2.5.29.14", "2.5.29.35", EXTENDED_KEY_USAGE, "2.5.29.17"}
 DIGITAL_SIGNATURE, KEY_CERT_SIGN = 0, 5
 BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 CHAIN_MAX, CERTIFICATE_BYTES_MAX = 4, 16 * 1024
@@ -36,6 +36,7 @@ class Certificate:
     not_after: int
     key: bytes
     usage: set = None
+    purposes: tuple = None  # of the extended key usage: whether it is critical, and which
     ca: bool = False
     path_length: int = None
     extensions: set = field(default_factory=set)
@@ -139,6 +140,12 @@ def _extensions(sequence, into: Certificate):
             into.ca = constraints.peek() == der.BOOLEAN and constraints.boolean()
             into.path_length = None if constraints.done() else constraints.integer()
             constraints.end()
+        elif kind == EXTENDED_KEY_USAGE:
+            purposes, found = value.enter(der.SEQUENCE), []
+            value.end()
+            while not purposes.done():
+                found.append(purposes.oid())
+            into.purposes = (critical, found)
         elif critical and kind not in KNOWN:
             raise NotTrusted(f"critical extension {kind} is not known")
 

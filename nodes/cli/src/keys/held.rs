@@ -235,6 +235,7 @@ fn private(key: &str) -> (&'static str, &'static str) {
         "media" => ("打开会话媒体密钥", "opens the media keys of sessions"),
         "token" => ("媒体凭证签名", "signs media tokens"),
         "seal" => ("证据包封印", "seals evidence packages"),
+        "tsa" => ("时间戳签名", "signs time stamps"),
         "log" => ("透明日志签名", "signs the transparency log"),
         "witness" => ("透明日志见证签名", "cosigns the transparency log"),
         "ca" => (

@@ -184,6 +184,7 @@ fn every_private_key_file_outlives_the_destruction_of_its_old_kek() -> Outcome {
         ("media.key.pem", "media"),
         ("token.key.pem", "token"),
         ("seal.key.pem", "seal"),
+        ("tsa.key.pem", "tsa"),
         ("log.key.pem", "log"),
         ("witness.key.pem", "witness"),
     ];

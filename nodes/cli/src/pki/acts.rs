@@ -266,6 +266,7 @@ impl Directory {
                 Kind::Service,
                 Kind::Staff,
                 Kind::Seal,
+                Kind::Tsa,
                 Kind::Encryption,
             ]
             .into_iter()

@@ -61,6 +61,8 @@ pub enum Kind {
     Staff,
     /// 证据签章 / Sealing evidence
     Seal,
+    /// 时间戳签名 / Signing time stamps
+    Tsa,
     /// 中间 CA / An authority below this one
     Intermediate,
     /// 双证书中的加密证书 / The encrypting half of a pair
@@ -76,8 +78,18 @@ impl Kind {
             Self::Service => Some(Usage::Service),
             Self::Staff => Some(Usage::Staff),
             Self::Seal => Some(Usage::Documents),
+            Self::Tsa => Some(Usage::TimeStamping),
             Self::Encryption => Some(Usage::Encryption),
             Self::Intermediate => None,
+        }
+    }
+
+    /// What its files are called where it is installed: a node has one of each.
+    pub(super) const fn stem(self) -> &'static str {
+        match self {
+            Self::Seal => "seal",
+            Self::Tsa => "tsa",
+            _ => "identity",
         }
     }
 
@@ -88,6 +100,7 @@ impl Kind {
             Self::Service => "service",
             Self::Staff => "staff",
             Self::Seal => "seal",
+            Self::Tsa => "tsa",
             Self::Intermediate => "intermediate",
             Self::Encryption => "encryption",
         }

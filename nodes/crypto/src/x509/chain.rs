@@ -314,10 +314,13 @@ fn check_usage(certificate: &Certificate, usage: Option<Usage>) -> Result<(), Ch
     };
     if !usages.contains(usage.key_usages()) {
         return Err(ChainError::Usage(match usage {
-            Usage::Tls | Usage::Service => "digital signatures",
+            Usage::Tls | Usage::Service | Usage::TimeStamping => "digital signatures",
             Usage::Documents | Usage::Staff => "signatures that bind",
             Usage::Encryption => "key encipherment, data encipherment and key agreement",
         }));
+    }
+    if usage == Usage::TimeStamping {
+        return check_time_stamping(certificate, usages);
     }
     // The encrypting half of a pair signs nothing: its key may be known to a key centre.
     if usage == Usage::Encryption && usages.contains(KeyUsages::DigitalSignature) {
@@ -339,6 +342,26 @@ fn check_usage(certificate: &Certificate, usage: Option<Usage>) -> Result<(), Ch
                 Err(ChainError::Purpose)
             }
         }
+    }
+}
+
+/// A time stamp's key does nothing else, and says so where nobody may pass over it (RFC 3161, 2.3).
+fn check_time_stamping(
+    certificate: &Certificate,
+    usages: der::flagset::FlagSet<KeyUsages>,
+) -> Result<(), ChainError> {
+    if usages != Usage::TimeStamping.key_usages() {
+        return Err(ChainError::Usage("digital signatures alone"));
+    }
+    let purposes = certificate
+        .tbs_certificate()
+        .get_extension::<ExtendedKeyUsage>()
+        .map_err(ChainError::Parse)?;
+    match purposes {
+        Some((true, ExtendedKeyUsage(purposes))) if purposes == Usage::TimeStamping.purposes() => {
+            Ok(())
+        }
+        _ => Err(ChainError::Purpose),
     }
 }
 

@@ -50,23 +50,26 @@ pub enum Usage {
     Service,
     /// A person who logs in and signs.
     Staff,
+    /// Signing time stamps and nothing else (RFC 3161, 2.3): its one purpose is marked critical.
+    TimeStamping,
     /// Receiving keys: the encrypting half of a pair (GB/T 38636, TLCP). It signs nothing.
     Encryption,
 }
 
 impl Usage {
     /// Every usage.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Tls,
         Self::Documents,
         Self::Service,
         Self::Staff,
+        Self::TimeStamping,
         Self::Encryption,
     ];
 
     pub(super) fn key_usages(self) -> FlagSet<KeyUsages> {
         match self {
-            Self::Tls | Self::Service => KeyUsages::DigitalSignature.into(),
+            Self::Tls | Self::Service | Self::TimeStamping => KeyUsages::DigitalSignature.into(),
             Self::Documents | Self::Staff => {
                 KeyUsages::DigitalSignature | KeyUsages::NonRepudiation
             }
@@ -87,6 +90,7 @@ impl Usage {
             Self::Documents => vec![DOCUMENT_SIGNING],
             Self::Service => vec![server],
             Self::Staff => vec![client],
+            Self::TimeStamping => vec![db::rfc5280::ID_KP_TIME_STAMPING],
             Self::Encryption => vec![],
         }
     }
@@ -132,7 +136,9 @@ pub(super) fn asked(
     all.push(constraints.to_extension(subject, &all)?);
     all.push(KeyUsage(usages).to_extension(subject, &all)?);
     if !purposes.is_empty() {
-        all.push(ExtendedKeyUsage(purposes).to_extension(subject, &all)?);
+        let mut extension = ExtendedKeyUsage(purposes).to_extension(subject, &all)?;
+        extension.critical |= purpose == Purpose::Leaf(Usage::TimeStamping);
+        all.push(extension);
     }
     if !dns_names.is_empty() {
         all.push(SubjectAltName(dns_names.to_vec()).to_extension(subject, &all)?);

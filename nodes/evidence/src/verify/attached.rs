@@ -160,6 +160,7 @@ fn read(package: &Package, bytes: &[u8], manifest: &[u8]) -> Result<List, String
 
 fn may_be_attached(path: &str) -> bool {
     let fixed = [
+        layout::TIMESTAMP,
         layout::LOG_POLICY,
         layout::CHECKPOINT,
         layout::CHECKPOINT_OLD,

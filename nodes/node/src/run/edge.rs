@@ -69,6 +69,7 @@ pub(crate) async fn run(
             files,
             own,
             seal: None,
+            tsa: None,
             door: door.media.clone(),
             keys,
             metadata_sealed: false,

@@ -12,7 +12,7 @@ use guitai_dr::Recovery;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
-use guitai_recorder::Recorder;
+use guitai_recorder::{Authority, Recorder};
 use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{Hex, Member, NodeId, Role, Voice, command::Command, profile::Raft};
@@ -28,7 +28,11 @@ use super::{
     renewal::{self, Renewal},
     stopped,
 };
-use crate::{config::NodeConfig, identity, keys};
+use crate::{
+    config::NodeConfig,
+    identity::{self, Office},
+    keys,
+};
 
 /// Assembles and runs an inner node until it is asked to stop.
 pub(crate) async fn run(
@@ -124,15 +128,33 @@ pub(crate) async fn run(
         .seal
         .as_ref()
         .map(|files| {
-            let present = identity::seal(files, &keys)?;
-            Ok::<_, AssembleError>(renewal.with_seal(files, roots.clone(), present, clock.clone()))
+            let present = identity::signer_of(Office::Seal, files, &keys)?;
+            let (roots, clock) = (roots.clone(), clock.clone());
+            let seal = renewal.with_signer(Office::Seal, files, roots, present, clock);
+            Ok::<_, AssembleError>(seal)
         })
         .transpose()?;
+    let tsa = files
+        .tsa
+        .as_ref()
+        .map(|files| {
+            let present = identity::signer_of(Office::TimeStamps, files, &keys)?;
+            let (roots, clock) = (roots.clone(), clock.clone());
+            let tsa = renewal.with_signer(Office::TimeStamps, files, roots, present, clock);
+            Ok::<_, AssembleError>(tsa)
+        })
+        .transpose()?;
+    let authority = tsa.clone().map(|identity| {
+        let authority = Authority::new(identity, meta.clone(), clock.clone());
+        authority.register(&calls);
+        authority
+    });
     let inventory = inventory::source(inventory::Subject {
         member: member.clone(),
         files: files.clone(),
         own: own.clone(),
         seal: seal.clone(),
+        tsa,
         keys: keys.clone(),
         metadata_sealed: sealing.is_some(),
         door: door.media.clone(),
@@ -164,6 +186,7 @@ pub(crate) async fn run(
                 mesh: mesh.clone(),
                 relay: relay.clone(),
                 calls: calls.clone(),
+                authority,
                 clock: clock.clone(),
             };
             Some(Recorder::start(config, deps)?)

@@ -26,6 +26,7 @@ pub(crate) struct Subject {
     pub(crate) files: Files,
     pub(crate) own: Identity,
     pub(crate) seal: Option<watch::Receiver<Identity>>,
+    pub(crate) tsa: Option<watch::Receiver<Identity>>,
     pub(crate) keys: KeyStore,
     /// Log, snapshots and view are sealed.
     pub(crate) metadata_sealed: bool,
@@ -70,11 +71,12 @@ impl Subject {
     }
 
     fn certificates(&self) -> Vec<CertificateRow> {
-        let seal = self
-            .seal
-            .as_ref()
-            .and_then(|seal| seal.borrow().chain.first().cloned());
-        let mut rows: Vec<_> = [("mesh", self.present()), ("seal", seal)]
+        let leaf = |signer: &Option<watch::Receiver<Identity>>| {
+            let signer = signer.as_ref()?;
+            signer.borrow().chain.first().cloned()
+        };
+        let (seal, tsa) = (leaf(&self.seal), leaf(&self.tsa));
+        let mut rows: Vec<_> = [("mesh", self.present()), ("seal", seal), ("tsa", tsa)]
             .into_iter()
             .filter_map(|(purpose, leaf)| sm2_row(purpose, &leaf?))
             .collect();
@@ -212,6 +214,10 @@ impl Subject {
         }
         if let Some(seal) = &self.files.seal {
             stores.push(self.key_file(text("证据签章私钥", "key that seals evidence"), &seal.key));
+        }
+        if let Some(tsa) = &self.files.tsa {
+            let what = text("时间戳签名私钥", "key that signs time stamps");
+            stores.push(self.key_file(what, &tsa.key));
         }
         if self.files.seal.is_some() {
             stores.push(Store {

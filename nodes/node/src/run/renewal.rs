@@ -1,5 +1,5 @@
-//! Certificates that change while the node runs: its own, the seal of a recorder, and the list of those
-//! that were revoked.
+//! Certificates that change while the node runs: its own, the seal of a recorder, the time stamp
+//! authority's, and the list of those that were revoked.
 //!
 //! The files are looked at every few seconds and on SIGHUP. What is new is checked before it is used;
 //! what does not check leaves the old in use, and is tried again: between two renames the chain and
@@ -22,9 +22,9 @@ use tokio::{
 };
 
 use crate::{
-    config::{Files, SealFiles},
+    config::{Files, SignerFiles},
     exit::chain,
-    identity,
+    identity::{self, Office},
 };
 
 /// How often the files are looked at.
@@ -42,13 +42,14 @@ pub(crate) struct Renewal {
     chain: String,
     list: String,
     said: bool,
-    seal: Option<Seal>,
+    signers: Vec<Signer>,
 }
 
-/// A recorder's seal: packages are signed with what was sent last, and each carries the certificate it
-/// was signed with, so those of before verify as before.
-struct Seal {
-    files: SealFiles,
+/// A recorder's seal, or a time stamp authority: documents are signed with what was sent last, and each
+/// carries the certificate it was signed with, so those of before verify as before.
+struct Signer {
+    office: Office,
+    files: SignerFiles,
     roots: Vec<Vec<u8>>,
     clock: Arc<dyn Clock>,
     sender: watch::Sender<Identity>,
@@ -74,23 +75,25 @@ impl Renewal {
             chain: x509::certificates_to_pem(&own.chain),
             list: String::new(),
             said: false,
-            seal: None,
+            signers: Vec::new(),
         };
         renewal.look();
         renewal
     }
 
-    /// Also looks after the seal `present`; what is renewed arrives at the receiver.
-    pub(crate) fn with_seal(
+    /// Also looks after the signer `present`; what is renewed arrives at the receiver.
+    pub(crate) fn with_signer(
         &mut self,
-        files: &SealFiles,
+        office: Office,
+        files: &SignerFiles,
         roots: Vec<Vec<u8>>,
         present: Identity,
         clock: Arc<dyn Clock>,
     ) -> watch::Receiver<Identity> {
         let chain = x509::certificates_to_pem(&present.chain);
         let (sender, receiver) = watch::channel(present);
-        self.seal = Some(Seal {
+        self.signers.push(Signer {
+            office,
             files: files.clone(),
             roots,
             clock,
@@ -120,8 +123,8 @@ impl Renewal {
 
     fn look(&mut self) {
         self.look_at_list();
-        if let Some(seal) = &mut self.seal {
-            seal.look(&self.keys);
+        for signer in &mut self.signers {
+            signer.look(&self.keys);
         }
         let chain = read(&self.files.identity);
         if chain == self.chain || chain.is_empty() {
@@ -171,7 +174,7 @@ impl Renewal {
     }
 }
 
-impl Seal {
+impl Signer {
     fn look(&mut self, keys: &KeyStore) {
         let chain = read(&self.files.chain);
         if chain == self.chain || chain.is_empty() {
@@ -179,17 +182,19 @@ impl Seal {
         }
         let now_unix = self.clock.wall().0 / 1000;
         let present = self.sender.borrow().clone();
-        let renewed = identity::renewed_seal(&self.files, keys, &present, &self.roots, now_unix);
+        let (office, roots) = (self.office, &self.roots);
+        let renewed =
+            identity::renewed_signer(office, &self.files, keys, &present, roots, now_unix);
         match renewed {
-            Ok(seal) => {
-                self.sender.send_replace(seal);
+            Ok(signer) => {
+                self.sender.send_replace(signer);
                 self.chain = chain;
-                tracing::info!("the seal of evidence packages was renewed");
+                tracing::info!(?office, "a signer of documents was renewed");
             }
             // Between two renames chain and key do not fit: the next look may find them whole.
             Err(error) => {
                 let error = crate::exit::chain(&error);
-                tracing::warn!(%error, "a new seal is not used; packages get the one before");
+                tracing::warn!(?office, %error, "a new signer is not used; the one before signs on");
             }
         }
     }

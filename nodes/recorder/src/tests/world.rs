@@ -10,8 +10,9 @@ use std::{
 use futures::{future::BoxFuture, stream::BoxStream};
 use guitai_crypto::{
     keys::{KeyStore, Purpose},
+    random,
     sframe::{Sealer, Suite},
-    sm2, x509,
+    sm2, tsp, x509,
 };
 use guitai_evidence::manifest::Named;
 use guitai_host::{ManualClock, SimDisk};
@@ -36,10 +37,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::media::Clip;
 use crate::{
-    Recorder, Seat,
+    Recorder, Seat, Surroundings,
     cluster::{Call, Cluster, Duty, ReportError, duty_of},
     proving::Wanted,
     room::{Arrival, Rooms},
+    stamping::{AskError, Authorities, Place},
     vault::Shelf,
 };
 
@@ -81,6 +83,19 @@ struct Script {
     /// The epoch this node knows.
     epoch: Mutex<Epoch>,
     room: Mutex<Option<mpsc::Sender<Arrival>>>,
+    /// How the authorities answer, in the order they are asked.
+    authorities: Mutex<Vec<Stamper>>,
+}
+
+/// A time stamp authority of the script.
+#[derive(Clone)]
+pub(super) enum Stamper {
+    /// A core node of the release before.
+    OfBefore,
+    /// One that is cut off.
+    Away,
+    /// One that stamps by this identity, so many seconds after the call began.
+    Stamps(Box<x509::Identity>, i64),
 }
 
 impl World {
@@ -117,6 +132,7 @@ impl World {
                 roots: Mutex::default(),
                 epoch: Mutex::new(Epoch(1)),
                 room: Mutex::default(),
+                authorities: Mutex::default(),
             }),
             recorder: None,
             sealing_epoch: 1,
@@ -237,9 +253,44 @@ impl World {
             root: self.root.clone(),
         };
         let shelf = Shelf::new(self.disk.clone(), self.keys.clone());
-        let (cluster, rooms) = (self.script.clone(), self.script.clone());
-        let started = Recorder::start_with(seat, shelf, cluster, rooms, self.clock.clone());
+        let around = Surroundings {
+            cluster: self.script.clone(),
+            rooms: self.script.clone(),
+            authorities: self.script.clone(),
+        };
+        let started = Recorder::start_with(seat, shelf, around, self.clock.clone());
         self.recorder = Some(started.unwrap());
+    }
+
+    /// From now on these authorities are asked, in this order.
+    pub(super) fn authorities_are(&self, authorities: Vec<Stamper>) {
+        *self.script.authorities.lock().unwrap() = authorities;
+    }
+
+    /// Waits until a stamp is kept beside the recording.
+    pub(super) async fn stamped(&self) {
+        let path = std::path::Path::new("5e55/stamp");
+        let kept = || {
+            let there = guitai_host::Disk::exists(&*self.disk, path);
+            there.unwrap_or(false).then_some(())
+        };
+        eventually(kept, "the seal is stamped").await;
+    }
+
+    /// A time stamp authority under the cluster's root; with another usage it is none.
+    pub(super) fn stamper(&self, usage: x509::Usage, cluster: &str) -> Stamper {
+        let key = sm2::SecretKey::generate();
+        let subject = x509::Subject {
+            common_name: "b1-1".to_owned(),
+            organization: cluster.to_owned(),
+            dns_names: Vec::new(),
+        };
+        let unix = BEGAN.0 / 1000;
+        let leaf = self
+            .authority
+            .issue(&subject, &key.public(), usage, 30, unix);
+        let chain = vec![leaf.unwrap()];
+        Stamper::Stamps(Box::new(x509::Identity { chain, key }), 0)
     }
 
     /// The authority renews the seal while the recorder runs; gives the new certificate.
@@ -520,6 +571,33 @@ impl Cluster for Script {
 
     fn relays(&self, _near: &NodeName) -> Vec<Target> {
         Vec::new()
+    }
+}
+
+impl Authorities for Script {
+    fn places(&self) -> Vec<Place> {
+        let authorities = self.authorities.lock().unwrap();
+        authorities.iter().map(|_| Place::Here).collect()
+    }
+
+    /// The first of them; whoever was asked goes to the end of the line.
+    fn ask(
+        &self,
+        _place: &Place,
+        request: Vec<u8>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, AskError>> {
+        let mut authorities = self.authorities.lock().unwrap();
+        authorities.rotate_left(1);
+        let answer = match authorities.last().unwrap() {
+            Stamper::OfBefore => Err(AskError::NoAuthority),
+            Stamper::Away => Err(AskError::Unanswered("cut off".to_owned())),
+            Stamper::Stamps(identity, late) => {
+                let at = (BEGAN.0 / 1000).saturating_add_signed(*late);
+                let made = tsp::answer(&request, identity, Some(at), random::array());
+                Ok(made.unwrap().0)
+            }
+        };
+        Box::pin(async { answer })
     }
 }
 

@@ -9,6 +9,7 @@ mod media;
 mod record;
 pub(crate) mod roots;
 mod seals;
+pub(crate) mod stamped;
 mod statement;
 mod trust;
 
@@ -26,6 +27,7 @@ pub(crate) fn later() -> Vec<Forgery> {
         roots::FORGERIES,
         attached::FORGERIES,
         logged::FORGERIES,
+        stamped::FORGERIES,
         container::FORGERIES,
     ];
     parts.concat()

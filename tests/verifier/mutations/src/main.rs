@@ -14,6 +14,7 @@
 
 #[path = "../../../../nodes/evidence/tests/consistency/mod.rs"]
 mod consistency;
+mod der;
 mod dice;
 mod disk;
 mod forged;
@@ -207,6 +208,13 @@ fn good(world: &World) -> Vec<(&'static str, Package)> {
     let mut logless = world.rich.clone();
     forged::attached::without_log(&mut logless);
     logless.sign_attached();
+    let mut unstamped = world.rich.clone();
+    forged::stamped::without(&mut unstamped, "unanswered");
+    let mut early = world.rich.clone();
+    forged::stamped::at(&mut early, world::SEALED_SECONDS - 59);
+    let mut straight = world.rich.clone();
+    straight.later().stamper = world.stamper_by(&world.root, world::CLUSTER);
+    straight.attach();
     let mut known = world.rich.clone();
     known.readers_policy = true;
     vec![
@@ -222,6 +230,9 @@ fn good(world: &World) -> Vec<(&'static str, Package)> {
         ("format 2 in one file", in_one_file(&world.other_2, 0)),
         ("a certificate renewed", renewed),
         ("of a cluster without a log", logless),
+        ("without a time stamp", unstamped),
+        ("stamped by a clock that is a minute behind", early),
+        ("stamped right under the root", straight),
         ("read by who knows the log", known),
     ]
 }

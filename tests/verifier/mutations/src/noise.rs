@@ -65,6 +65,7 @@ fn any_file(package: &Package, dice: &mut Dice) -> String {
         "recorder-1.pem",
         layout::ATTACHED,
         layout::ATTACHED_SIGNED,
+        layout::TIMESTAMP,
         layout::LOG_POLICY,
         layout::CHECKPOINT,
         layout::CHECKPOINT_OLD,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use guitai_crypto::{cms, sm3, x509};
+use guitai_crypto::{cms, random, sm3, tsp, x509};
 use guitai_evidence::{canonical, layout, log::Digest, roots, tree};
 use guitai_types::Hex;
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ pub(crate) struct Later {
     pub(crate) log: Rc<Log>,
     /// Lines of `roots.jsonl`.
     pub(crate) lines: Vec<Value>,
+    /// Who stamps.
+    pub(crate) stamper: Signer,
     /// `missing` of `attached.json`.
     pub(crate) missing: Value,
     /// When it was attached, in milliseconds.
@@ -363,8 +365,20 @@ impl Package {
         if self.later.is_some() {
             let logged = self.logged();
             self.put_logged(&logged);
+            self.put_stamp();
             self.sign_attached();
         }
+    }
+
+    /// `manifest.tsr`, of a second after the seal.
+    pub(crate) fn put_stamp(&mut self) {
+        let at = self.manifest["sealed_at"].as_u64().unwrap_or_default() / 1000 + 1;
+        let stamp = stamp(
+            &self.later().stamper.identity.clone(),
+            self.bytes(layout::SIGNED_DATA),
+            at,
+        );
+        self.put(layout::TIMESTAMP, stamp);
     }
 
     /// Everything under `log/`, with the checkpoints that the log and its witnesses sign.
@@ -432,6 +446,14 @@ impl Package {
         self.signer = signer.clone();
         self.seal();
     }
+}
+
+/// What an authority answers who is asked to stamp `content` at a time in seconds: past the calendar a refusal.
+pub(crate) fn stamp(identity: &x509::Identity, content: &[u8], at: u64) -> Vec<u8> {
+    let request = tsp::Request::new(sm3::hash(content), random::array()).and_then(|it| it.to_der());
+    let request = request.expect("a request has a form");
+    let answer = tsp::answer(&request, identity, Some(at), random::array());
+    answer.expect("an answer has a form").0
 }
 
 /// Signs a line of `roots.jsonl` as it stands.

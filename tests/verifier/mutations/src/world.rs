@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) log: Rc<Log>,
     /// See [`Self::log`].
     pub(crate) strange_log: Rc<Log>,
+    /// The time stamp authority: another node of the cluster.
+    pub(crate) stamper: Signer,
 }
 
 impl World {
@@ -61,9 +63,11 @@ impl World {
             other_2: empty(&root),
             log: Rc::new(Log::new()),
             strange_log: Rc::new(Log::new()),
+            stamper: empty(&root).signer,
             root,
             stranger,
         };
+        world.stamper = world.stamper_by(&world.authority, CLUSTER);
         let (first, second) = (
             world.signer(&world.authority, "a1-2"),
             world.signer(&world.root, "a2-2"),
@@ -112,6 +116,12 @@ impl World {
         }
     }
 
+    /// A time stamp authority's identity, by `by`.
+    pub(crate) fn stamper_by(&self, by: &Authority, cluster: &str) -> Signer {
+        let made = SEALED_SECONDS - DAY_SECONDS;
+        self.signer_of(by, "b1-1", cluster, Usage::TimeStamping, made, 365)
+    }
+
     fn make(&self, draft: &Draft, signer: &Signer, format: u32) -> Package {
         let mut dice = Dice(draft.session.len() as u64);
         let mut package = Package {
@@ -124,7 +134,8 @@ impl World {
             package.later = Some(Later {
                 log: self.log.clone(),
                 lines: vec![],
-                missing: json!([{ "what": "timestamp", "cause": "no-authority" }]),
+                stamper: self.stamper.clone(),
+                missing: json!([]),
                 at: SEALED_AT + 2_000,
             });
         }

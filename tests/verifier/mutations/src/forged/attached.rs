@@ -63,9 +63,9 @@ pub(crate) const FORGERIES: &[Forgery] = &[
     ("view: changed", "files", view_changed),
 ];
 
-/// Takes away everything of the log, and says that it is missing.
+/// Takes away everything that is attached, and says that it is missing.
 pub(crate) fn without_log(package: &mut Package) {
-    package.entries.retain(|path, _| !path.starts_with("log/"));
+    package.entries.retain(|path, _| !layout::is_attached(path));
     missing(
         package,
         &["consistency", "root-proofs", "seal-proof", "timestamp"],
@@ -131,7 +131,7 @@ fn of_another(package: &mut Package, world: &World, _: &mut Dice) -> String {
     without_log(package);
     for (path, entry) in &world.other.entries {
         let list = [layout::ATTACHED, layout::ATTACHED_SIGNED].contains(&path.as_str());
-        if list || path.starts_with("log/") {
+        if list || layout::is_attached(path) {
             package.entries.insert(path.clone(), entry.clone());
         }
     }
@@ -210,7 +210,7 @@ fn changed(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let mut list = package.attached();
     match dice.below(2) {
         0 => list["at"] = json!(SEALED_AT + 2_001 + dice.below(900) as u64),
-        _ => list["missing"][0]["cause"] = json!("unanswered"),
+        _ => list["missing"] = json!([{ "what": "timestamp", "cause": "unanswered" }]),
     }
     let bytes = canonical::to_bytes(&list).expect("a list has a form");
     package.put(layout::ATTACHED, bytes);
@@ -220,7 +220,7 @@ fn changed(package: &mut Package, _: &World, dice: &mut Dice) -> String {
 fn silent(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let what = match dice.below(5) {
         0 => {
-            package.later().missing = json!([]);
+            package.entries.remove(layout::TIMESTAMP);
             "the time stamp"
         }
         1 => {
@@ -252,9 +252,10 @@ fn silent(package: &mut Package, _: &World, dice: &mut Dice) -> String {
 
 fn says_missing(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let whats = *dice.one_of(&[
-        &["consistency", "timestamp"][..],
-        &["root-proofs", "timestamp"],
-        &["seal-proof", "timestamp"],
+        &["consistency"][..],
+        &["root-proofs"],
+        &["seal-proof"],
+        &["timestamp"],
     ]);
     missing(package, whats);
     package.sign_attached();
@@ -284,7 +285,7 @@ fn half(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let path = *dice.one_of(&[layout::CONSISTENCY, layout::CHECKPOINT_OLD]);
     package.entries.remove(path);
     if dice.below(2) == 0 {
-        missing(package, &["consistency", "timestamp"]);
+        missing(package, &["consistency"]);
     }
     package.sign_attached();
     path.to_owned()
@@ -356,7 +357,7 @@ fn attached_file(package: &Package, dice: &mut Dice) -> String {
     let files = package
         .entries
         .keys()
-        .filter(|path| path.starts_with("log/"));
+        .filter(|path| layout::is_attached(path));
     let files: Vec<&String> = files.collect();
     (*dice.one_of(&files)).clone()
 }
@@ -380,7 +381,7 @@ fn file_more(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let path = *dice.one_of(&[
         "log/notes",
         "log/roots/1.tlog-proof",
-        "manifest.tsr",
+        "manifest.tst",
         "log/policy.old",
         "attached.sig",
     ]);

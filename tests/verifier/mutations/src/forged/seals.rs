@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Forgery;
 use crate::{
+    der::Node,
     dice::Dice,
     package::Package,
     world::{SEALED_SECONDS, World},
@@ -37,6 +38,7 @@ pub(crate) const FORGERIES: &[Forgery] = &[
         "signed-data",
         over_something_else,
     ),
+    ("signed-data: the root too", "signed-data", with_the_root),
     ("signed-data: not DER", "signed-data", not_der),
     ("signed-data: a byte", "signed-data", a_byte),
     ("signature: stripped", "signature", plain_stripped),
@@ -164,6 +166,18 @@ fn over_something_else(package: &mut Package, world: &World, dice: &mut Dice) ->
     let identity = package.signer.identity.clone();
     signed(package, &identity, &content, SEALED_SECONDS);
     format!("{} bytes", content.len())
+}
+
+fn with_the_root(package: &mut Package, world: &World, _: &mut Dice) -> String {
+    let mut tree = Node::parse(package.bytes(layout::SIGNED_DATA));
+    // ContentInfo, SignedData, certificates.
+    let certificates = tree.at(&[1, 0, 3]).parts();
+    certificates.push(Node::parse(world.root.certificate_der()));
+    certificates.sort_by_key(Node::encode);
+    package.put(layout::SIGNED_DATA, tree.encode());
+    package.sign_plainly();
+    package.attach();
+    "among its certificates".to_owned()
 }
 
 fn not_der(package: &mut Package, _: &World, dice: &mut Dice) -> String {
