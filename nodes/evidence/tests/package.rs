@@ -279,7 +279,7 @@ fn draft_with<S: Sink>(
             own.push((segment.first_us, content.clone()));
             track.bytes += content.len() as u64;
             let place = (track.number, segment.number);
-            digests.insert(place, guitai_crypto::sm3::hash(&content));
+            digests.insert(place, sm3::hash(&content));
             builder
                 .add(&layout::segment(track.number, segment.number), &content)
                 .unwrap();

@@ -6,7 +6,7 @@ pub(crate) enum Node {
     /// Tag and content.
     Leaf(u8, Vec<u8>),
     /// Tag and what is in it.
-    Tree(u8, Vec<Node>),
+    Tree(u8, Vec<Self>),
 }
 
 impl Node {

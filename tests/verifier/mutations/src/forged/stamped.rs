@@ -435,10 +435,10 @@ fn version(package: &mut Package, _: &World, dice: &mut Dice) -> String {
     let what = *dice.one_of(&["data", "signer", "info"]);
     match what {
         "data" => edited(package, |it| {
-            *it.at(&DATA).at(&[0]).content() = vec![number]
+            *it.at(&DATA).at(&[0]).content() = vec![number];
         }),
         "signer" => edited(package, |it| {
-            *it.at(&SIGNER).at(&[0]).content() = vec![number]
+            *it.at(&SIGNER).at(&[0]).content() = vec![number];
         }),
         _ => signed_info(package, |it| *it.at(&[0]).content() = vec![number]),
     }
