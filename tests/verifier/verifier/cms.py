@@ -108,7 +108,8 @@ def _signer(signer, content, certificate) -> int:
     return at
 
 
-def _attributes(data: bytes, content: bytes) -> int:
+def attributes(data: bytes) -> dict:
+    """The values of each signed attribute, by its type; in the order of a SET OF, none twice."""
     reader, found, before = der.Reader(data), {}, b""
     while not reader.done():
         whole = reader.whole(der.SEQUENCE)
@@ -119,6 +120,11 @@ def _attributes(data: bytes, content: bytes) -> int:
         _must(kind not in found, "an attribute occurs twice")
         found[kind] = attribute.enter(der.SET)
         attribute.end()
+    return found
+
+
+def _attributes(data: bytes, content: bytes) -> int:
+    found = attributes(data)
     _must(set(found) == {CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME}, "other attributes than the three")
     _must(found[CONTENT_TYPE].oid() == DATA, "another type of signed content")
     _must(found[MESSAGE_DIGEST].take(der.OCTET_STRING) == sm3.hash(content), "the digest is of other content")

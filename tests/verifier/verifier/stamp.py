@@ -30,7 +30,7 @@ def verify(data: bytes, content: bytes, root, cluster: str):
         _signer(signer, info, at, chain[0])
         x509.path(chain, root, at)
         _leaf(chain[0], cluster)
-    except (der.NotDer, sm2.NotSm2, x509.NotTrusted) as error:
+    except (der.NotDer, cms.NotSigned, sm2.NotSm2, x509.NotTrusted) as error:
         raise NotStamped(error) from None
     return at, chain[0].names[x509.COMMON_NAME][0] if chain[0].names.get(x509.COMMON_NAME) else ""
 
@@ -130,16 +130,7 @@ def _signer(content, info, at, leaf):
     signature = signer.take(der.OCTET_STRING)
     signer.end()
 
-    reader, found, before = der.Reader(attributes), {}, b""
-    while not reader.done():
-        whole = reader.whole(der.SEQUENCE)
-        _must(before < whole, "attributes out of order")
-        before = whole
-        attribute = der.Reader(whole).enter(der.SEQUENCE)
-        kind = attribute.oid()
-        _must(kind not in found, "an attribute occurs twice")
-        found[kind] = attribute.enter(der.SET)
-        attribute.end()
+    found = cms.attributes(attributes)
     four = {cms.CONTENT_TYPE, cms.SIGNING_TIME, cms.MESSAGE_DIGEST, SIGNING_CERTIFICATE_V2}
     _must(set(found) == four, "other attributes than the four")
     _must(found[cms.CONTENT_TYPE].oid() == TST_INFO, "another type of signed content")
