@@ -4,6 +4,7 @@ mod account;
 mod cluster;
 mod desk;
 mod dr;
+mod keeping;
 mod lineage;
 mod marks;
 mod numbers;
@@ -191,6 +192,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(desk::routes())
         .merge(session::routes())
         .merge(package::routes())
+        .merge(keeping::routes())
         .merge(cluster::routes())
         .merge(dr::routes())
         .merge(lineage::routes())

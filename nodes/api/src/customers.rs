@@ -328,6 +328,7 @@ impl Watch {
             | Change::Desk { .. }
             | Change::Dr { .. }
             | Change::SyncMode { .. }
+            | Change::Keeping { .. }
             | Change::Cluster => false,
         }
     }

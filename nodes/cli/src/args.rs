@@ -11,6 +11,7 @@ use crate::keys::Keys;
 use crate::log::Log;
 use crate::node::Node;
 use crate::pki::args::Pki;
+use crate::recordings::Recordings;
 use crate::tsa::Tsa;
 
 /// The commands that talk to a running cluster, and the offline verifier.
@@ -22,8 +23,8 @@ pub enum Command {
     Nodes(Asked),
     /// 会话一览 / The sessions
     Sessions(Sessions),
-    /// 录制一览 / The recordings
-    Recordings(Asked),
+    /// 录制一览;保存期限、保全与销毁 / The recordings; how long they are kept, holds, and their end
+    Recordings(Recordings),
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
@@ -58,7 +59,8 @@ impl Command {
     /// How it was asked to show things; `None` where there is no choice.
     pub(crate) fn output(&self) -> Option<&Output> {
         match self {
-            Self::Status(it) | Self::Nodes(it) | Self::Recordings(it) => Some(&it.output),
+            Self::Status(it) | Self::Nodes(it) => Some(&it.output),
+            Self::Recordings(it) => Some(it.output()),
             Self::Sessions(it) => Some(&it.asked.output),
             Self::Evidence(Evidence::Export(export)) => Some(&export.asked.output),
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),

@@ -1,7 +1,7 @@
 //! `dr`: plan, rehearse, carry out and look at a failover.
 
 pub mod args;
-mod officer;
+pub(crate) mod officer;
 mod report;
 mod words;
 

@@ -18,6 +18,7 @@ mod language;
 pub mod log;
 mod node;
 pub mod pki;
+pub mod recordings;
 mod show;
 mod sse;
 mod staff;
@@ -72,7 +73,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Status(asked) => show::status(&asked, lang).await.map(done),
         Command::Nodes(asked) => show::nodes(&asked, lang).await.map(done),
         Command::Sessions(arguments) => show::sessions(&arguments, lang).await.map(done),
-        Command::Recordings(asked) => show::recordings(&asked, lang).await.map(done),
+        Command::Recordings(it) => recordings::answer(&it, lang).await.map(done),
         Command::Evidence(Evidence::Export(arguments)) => {
             evidence::export(&arguments, lang).await.map(done)
         }

@@ -31,7 +31,7 @@ fn help_names_every_command_in_both_languages() {
             "  status      集群概览 / The cluster at a glance",
             "  nodes       节点一览 / The nodes and how they are",
             "  sessions    会话一览 / The sessions",
-            "  recordings  录制一览 / The recordings",
+            "  recordings  录制一览;保存期限、保全与销毁 / The recordings; how long they are kept, holds, and their end",
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
             "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
@@ -73,6 +73,57 @@ async fn evidence_that_is_none_is_not_verified() -> Outcome {
         run(&["evidence", "verify", path, "--json"]).await?,
         ExitCode::from(NOT_VERIFIED)
     );
+    Ok(())
+}
+
+#[test]
+fn recordings_say_how_they_are_kept_in_both_languages() {
+    let mut parser = parser();
+    let recordings = parser
+        .find_subcommand_mut("recordings")
+        .expect("a command of guitai");
+    let help = recordings.render_help().to_string();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "  list     各录制保存到哪天、是否保全、是否已销毁 / Until when each is kept, what is held, what was erased",
+            "  show     一次录制:类别、保全、期限 / One recording: its classes, holds and last day",
+            "  class    给录制定类别,登记终止日 / Say which classes a recording is of, and when what it is about ended",
+            "  hold     保全:从此不得销毁,一名授权人即可 / Hold: from now on it is not erased; one officer is enough",
+            "  release  解除保全,须两名授权人以本人密钥批准 / Release a hold; two officers must approve with their own keys",
+            "  policy   保存期限表 / The retention matrix",
+            "  help     Print this message or the help of the given subcommand(s)",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_matrix_that_is_none_is_wrong_usage() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("matrix.toml");
+    std::fs::write(&path, "version = 2\nclasses = [{ id = \"loan\" }]\n")?;
+    let path = path.to_str().ok_or("path")?;
+    assert_eq!(
+        run(&["recordings", "policy", "set", path]).await?,
+        ExitCode::from(USAGE)
+    );
+    // A date that does not exist is refused before anybody is asked.
+    let words = [
+        "recordings",
+        "class",
+        "s1",
+        "--class",
+        "loan",
+        "--ends",
+        "2026-02-29",
+    ];
+    assert!(run(&words).await.is_err());
     Ok(())
 }
 

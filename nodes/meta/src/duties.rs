@@ -9,6 +9,7 @@ use guitai_types::{
     CentreId, Member, NodeId, NodeName, RequestId, Role, SessionId,
     command::{Command, RecordingReport},
     record::{Assignment, RecordingState},
+    retention::{KeepOrder, Matrix},
 };
 use tokio::sync::watch;
 
@@ -53,6 +54,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             if meta.now() >= term.ticks_from {
                 tick(&meta).await;
             }
+            begin_keeping(&meta).await;
             speak_for_the_gone(&meta, &hearing.unwrap_or_default()).await;
             if meta.now() >= term.roll_called_at {
                 replacement::look(&meta, term.roll_called_at).await;
@@ -102,6 +104,20 @@ async fn tick(meta: &Meta) {
         let request = random_id(meta.entropy(), RequestId::from_random);
         // If it does not come through, the next look proposes another.
         meta.propose_here(request, &Command::Tick).await;
+    }
+}
+
+/// The first leader that knows of retention has the matrix of the product agreed on: a recording is kept by it
+/// until an officer sets another.
+async fn begin_keeping(meta: &Meta) {
+    let begins = meta.peek(|state| state.cluster().is_some() && state.retention().is_none());
+    if begins {
+        let order = Box::new(KeepOrder::Matrix {
+            matrix: Matrix::shipped(),
+            by: None,
+        });
+        let request = random_id(meta.entropy(), RequestId::from_random);
+        meta.apply_here(request, &Command::Keep { order }).await;
     }
 }
 

@@ -13,11 +13,15 @@ use guitai_types::{
     event::Change,
     place::Text,
     record::{Assignment, Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
+    retention::{Erasure, KeepOrder},
     tlog::{Record, RecorderRoot},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{keeper::Order, proving::Wanted};
+
+/// Recordings that a node erases in one look; the rest waits for the next.
+const ERASURES_AT_ONCE_MAX: usize = 64;
 
 /// Everything a package says about a call beside its media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +88,22 @@ pub(crate) trait Cluster: Send + Sync {
     fn epoch(&self) -> Epoch;
     /// Media keys of a call wrapped to `node`, of epochs after `epoch`, oldest first.
     fn keys(&self, session: &SessionId, node: &NodeName, epoch: u32) -> Vec<(u32, Hex)>;
+    /// Recordings whose key `node` is to destroy, as far as it knows.
+    fn erasures(&self, node: &NodeName) -> Vec<(SessionId, Erasure)>;
+    /// Whether the cluster still says exactly so, after everything that was acknowledged before: a hold may have
+    /// come, or a later date.
+    fn is_to_erase(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+        erasure: &Erasure,
+    ) -> BoxFuture<'static, bool>;
+    /// Says that this node has nothing of a recording that could be opened.
+    fn erased(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+    ) -> BoxFuture<'static, Result<(), ReportError>>;
     /// Wakes when calls may have begun or ended.
     fn wakes(&self) -> BoxStream<'static, ()>;
     /// Reports how a recording goes.
@@ -177,6 +197,44 @@ impl Cluster for Meta {
         self.peek(|state| match state.session(session) {
             Some(session) => keys_of(session, node, epoch),
             None => Vec::new(),
+        })
+    }
+
+    fn erasures(&self, node: &NodeName) -> Vec<(SessionId, Erasure)> {
+        self.peek(|state| {
+            let erasures = state.erasures_of(node).take(ERASURES_AT_ONCE_MAX);
+            let owned =
+                |(session, erasure): (&SessionId, &Erasure)| (session.clone(), erasure.clone());
+            erasures.map(owned).collect()
+        })
+    }
+
+    fn is_to_erase(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+        erasure: &Erasure,
+    ) -> BoxFuture<'static, bool> {
+        let (meta, session, node) = (self.clone(), session.clone(), node.clone());
+        let erasure = erasure.clone();
+        Box::pin(async move {
+            let says_so = |state: &guitai_meta::State| {
+                let mut orders = state.erasures_of(&node);
+                orders.any(|order| order == (&session, &erasure))
+            };
+            meta.read(says_so).await.unwrap_or(false)
+        })
+    }
+
+    fn erased(
+        &self,
+        session: &SessionId,
+        node: &NodeName,
+    ) -> BoxFuture<'static, Result<(), ReportError>> {
+        let (meta, session, node) = (self.clone(), session.clone(), node.clone());
+        Box::pin(async move {
+            let order = Box::new(KeepOrder::Erased { session, node });
+            write(&meta, Command::Keep { order }).await
         })
     }
 

@@ -32,6 +32,9 @@ pub enum ExportError {
     /// Not kept here.
     #[error("no recording of session {0} on this node")]
     Unknown(SessionId),
+    /// Its key is destroyed.
+    #[error("the recording of session {0} was erased")]
+    Erased(SessionId),
     /// Still running.
     #[error("the recording of session {0} is not sealed yet")]
     NotSealed(SessionId),
@@ -63,6 +66,9 @@ impl Stream for Package {
 impl Recorder {
     /// The evidence package of a sealed recording, as a tar stream.
     pub async fn export(&self, session: &SessionId) -> Result<Package, ExportError> {
+        if self.shared.is_ending(session) || self.shared.shelf.is_erased(session).unwrap_or(false) {
+            return Err(ExportError::Erased(session.clone()));
+        }
         if self.stat(session).is_none() {
             return Err(ExportError::Unknown(session.clone()));
         }

@@ -6,13 +6,14 @@
 //! or lost); [`keeper`] does it for one call; [`roots`] and [`rooting`] sign what became durable, by the second; [`vault`] is one recording on disk; [`package`] seals
 //! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
-//! probes of a drill.
+//! probes of a drill; [`erasing`] is how a recording ends.
 
 mod attaching;
 mod authority;
 pub mod canary;
 mod cluster;
 mod cut;
+mod erasing;
 mod export;
 mod fmp4;
 mod h264;
@@ -31,7 +32,7 @@ mod vault;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -172,6 +173,8 @@ struct Table {
     stats: BTreeMap<SessionId, RecordingStat>,
     keepers: BTreeMap<SessionId, (watch::Sender<Order>, JoinHandle<()>)>,
     watchers: Vec<JoinHandle<()>>,
+    /// Recordings that are being erased, or were: nobody takes them up again.
+    ending: BTreeSet<SessionId>,
     is_stopped: bool,
 }
 
@@ -229,6 +232,11 @@ impl Recorder {
         let mut unsealed = Vec::new();
         let mut sealed = Vec::new();
         for session in shelf.sessions()? {
+            // What is left of it is swept when the cluster says so again, or was before. Nobody takes it up.
+            if shelf.is_erased(&session)? {
+                table.ending.insert(session);
+                continue;
+            }
             let summary = shelf.note(&session, keeper::SUMMARY)?;
             match summary.and_then(|json| serde_json::from_slice::<RecordingStat>(&json).ok()) {
                 Some(stat) => {
@@ -253,6 +261,7 @@ impl Recorder {
         });
         let watchers = vec![
             tokio::spawn(watch_calls(shared.clone(), unsealed)),
+            tokio::spawn(erasing::run(shared.clone())),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
             tokio::spawn(stamping::follow(shared.clone(), sealed)),
@@ -337,6 +346,11 @@ impl Shared {
         Some(stat.clone())
     }
 
+    /// Whether a recording is being erased or is gone.
+    fn is_ending(&self, session: &SessionId) -> bool {
+        self.table().ending.contains(session)
+    }
+
     /// Whether anything is kept of a session.
     fn has(&self, session: &SessionId) -> bool {
         self.table().stats.contains_key(session) || self.shelf.has(session)
@@ -345,7 +359,7 @@ impl Shared {
     /// Puts a keeper on a call, or gives the one it has a new order.
     fn order(self: &Arc<Self>, session: &SessionId, order: Order) {
         let mut table = self.table();
-        if table.is_stopped {
+        if table.is_stopped || table.ending.contains(session) {
             return;
         }
         if let Some((orders, keeper)) = table.keepers.get(session)
@@ -386,7 +400,8 @@ async fn watch_calls(shared: Arc<Shared>, unsealed: Vec<SessionId>) {
     loop {
         for duty in shared.cluster.calls_of(&shared.config.name) {
             // A node that was replaced before it kept anything has nothing to seal.
-            if !duty.is_over || shared.has(&duty.session) {
+            let has_part = !duty.is_over || shared.has(&duty.session);
+            if has_part && !shared.is_ending(&duty.session) {
                 shared.order(&duty.session, duty.order);
             }
         }

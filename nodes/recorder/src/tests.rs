@@ -670,3 +670,38 @@ async fn real_media_is_kept_playable() {
     let duration: f64 = duration.trim().parse().unwrap();
     assert!((7.8..8.3).contains(&duration), "{duration}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_whose_time_is_over_is_erased_once_every_opinion_agrees() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(6);
+    world.publish_all(&clip, "5e1f", 0..2_000).await;
+    world.end().await;
+    package(&world).await;
+    // A leader whose clock ran ahead says so, and this node's calendar does not agree.
+    world.is_over_since("2030-01-01", false);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(!world.has_erased());
+    // The cluster said so, but an officer's hold came meanwhile.
+    world.is_over_since("2026-01-01", true);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(!world.has_erased());
+    package(&world).await;
+
+    world.is_over_since("2026-01-01", false);
+    world.erased().await;
+    let refused = world.recorder().export(&world.session()).await.err();
+    assert!(matches!(refused, Some(crate::ExportError::Erased(_))));
+    let dir = std::path::Path::new("5e55");
+    let left = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
+    assert_eq!(left, ["erased.json"]);
+    // Nothing takes it up again, not even after a power cut.
+    world.kill(7).await;
+    world.start();
+    let refused = world.recorder().export(&world.session()).await.err();
+    assert!(matches!(refused, Some(crate::ExportError::Erased(_))));
+    assert_eq!(world.recorder().list(), []);
+    let left = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
+    assert_eq!(left, ["erased.json"]);
+}

@@ -31,6 +31,12 @@ const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const KEY: &str = "key";
 const JOURNAL: &str = "journal";
+/// A key that was being written when the process died.
+const KEY_HALF: &str = "key.tmp";
+/// Name of the note that stays where a recording was erased: what allowed it. No key is ever made beside it.
+const ERASED: &str = "erased.json";
+/// Largest wrapped key in bytes.
+const KEY_BYTES_MAX: u64 = 1024;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
@@ -71,6 +77,10 @@ impl Shelf {
         session: &SessionId,
     ) -> io::Result<(Vault, Vec<R>)> {
         let dir = PathBuf::from(session.as_str());
+        if self.is_erased(session)? {
+            let text = format!("the recording of session {session} was erased");
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         self.disk.create_dir(&dir)?;
         let key_path = dir.join(KEY);
         let context = recording_context(session.as_str());
@@ -80,7 +90,7 @@ impl Shelf {
             let wrapped = wrapped.map_err(|error| no_key(&error))?;
             self.disk.write_whole(&key_path, &wrapped)?;
         }
-        let wrapped = self.disk.read(&key_path, 1024)?;
+        let wrapped = self.disk.read(&key_path, KEY_BYTES_MAX)?;
         let key = self.keys.unwrap(Purpose::Recording, &context, &wrapped);
         let key = key.map_err(|error| no_key(&error))?;
         let key =
@@ -96,6 +106,48 @@ impl Shelf {
         };
         let records = vault.read_journal()?;
         Ok((vault, records))
+    }
+
+    /// Whether a recording was erased here, or was being erased when the process died.
+    pub(crate) fn is_erased(&self, session: &SessionId) -> io::Result<bool> {
+        self.disk.exists(&Path::new(session.as_str()).join(ERASED))
+    }
+
+    /// Destroys a recording's key: when this returns, no crash and no power cut brings it back, and what was
+    /// sealed with it is noise. The note goes first, so that whoever comes here later knows what happened and
+    /// makes no new key. May be called again at any time.
+    pub(crate) fn destroy_key(&self, session: &SessionId, note: &[u8]) -> io::Result<()> {
+        let dir = PathBuf::from(session.as_str());
+        self.disk.create_dir(&dir)?;
+        if !self.is_erased(session)? {
+            self.disk.write_whole(&dir.join(ERASED), note)?;
+        }
+        for name in [KEY, KEY_HALF] {
+            let path = dir.join(name);
+            if !self.disk.exists(&path)? {
+                continue;
+            }
+            // Overwritten before the name goes: a removed file's blocks may be read for a long time.
+            let file = self.disk.open(&path)?;
+            let bytes = usize::try_from(file.len()?.min(KEY_BYTES_MAX)).unwrap_or_default();
+            file.write_at(0, &vec![0; bytes])?;
+            file.sync_data()?;
+            drop(file);
+            self.disk.remove(&path)?;
+        }
+        self.disk.sync_dir(&dir)
+    }
+
+    /// Removes what a destroyed key leaves: noise, and the small notes beside it. Only after
+    /// [`Shelf::destroy_key`].
+    pub(crate) fn sweep(&self, session: &SessionId) -> io::Result<()> {
+        let dir = PathBuf::from(session.as_str());
+        for name in self.disk.list(&dir)? {
+            if name != ERASED {
+                self.disk.remove(&dir.join(name))?;
+            }
+        }
+        self.disk.sync_dir(&dir)
     }
 
     /// A small open document beside a recording, if there is one.
@@ -378,6 +430,85 @@ mod tests {
         assert!(vault.segment(1, 1).is_err(), "changed");
         let other = Shelf::new(disk.clone(), keys());
         assert!(other.open::<String>(&session()).is_err(), "another KEK");
+    }
+
+    /// Everything that lies on the disk under a recording.
+    fn lying_about(disk: &dyn Disk) -> Vec<u8> {
+        let dir = Path::new("5e55");
+        let names = disk.list(dir).unwrap_or_default();
+        let read = |name: String| disk.read(&dir.join(name), DOCUMENT_BYTES_MAX).unwrap();
+        names.into_iter().flat_map(read).collect()
+    }
+
+    fn holds(all: &[u8], part: &[u8]) -> bool {
+        part.windows(8)
+            .any(|it| all.windows(8).any(|other| other == it))
+    }
+
+    #[test]
+    fn a_destroyed_key_is_nowhere_and_what_it_sealed_cannot_be_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(guitai_host::SystemDisk::new(dir.path()).unwrap());
+        let keys = keys();
+        let shelf = Shelf::new(disk.clone(), keys.clone());
+        let (mut vault, _) = shelf.open::<String>(&session()).unwrap();
+        vault.put_segment(1, 1, b"what the customer said").unwrap();
+        vault.append(&["one".to_owned()]).unwrap();
+        let kept = disk.read(&vault.segment_path(1, 1), 1_000).unwrap();
+        let wrapped = disk.read(Path::new("5e55/key"), 1_000).unwrap();
+        // A second one, as a process leaves it that dies while writing it.
+        disk.write_whole(Path::new("5e55/key.tmp"), &wrapped)
+            .unwrap();
+        let context = recording_context("5e55");
+        let key = keys.unwrap(Purpose::Recording, &context, &wrapped).unwrap();
+        assert!(holds(&lying_about(&*disk), &wrapped), "it is there before");
+        drop(vault);
+
+        shelf.destroy_key(&session(), b"{}").unwrap();
+        assert!(!shelf.has(&session()));
+        let left = lying_about(&*disk);
+        assert!(!holds(&left, &wrapped) && !holds(&left, &key));
+        assert!(holds(&left, &kept), "the noise is still there");
+        let refused = shelf.open::<String>(&session()).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+        // Not even with a new key under the old name.
+        disk.remove(Path::new("5e55/erased.json")).unwrap();
+        let (vault, journal) = shelf.open::<String>(&session()).unwrap();
+        assert!(journal.is_empty());
+        assert!(vault.segment(1, 1).is_err(), "does not open");
+        drop(vault);
+
+        shelf.destroy_key(&session(), b"{}").unwrap();
+        shelf.sweep(&session()).unwrap();
+        assert_eq!(disk.list(Path::new("5e55")).unwrap(), ["erased.json"]);
+        shelf.destroy_key(&session(), b"{}").unwrap();
+        shelf.sweep(&session()).unwrap();
+    }
+
+    #[test]
+    fn whoever_was_told_that_a_key_is_gone_finds_none_after_any_crash() {
+        for seed in 0..200 {
+            let disk = Arc::new(SimDisk::new());
+            let (vault, _) = shelf(&disk).open::<String>(&session()).unwrap();
+            vault.put_segment(1, 1, b"one").unwrap();
+            drop(vault);
+            let wrapped = disk.read(Path::new("5e55/key"), 1_000).unwrap();
+            disk.cut_after(seed % 12);
+            let told = shelf(&disk).destroy_key(&session(), b"{}").is_ok();
+            disk.crash(seed);
+            if told {
+                assert!(!holds(&lying_about(&*disk), &wrapped), "seed {seed}");
+                assert!(!shelf(&disk).has(&session()), "seed {seed}");
+            }
+            // What was begun is ended by the next process.
+            shelf(&disk).destroy_key(&session(), b"{}").unwrap();
+            shelf(&disk).sweep(&session()).unwrap();
+            assert!(!holds(&lying_about(&*disk), &wrapped), "seed {seed}");
+            assert!(
+                shelf(&disk).open::<String>(&session()).is_err(),
+                "seed {seed}"
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
     record::{
         Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
     },
+    retention::KeepOrder,
     sync::SyncMode,
     tlog::{Access, LogAlarm, LogTrust, RecorderRoot},
 };
@@ -274,7 +275,12 @@ pub enum Command {
         /// Which witness, and what it saw.
         alarm: LogAlarm,
     },
-    /// Time passes: reservations time out, silent customers are abandoned, unrecorded calls end.
+    /// How long recordings are kept: the matrix, classes, holds, and what recorders have erased.
+    Keep {
+        /// What.
+        order: Box<KeepOrder>,
+    },
+    /// Time passes: recordings whose time is over are to be erased, reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
 }
@@ -294,6 +300,7 @@ impl Command {
                 | Self::AppendRoot { .. }
                 | Self::LogAccess { .. }
                 | Self::AlarmLog { .. }
+                | Self::Keep { .. }
                 | Self::ReportRecording {
                     report: RecordingReport::Sealed { .. },
                     ..

@@ -78,4 +78,9 @@ pub enum Change {
         /// Which.
         session: SessionId,
     },
+    /// How long a recording is kept changed: its classes, its holds, or its end.
+    Keeping {
+        /// Which; `None` is the matrix, and so all of them.
+        session: Option<SessionId>,
+    },
 }

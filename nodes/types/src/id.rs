@@ -89,6 +89,8 @@ text_id! {
     RunId,
     /// A mark: see [`crate::mark::Mark`].
     MarkName,
+    /// A class of recordings: see [`crate::retention::Rule`].
+    ClassId,
     /// One request to change metadata, for exactly-once retries. Random.
     RequestId,
 }

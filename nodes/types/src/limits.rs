@@ -84,3 +84,14 @@ pub const WITNESSES_MAX: usize = 16;
 
 const _: () = assert!(CONTROL_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX < RPC_BYTES_MAX);
+/// Recordings whose keeping the cluster follows. One sealed past it is kept for ever, and counted: the state is
+/// in memory and in every snapshot, and each takes about half a kilobyte.
+pub const RECORDINGS_KEPT_MAX: usize = 200_000;
+/// Classes of the retention matrix.
+pub const CLASSES_MAX: usize = 64;
+/// Changes of the retention matrix in the life of a cluster: every one is remembered, because of what it promised.
+pub const RETENTION_VERSIONS_MAX: u32 = 1_000;
+/// Holds on one recording at once.
+pub const HOLDS_MAX: usize = 16;
+/// Recordings in one list.
+pub const RECORDINGS_LISTED_MAX: usize = 2_000;

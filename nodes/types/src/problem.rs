@@ -71,6 +71,10 @@ codes! {
     NotRecording = "GT-0451", 409, "录音录像未在进行,业务已暂停", "The recording is not running; the business flow has stopped", "等待录制恢复或结束会话", "Wait for the recording or end the call";
     /// Consent is missing.
     NoConsent = "GT-0452", 400, "客户未同意录音录像", "The customer has not agreed to being recorded", "请客户阅读并同意", "Let the customer read and agree";
+    /// A recording that was erased, or is being erased.
+    RecordingErased = "GT-0453", 410, "录制已按保存期限销毁", "The recording was erased when its time was over", "用 guitai recordings show 查看依据的规则与日志条目", "See guitai recordings show for the rule and the log entry";
+    /// A retention rule that would promise less than was promised.
+    RetentionLocked = "GT-0454", 409, "合规锁定:不允许缩短保存期限", "Compliance lock: it must not be kept shorter", "保留原期限或更长;新业务可另设类别", "Keep the period or make it longer; new business may have a class of its own";
     /// Our own fault; the log has the chain of causes.
     Internal = "GT-0500", 500, "内部错误", "Internal error", "查看节点日志", "Look at the node's log";
     /// No leader or no quorum now.

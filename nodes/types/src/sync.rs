@@ -37,6 +37,7 @@ impl Command {
             | Self::TrustLog { .. }
             | Self::AppendRoot { .. }
             | Self::LogAccess { .. }
+            | Self::Keep { .. }
             | Self::Rate { .. } => WriteClass::Sync,
             // Who approved what is relied on; the steps of a drill that holds the guard city apart must not
             // wait for it.

@@ -11,6 +11,7 @@ use crate::{
     CentreId, ClusterId, Epoch, Hex, Member, NodeName, RunId, SessionId, StaffRef, UnixMillis,
     canonical,
     record::{Policy, RecordingSummary, Staff},
+    retention::{Erasure, Matrix, Noted},
     sync::SyncMode,
 };
 
@@ -45,6 +46,12 @@ pub enum EntryKind {
     Access,
     /// A witness was shown two trees.
     Alarm,
+    /// The retention matrix changed.
+    Retention,
+    /// A recording's classes or holds changed.
+    RecordingKept,
+    /// Recorders destroyed the key of a recording whose time was over.
+    RecordingErased,
 }
 
 impl EntryKind {
@@ -62,6 +69,9 @@ impl EntryKind {
             Self::SyncMode => "sync-mode",
             Self::Access => "access",
             Self::Alarm => "alarm",
+            Self::Retention => "retention",
+            Self::RecordingKept => "recording-kept",
+            Self::RecordingErased => "recording-erased",
         }
     }
 }
@@ -196,6 +206,34 @@ pub enum Record {
         /// Which witness, and what it saw.
         alarm: LogAlarm,
     },
+    /// The retention matrix changed.
+    Retention {
+        /// To this.
+        matrix: Matrix,
+        /// By whom; left out for the one that the product ships with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<StaffRef>,
+    },
+    /// A recording's classes or holds changed.
+    RecordingKept {
+        /// The call.
+        session: SessionId,
+        /// Who said so.
+        by: StaffRef,
+        /// What.
+        noted: Noted,
+    },
+    /// Recorders destroyed the key of a recording whose time was over.
+    RecordingErased {
+        /// The call.
+        session: SessionId,
+        /// Where its key is destroyed.
+        nodes: Vec<NodeName>,
+        /// Where it is still to be destroyed: another entry follows. Empty when it is erased everywhere.
+        awaited: Vec<NodeName>,
+        /// What allowed it.
+        erasure: Erasure,
+    },
 }
 
 impl Record {
@@ -213,6 +251,9 @@ impl Record {
             Self::SyncMode { .. } => EntryKind::SyncMode,
             Self::Access { .. } => EntryKind::Access,
             Self::Alarm { .. } => EntryKind::Alarm,
+            Self::Retention { .. } => EntryKind::Retention,
+            Self::RecordingKept { .. } => EntryKind::RecordingKept,
+            Self::RecordingErased { .. } => EntryKind::RecordingErased,
         }
     }
 
@@ -470,6 +511,9 @@ mod tests {
             EntryKind::SyncMode,
             EntryKind::Access,
             EntryKind::Alarm,
+            EntryKind::Retention,
+            EntryKind::RecordingKept,
+            EntryKind::RecordingErased,
         ];
         for kind in kinds {
             let written = serde_json::to_string(&kind).unwrap();

@@ -19,6 +19,8 @@ pub struct Deployment {
     pub profile: PathBuf,
     /// Port of every door.
     pub door_port: u16,
+    /// What every program started here finds in its environment beside ours.
+    pub environment: Vec<(&'static str, String)>,
     up: Option<Child>,
 }
 
@@ -43,6 +45,7 @@ impl Deployment {
             dir,
             profile,
             door_port,
+            environment: Vec::new(),
             up: None,
         }
     }
@@ -99,6 +102,7 @@ impl Deployment {
             .args(arguments)
             .arg("--data")
             .arg(self.data())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env_remove("GUITAI_TOKEN");
         command
     }

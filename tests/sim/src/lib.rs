@@ -9,6 +9,7 @@
 pub mod bank;
 pub mod dice;
 pub mod invariants;
+pub mod keeping;
 pub mod lease;
 pub mod load;
 pub mod raft;

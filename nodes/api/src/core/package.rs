@@ -72,6 +72,7 @@ async fn package(
     } = which;
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    core.refuse_erased(&bearer, &session).await?;
     let view = core.session(&bearer, &session).await?;
     let mut turns = view.assignments.into_iter().rev();
     let recording = match &recorder {

@@ -141,6 +141,9 @@ async fn found(
         let of = match record {
             Record::RecordingSealed { session, .. } => session,
             Record::Access { access } => access.session,
+            Record::RecordingKept { session, .. } | Record::RecordingErased { session, .. } => {
+                session
+            }
             _ => return None,
         };
         (is_wanted && of == session).then_some(())
@@ -208,9 +211,12 @@ async fn proof(
 
 impl Core {
     fn is_of(&self, session: &SessionId, bearer: &StaffBearer) -> bool {
-        let institution = self
-            .meta
-            .peek(|state| Some(state.session(session)?.institution.clone()));
+        let institution = self.meta.peek(|state| {
+            // A call is forgotten long before its recording is.
+            let call = state.session(session).map(|it| &it.institution);
+            let kept = || state.recording(session).map(|it| &it.institution);
+            call.or_else(kept).cloned()
+        });
         institution.is_some_and(|of| of == bearer.staff.institution)
     }
 
@@ -218,7 +224,11 @@ impl Core {
     fn may_open(&self, opening: &Opening, bearer: &StaffBearer) -> bool {
         let own = &bearer.staff.institution;
         match serde_json::from_str(&opening.record) {
-            Ok(Record::RecordingSealed { session, .. }) => self.is_of(&session, bearer),
+            Ok(
+                Record::RecordingSealed { session, .. }
+                | Record::RecordingKept { session, .. }
+                | Record::RecordingErased { session, .. },
+            ) => self.is_of(&session, bearer),
             Ok(Record::Access { access }) => access.who.institution == *own,
             Ok(Record::Staff { account }) => account.id.institution == *own,
             Ok(_) => true,

@@ -108,6 +108,7 @@ impl Follow {
             | Change::Ticket { .. }
             | Change::Dr { .. }
             | Change::SyncMode { .. }
+            | Change::Keeping { .. }
             | Change::Cluster => false,
         }
     }

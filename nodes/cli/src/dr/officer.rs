@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use guitai_crypto::keys::{Cost, KEY_FILE_BYTES_MAX, OfficerKey, Passphrase};
+use guitai_crypto::{
+    keys::{Cost, KEY_FILE_BYTES_MAX, OfficerKey, Passphrase},
+    sm2::SecretKey,
+};
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{
-    Hex, StaffName, UnixMillis,
+    Hex, StaffName, StaffRef, UnixMillis,
     dr::{Approval, ApprovalKey, Run},
     record::Duty,
 };
@@ -35,39 +38,74 @@ pub(crate) async fn approve(arguments: &Approve, lang: Language) -> Result<Done,
         asked,
     } = arguments;
     let Asked { access, output } = asked;
-    let filed = officer
-        .as_ref()
-        .map(|name| filed_account(access, name))
-        .transpose()?;
-    let path = match (key, officer) {
-        (Some(path), _) => path.clone(),
-        (None, Some(name)) => officers_key(access, name),
-        (None, None) => return Err(nobody()),
-    };
-    let passphrase = match (passphrase, &filed) {
-        (Some(text), _) => text.clone(),
-        (None, Some(account)) => account.password.clone(),
-        (None, None) => return Err(no_passphrase()),
-    };
-    let door = enter(access, filed.as_ref()).await?;
+    let officer = Officer::read(
+        access,
+        officer.as_ref(),
+        key.as_deref(),
+        passphrase.as_deref(),
+    )
+    .await?;
+    let door = &officer.door;
     let present: Run = door.get(&format!("/api/v1/dr/runs/{run}")).await?;
-    let sealed = read(&path)?;
-    let secret = sealed.open(&phrase(&passphrase)?);
-    let secret = secret.map_err(|error| Failure::local("opening the officer's key", &error))?;
     let (at, off_since) = (SystemClock::new().wall(), off_since.map(UnixMillis));
     // What is signed is computed here from the plan as it was sent, not taken from its neighbour field.
     let hash = plan_hash(&present)?;
     let text = Approval::text(&present.id, &hash, present.kind, at, off_since);
     let approval = Approval {
-        officer: staff_ref(&sealed.officer)?,
+        officer: officer.staff.clone(),
         at,
         off_since,
-        key: Hex(sealed.public.to_vec()),
-        signature: Hex(secret.sign(text.as_bytes())),
+        key: officer.public.clone(),
+        signature: officer.sign(&text),
     };
     let path = format!("/api/v1/dr/runs/{run}/approvals");
     let run: Run = door.send(Method::POST, &path, &approval).await?;
     super::done(&run, output, lang)
+}
+
+/// An officer with the own key opened, logged in.
+pub(crate) struct Officer {
+    pub(crate) door: Door,
+    pub(crate) staff: StaffRef,
+    pub(crate) public: Hex,
+    secret: SecretKey,
+}
+
+impl Officer {
+    /// Opens the key that is named, or that of a demonstration's officer, and logs in.
+    pub(crate) async fn read(
+        access: &Access,
+        name: Option<&StaffName>,
+        key: Option<&Path>,
+        passphrase: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let filed = name.map(|name| filed_account(access, name)).transpose()?;
+        let path = match (key, name) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(name)) => officers_key(access, name),
+            (None, None) => return Err(nobody()),
+        };
+        let passphrase = match (passphrase, &filed) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(account)) => account.password.clone(),
+            (None, None) => return Err(no_passphrase()),
+        };
+        let door = enter(access, filed.as_ref()).await?;
+        let sealed = read(&path)?;
+        let secret = sealed.open(&phrase(&passphrase)?);
+        let secret = secret.map_err(|error| Failure::local("opening the officer's key", &error))?;
+        Ok(Self {
+            door,
+            staff: staff_ref(&sealed.officer)?,
+            public: Hex(sealed.public.to_vec()),
+            secret,
+        })
+    }
+
+    /// Signs a text.
+    pub(crate) fn sign(&self, text: &str) -> Hex {
+        Hex(self.secret.sign(text.as_bytes()))
+    }
 }
 
 /// Draws a key.
@@ -163,10 +201,10 @@ fn plan_hash(run: &Run) -> Result<Hex, Failure> {
         .map_err(|error| Failure::local("writing down the plan", &error))
 }
 
-fn staff_ref(officer: &str) -> Result<guitai_types::StaffRef, Failure> {
+fn staff_ref(officer: &str) -> Result<StaffRef, Failure> {
     let parts = officer.split_once('/');
     let parsed = parts.and_then(|(institution, name)| {
-        Some(guitai_types::StaffRef {
+        Some(StaffRef {
             institution: institution.parse().ok()?,
             name: name.parse().ok()?,
         })

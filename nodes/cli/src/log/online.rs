@@ -47,6 +47,10 @@ pub enum About {
     RecordingSealed,
     /// 录制被查看或导出 / Somebody was given its recording
     Access,
+    /// 类别、保全或其解除 / Its classes, holds and releases
+    RecordingKept,
+    /// 录制已销毁 / Its recording was erased
+    RecordingErased,
 }
 
 impl About {
@@ -54,6 +58,8 @@ impl About {
         match self {
             Self::RecordingSealed => EntryKind::RecordingSealed,
             Self::Access => EntryKind::Access,
+            Self::RecordingKept => EntryKind::RecordingKept,
+            Self::RecordingErased => EntryKind::RecordingErased,
         }
     }
 }

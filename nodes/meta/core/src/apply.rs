@@ -9,6 +9,7 @@ use guitai_types::{
     event::{Change, Event},
     limits::{EVENTS_KEPT, REQUESTS_REMEMBERED},
     record::{Desk, Reservation, Session, Ticket},
+    retention::Recording,
     tlog::Record,
 };
 
@@ -179,6 +180,7 @@ impl<'a> Turn<'a> {
             Command::LogAccess { access } => self.log_access(access),
             Command::AlarmLog { alarm } => self.alarm_log(alarm),
             Command::PutCheckpoint { sm3, sha256 } => self.put_checkpoint(sm3, sha256),
+            Command::Keep { order } => self.keep(order),
             Command::Tick => Ok(self.tick()),
         }
     }
@@ -336,6 +338,35 @@ impl<'a> Turn<'a> {
         index.session(Put::In, &session, &head.policy);
         self.changed.insert(RecordKey::Session(session.id.clone()));
         sessions.insert(session.id.clone(), session);
+    }
+
+    pub(crate) fn keep_recording(&mut self, recording: Recording) {
+        let State {
+            recordings,
+            index,
+            retention,
+            ..
+        } = &mut *self.state;
+        if let Some(before) = recordings.get(&recording.session) {
+            index.recording(Put::Out, before, retention.as_ref());
+        }
+        index.recording(Put::In, &recording, retention.as_ref());
+        let session = recording.session.clone();
+        recordings.insert(session.clone(), recording);
+        self.changed.insert(RecordKey::Recording(session));
+    }
+
+    pub(crate) fn forget_recording(&mut self, id: &guitai_types::SessionId) {
+        let State {
+            recordings,
+            index,
+            retention,
+            ..
+        } = &mut *self.state;
+        if let Some(recording) = recordings.remove(id) {
+            index.recording(Put::Out, &recording, retention.as_ref());
+            self.changed.insert(RecordKey::Recording(recording.session));
+        }
     }
 
     pub(crate) fn forget_session(&mut self, id: &guitai_types::SessionId) {

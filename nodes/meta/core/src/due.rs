@@ -24,6 +24,7 @@ impl Turn<'_> {
                 }
                 Due::Unrecorded(session) => self.unrecorded(&session),
                 Due::Forget(ticket) => self.forget_ticket(&ticket),
+                Due::Expire(session) => self.expire(&session),
             }
         }
         Reply::Done

@@ -11,9 +11,10 @@ use guitai_types::{
         Desk, Duty, Institution, Policy, Presence, Queue, RecordingState, Reservation, Session,
         Staff, Ticket, TicketState,
     },
+    retention::{Recording, Retention, Stage},
 };
 
-use crate::{State, limits::TICKET_ENDED_KEPT_MS};
+use crate::{State, keeping, limits::TICKET_ENDED_KEPT_MS};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -23,6 +24,10 @@ pub(crate) struct Index {
     pub(crate) running: BTreeSet<SessionId>,
     pub(crate) sessions_ended: BTreeSet<(UnixMillis, SessionId)>,
     pub(crate) tickets_ended: BTreeSet<(UnixMillis, TicketId)>,
+    /// Recordings that recorders are to erase.
+    pub(crate) erasing: BTreeSet<SessionId>,
+    /// Recordings that are erased.
+    pub(crate) erased: BTreeSet<(UnixMillis, SessionId)>,
     /// Asked for every entry, and never in an order.
     pub(crate) requests: HashMap<RequestId, u64>,
 }
@@ -44,6 +49,8 @@ pub(crate) enum Due {
     CustomerAway(TicketId),
     Unrecorded(SessionId),
     Forget(TicketId),
+    /// A recording's time is over.
+    Expire(SessionId),
 }
 
 /// Whether an entry is put in or taken out.
@@ -78,6 +85,9 @@ impl Index {
             .sessions
             .values()
             .for_each(|record| index.session(Put::In, record, policy));
+        for recording in state.recordings.values() {
+            index.recording(Put::In, recording, state.retention.as_ref());
+        }
         let requests = state.requests.iter();
         index.requests = requests
             .map(|(number, it)| (it.request.clone(), *number))
@@ -173,6 +183,29 @@ impl Index {
         if let RecordingState::Lost { at, .. } = session.recording {
             let due = Due::Unrecorded(session.id.clone());
             set(&mut self.due, put, (at.plus(policy.unrecorded_ms), due));
+        }
+    }
+}
+
+impl Index {
+    pub(crate) fn recording(
+        &mut self,
+        put: Put,
+        recording: &Recording,
+        retention: Option<&Retention>,
+    ) {
+        let id = &recording.session;
+        match &recording.stage {
+            Stage::Kept => {
+                let due = retention.and_then(|retention| keeping::due(recording, retention));
+                // A hold stops the clock; it goes on from where it stands when the last one is released.
+                if let Some(erasure) = due.filter(|_| recording.holds.is_empty()) {
+                    let due = (erasure.until.over(), Due::Expire(id.clone()));
+                    set(&mut self.due, put, due);
+                }
+            }
+            Stage::Erasing { .. } => set(&mut self.erasing, put, id.clone()),
+            Stage::Erased { at, .. } => set(&mut self.erased, put, (*at, id.clone())),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
 //! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`, `canary`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
-//! see. `tlog` is the transparency log. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
+//! see. `tlog` is the transparency log. `keeping` is how long recordings are kept, and how they end. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
 
 mod apply;
 mod canary;
@@ -15,6 +15,7 @@ mod desks;
 mod dr;
 mod due;
 mod index;
+mod keeping;
 pub mod lease;
 mod limits;
 mod marks;

@@ -30,6 +30,9 @@ pub(crate) const POINT_BYTES: usize = 65;
 pub(crate) const SYSTEM_EVENTS_RESERVED: usize = 200;
 /// The last of them are for the end and the rating.
 pub(crate) const CLOSING_EVENTS_RESERVED: usize = 4;
+/// Shortest period of a class, in months: what 网络安全法 21 asks of logs, and no recording is less than that.
+/// With it nobody can have a recording destroyed soon after it was made, whatever matrix was agreed on.
+pub(crate) const RETENTION_MONTHS_MIN: u32 = 6;
 
 const _: () = assert!(SYSTEM_EVENTS_RESERVED < SESSION_EVENTS_MAX);
 const _: () = assert!(CLOSING_EVENTS_RESERVED < SYSTEM_EVENTS_RESERVED);

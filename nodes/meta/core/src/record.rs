@@ -59,6 +59,10 @@ pub enum RecordKey {
     Mark(MarkName),
     /// The canary tenant of a prober of the present run.
     Canary(NodeName),
+    /// How long recordings are kept.
+    Retention,
+    /// A recording, for as long as it is kept and after.
+    Recording(SessionId),
     /// The transparency log: whom to believe, its size, its checkpoints.
     Log,
     /// The right edges of its trees above the leaves.
@@ -87,6 +91,8 @@ impl fmt::Display for RecordKey {
             Self::Probe(lane) => write!(f, "probe/{lane}"),
             Self::Mark(name) => write!(f, "mark/{name}"),
             Self::Canary(node) => write!(f, "canary/{node}"),
+            Self::Retention => f.write_str("retention"),
+            Self::Recording(id) => write!(f, "recording/{id}"),
             Self::Log => f.write_str("log"),
             Self::LogTiles => f.write_str("log-tiles"),
             Self::LogEntry(index) => write!(f, "log-entry/{index:020}"),
@@ -106,6 +112,7 @@ impl RecordKey {
             return match text {
                 "head" => Some(Self::Head),
                 "places" => Some(Self::Places),
+                "retention" => Some(Self::Retention),
                 "log" => Some(Self::Log),
                 "log-tiles" => Some(Self::LogTiles),
                 _ => None,
@@ -126,6 +133,7 @@ impl RecordKey {
             "probe" => Some(Self::Probe(lane(rest)?)),
             "mark" => Some(Self::Mark(rest.parse().ok()?)),
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
+            "recording" => Some(Self::Recording(rest.parse().ok()?)),
             "log-entry" => Some(Self::LogEntry(rest.parse().ok()?)),
             _ => None,
         }
@@ -206,6 +214,8 @@ impl State {
             RecordKey::Canary(node) => {
                 json(&String::from_utf8(self.canaries.get(node)?.to_snapshot()).ok()?)
             }
+            RecordKey::Retention => json(self.retention.as_ref()?),
+            RecordKey::Recording(id) => json(self.recordings.get(id)?),
             RecordKey::Log => json(&self.log.as_ref()?.head),
             RecordKey::LogTiles => json(&self.log.as_ref()?.tiles()),
             RecordKey::LogEntry(index) => {
@@ -246,6 +256,8 @@ impl State {
             .chain(self.probes.keys().cloned().map(RecordKey::Probe))
             .chain(self.marks.keys().cloned().map(RecordKey::Mark))
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
+            .chain(self.retention.iter().map(|_| RecordKey::Retention))
+            .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
             .chain(self.log_keys())
     }
 
@@ -333,6 +345,8 @@ impl State {
                     Self::from_snapshot(snapshot.as_bytes()).map_err(serde_json::Error::custom)?;
                 drop(self.canaries.insert(node, tenant));
             }
+            RecordKey::Retention => self.retention = Some(parse(value)?),
+            RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
             // Those of the log go together, see `LogParts`.
             RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_) => {}
         }
@@ -419,6 +433,8 @@ mod tests {
             "probe/a1-1/log",
             "mark/soak-1",
             "canary/a1-1",
+            "retention",
+            "recording/s1",
             "log",
             "log-tiles",
             "log-entry/00000000000000000256",

@@ -353,6 +353,7 @@ impl Turn<'_> {
             session: session.id.clone(),
         };
         self.emit(Some(&institution), change);
+        self.begin_keeping(&session);
         self.keep_session(session);
         Ok(Reply::Done)
     }

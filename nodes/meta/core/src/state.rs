@@ -10,6 +10,7 @@ use guitai_types::{
     event::Event,
     mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
+    retention::{Recording, Retention},
     sync::SyncState,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,10 @@ pub struct State {
     pub(crate) marks: BTreeMap<MarkName, Mark>,
     /// Tenants in which the probers of the present run set calls up.
     pub(crate) canaries: BTreeMap<NodeName, Self>,
+    /// How long recordings are kept, once that was said for the first time.
+    pub(crate) retention: Option<Retention>,
+    /// Recordings, for as long as they are kept and after.
+    pub(crate) recordings: BTreeMap<SessionId, Recording>,
     /// The transparency log, once somebody has said whom to believe.
     pub(crate) log: Option<Log>,
     /// Computed from the tables above; never written down.

@@ -378,6 +378,7 @@ impl Turn<'_> {
             return Err(check::bad("the reason is empty or not one line"));
         }
         check::at_most("reason", reason.len(), "REASON_BYTES_MAX", REASON_BYTES_MAX)?;
+        self.refuse_erased(&access.session)?;
         if self.state.log.is_none() {
             return Err(no_log());
         }

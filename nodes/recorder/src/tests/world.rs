@@ -3,7 +3,10 @@
 use std::{
     io,
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,7 @@ use guitai_types::{
         Assignment, Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent,
         Step, WrappedKey,
     },
+    retention::Erasure,
     tlog::RecorderRoot,
 };
 use tokio::sync::{mpsc, watch};
@@ -85,6 +89,12 @@ struct Script {
     room: Mutex<Option<mpsc::Sender<Arrival>>>,
     /// How the authorities answer, in the order they are asked.
     authorities: Mutex<Vec<Stamper>>,
+    /// What is to be erased.
+    erasures: Mutex<Vec<(SessionId, Erasure)>>,
+    /// What was said to be erased.
+    erased: Mutex<Vec<SessionId>>,
+    /// A hold that this node has not heard of yet.
+    held: AtomicBool,
 }
 
 /// A time stamp authority of the script.
@@ -133,6 +143,9 @@ impl World {
                 epoch: Mutex::new(Epoch(1)),
                 room: Mutex::default(),
                 authorities: Mutex::default(),
+                erasures: Mutex::default(),
+                erased: Mutex::default(),
+                held: AtomicBool::default(),
             }),
             recorder: None,
             sealing_epoch: 1,
@@ -232,6 +245,29 @@ impl World {
         let room = self.room().await;
         eventually(|| room.is_closed().then_some(()), "the recorder looks away").await;
         self.script.room.lock().unwrap().take();
+    }
+
+    /// The cluster says that the recording is to be erased; `held` if a hold has come that this node has not
+    /// heard of.
+    pub(super) fn is_over_since(&self, until: &str, held: bool) {
+        let erasure = Erasure {
+            until: until.parse().unwrap(),
+            class: "loan".parse().unwrap(),
+            version: 1,
+        };
+        self.script.held.store(held, Ordering::SeqCst);
+        *self.script.erasures.lock().unwrap() = vec![(self.session(), erasure)];
+    }
+
+    /// Returns when the node says that it has erased the recording.
+    pub(super) async fn erased(&self) {
+        let look = || (!self.script.erased.lock().unwrap().is_empty()).then_some(());
+        eventually(look, "erased").await;
+    }
+
+    /// Whether it has said so.
+    pub(super) fn has_erased(&self) -> bool {
+        !self.script.erased.lock().unwrap().is_empty()
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -503,6 +539,32 @@ impl Cluster for Script {
     fn calls_of(&self, node: &NodeName) -> Vec<Duty> {
         let call = self.call.lock().unwrap();
         duty_of(&call.session, node).into_iter().collect()
+    }
+
+    fn erasures(&self, _node: &NodeName) -> Vec<(SessionId, Erasure)> {
+        self.erasures.lock().unwrap().clone()
+    }
+
+    fn is_to_erase(
+        &self,
+        _session: &SessionId,
+        _node: &NodeName,
+        _erasure: &Erasure,
+    ) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(!self.held.load(Ordering::SeqCst)))
+    }
+
+    fn erased(
+        &self,
+        session: &SessionId,
+        _node: &NodeName,
+    ) -> BoxFuture<'static, Result<(), ReportError>> {
+        self.erasures
+            .lock()
+            .unwrap()
+            .retain(|(it, _)| it != session);
+        self.erased.lock().unwrap().push(session.clone());
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn turn(&self, session: &SessionId, node: &NodeName) -> Option<Assignment> {

@@ -1,0 +1,425 @@
+//! How long recordings are kept: the retention matrix, and what is known of each recording's end.
+//!
+//! The rules are in `meta/core`'s `keeping`; for the bank's records manager: `docs/operating/keeping.md`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::date::Period;
+use crate::{
+    ClassId, Date, Hex, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis, place::Text,
+};
+
+/// The matrix that the product ships with.
+const SHIPPED: &str = include_str!("retention/shipped.json");
+
+/// When a class's period begins. Dates but that of the recording come from the bank's core system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartsAt {
+    /// The product ends.
+    ProductEnd,
+    /// The contract ends.
+    ContractEnd,
+    /// The customer's business with the bank ends.
+    RelationshipEnd,
+    /// The day of the recording itself: nobody has to name a date.
+    Recorded,
+}
+
+/// A row of the matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The class.
+    pub id: ClassId,
+    /// Its name for people.
+    pub name: Text,
+    /// What its period begins with.
+    pub starts: StartsAt,
+    /// For how long at least.
+    pub minimum: Period,
+    /// For how long at least after a dispute was settled, where there was one. While one goes on, the recording
+    /// must be held.
+    #[serde(default)]
+    pub dispute: Period,
+    /// The text that asks for it; at most [`crate::limits::REASON_BYTES_MAX`] bytes.
+    pub clause: String,
+    /// It is never shortened again, not even for recordings to come, and never unlocked.
+    #[serde(default)]
+    pub locked: bool,
+}
+
+/// The retention matrix. A version is never edited: a change is the next version, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    /// From 1, one more with every change.
+    pub version: u32,
+    /// The classes; at most [`crate::limits::CLASSES_MAX`].
+    pub classes: Vec<Rule>,
+}
+
+impl Matrix {
+    /// Version 1, as the product ships it. Each row names its clause.
+    pub fn shipped() -> Self {
+        // The file is a constant of the program; a test reads it.
+        serde_json::from_str(SHIPPED).unwrap_or(Self {
+            version: 1,
+            classes: Vec::new(),
+        })
+    }
+
+    /// The rule of a class.
+    pub fn rule(&self, class: &ClassId) -> Option<&Rule> {
+        self.classes.iter().find(|rule| &rule.id == class)
+    }
+}
+
+/// What a class promised from a version on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Promise {
+    /// Version of the matrix.
+    pub version: u32,
+    /// Since when.
+    pub since: UnixMillis,
+    /// As [`Rule::minimum`].
+    pub minimum: Period,
+    /// As [`Rule::dispute`].
+    pub dispute: Period,
+}
+
+/// The matrix in force, and whatever it promised before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// In force now.
+    pub matrix: Matrix,
+    /// Since when.
+    pub at: UnixMillis,
+    /// By whom; left out for the one that the product ships with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<StaffRef>,
+    /// What each class promised, oldest first: a recording keeps the longest of its lifetime.
+    pub promises: BTreeMap<ClassId, Vec<Promise>>,
+    /// Recordings that found no room in the list of [`crate::limits::RECORDINGS_KEPT_MAX`]; kept for ever.
+    #[serde(default)]
+    pub untracked: u64,
+}
+
+/// A class of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Classing {
+    /// Which.
+    pub class: ClassId,
+    /// The day on which product, contract or relationship ended. Without it the recording is never deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Date>,
+    /// The day on which a dispute about it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute_ended: Option<Date>,
+}
+
+/// An officer's word that a hold may end, signed with the officer's own key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Who.
+    pub officer: StaffRef,
+    /// When, by the officer's machine.
+    pub at: UnixMillis,
+    /// The officer's SM2 public key, 65 bytes.
+    pub key: Hex,
+    /// SM2 signature (GB/T 32918.2, DER) over [`Release::text`].
+    pub signature: Hex,
+}
+
+impl Release {
+    /// What is signed.
+    pub fn text(session: &SessionId, hold: u32, at: UnixMillis) -> String {
+        format!("guitai-hold-release/1\n{session}\n{hold}\n{at}\n")
+    }
+}
+
+/// A recording must be kept whatever its classes say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// From 1, never used again for this recording.
+    pub number: u32,
+    /// The officer who placed it.
+    pub by: StaffRef,
+    /// When.
+    pub at: UnixMillis,
+    /// Why, in the officer's words; one line, at most [`crate::limits::REASON_BYTES_MAX`] bytes.
+    pub reason: String,
+    /// Officers who have said that it may end, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<Release>,
+}
+
+/// What allows an erasure: the rule that asked for the longest time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// The last day on which it had to be kept.
+    pub until: Date,
+    /// The class that said so.
+    pub class: ClassId,
+    /// The version of the matrix whose promise it was.
+    pub version: u32,
+}
+
+/// Where a recording stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Stage {
+    /// Kept.
+    #[default]
+    Kept,
+    /// Its time is over: recorders are to destroy its key.
+    Erasing {
+        /// Since when.
+        since: UnixMillis,
+        /// Why it may be.
+        erasure: Erasure,
+    },
+    /// No recorder has its key any more.
+    Erased {
+        /// Since when.
+        at: UnixMillis,
+        /// Why it might be.
+        erasure: Erasure,
+        /// Number of the entry of the transparency log that says so; left out where there is no log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entry: Option<u64>,
+    },
+}
+
+/// A recording as the cluster keeps it, for as long as it is kept and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recording {
+    /// The call.
+    pub session: SessionId,
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// When it began to exist.
+    pub started_at: UnixMillis,
+    /// When the call ended: the date of a class that begins with the recording.
+    pub ended_at: UnixMillis,
+    /// Nodes that may have something of it, and since when that node has erased it.
+    pub copies: BTreeMap<NodeName, Option<UnixMillis>>,
+    /// Its classes.
+    #[serde(default)]
+    pub classes: BTreeMap<ClassId, Ends>,
+    /// Holds on it.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// Holds ever placed on it.
+    #[serde(default)]
+    pub holds_placed: u32,
+    /// Where it stands.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// The known dates of a recording's class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ends {
+    /// As [`Classing::ends`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Date>,
+    /// As [`Classing::dispute_ended`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute_ended: Option<Date>,
+}
+
+/// What is ordered about keeping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum KeepOrder {
+    /// The matrix changes; its first version begins the keeping of recordings.
+    Matrix {
+        /// The next version.
+        matrix: Matrix,
+        /// By whom; `None` is the leader, for the first one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<StaffRef>,
+    },
+    /// A recording gets classes, or their dates become known.
+    Class {
+        /// The call.
+        session: SessionId,
+        /// Who says so.
+        by: StaffRef,
+        /// Classes to add; one that is there gets these dates where they are given.
+        classes: Vec<Classing>,
+    },
+    /// A recording must be kept.
+    Hold {
+        /// The call.
+        session: SessionId,
+        /// The officer.
+        by: StaffRef,
+        /// Why.
+        reason: String,
+    },
+    /// An officer says that a hold may end; it does with the second one.
+    Release {
+        /// The call.
+        session: SessionId,
+        /// Which hold.
+        hold: u32,
+        /// Signed word; that it is signed, the door has checked.
+        release: Release,
+    },
+    /// A recorder has nothing of the recording any more that could be opened.
+    Erased {
+        /// The call.
+        session: SessionId,
+        /// The recorder.
+        node: NodeName,
+    },
+}
+
+/// What the log notes of a recording's keeping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Noted {
+    /// It got classes or dates.
+    Classed {
+        /// Which.
+        classes: Vec<Classing>,
+    },
+    /// A hold was placed.
+    Held {
+        /// Its number.
+        hold: u32,
+        /// Why.
+        reason: String,
+    },
+    /// An officer has said that a hold may end.
+    ReleaseApproved {
+        /// Its number.
+        hold: u32,
+        /// The signed word.
+        release: Release,
+    },
+    /// A hold has ended.
+    Released {
+        /// Its number.
+        hold: u32,
+    },
+}
+
+/// A recording's keeping as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeptView {
+    /// The call.
+    pub session: SessionId,
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// When the call ended.
+    pub ended_at: UnixMillis,
+    /// Nodes that may have something of it.
+    pub copies: Vec<CopyView>,
+    /// Its classes, each with the longest that it was ever promised to this recording.
+    pub classes: Vec<ClassView>,
+    /// Holds on it.
+    pub holds: Vec<Hold>,
+    /// The last day on which it must be kept, by its classes; none while one of them has no known end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Erasure>,
+    /// Where it stands.
+    pub stage: Stage,
+}
+
+/// A node's part of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopyView {
+    /// The node.
+    pub node: NodeName,
+    /// Since when it has nothing of it that could be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<UnixMillis>,
+}
+
+/// A class of a recording as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClassView {
+    /// Which.
+    pub class: ClassId,
+    /// Its name.
+    pub name: Text,
+    /// The longest minimum that was promised to this recording.
+    pub minimum: Period,
+    /// The version of the matrix that promised it.
+    pub version: u32,
+    /// Known dates.
+    pub dates: Ends,
+    /// The last day by this class alone, if its end is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Date>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_matrix_that_ships_is_whole_and_every_row_names_its_clause() {
+        let matrix = Matrix::shipped();
+        assert_eq!(matrix.version, 1);
+        let minimum = |class: &str| {
+            matrix
+                .rule(&class.parse().unwrap())
+                .unwrap()
+                .minimum
+                .to_string()
+        };
+        assert_eq!(minimum("agency-sale"), "20y");
+        assert_eq!(minimum("insurance-short"), "5y");
+        assert_eq!(minimum("insurance-long"), "10y");
+        assert_eq!(minimum("identity"), "10y");
+        assert_eq!(minimum("loan"), "10y");
+        assert_eq!(minimum("inspection"), "5y");
+        assert_eq!(minimum("access-log"), "3y");
+        assert_eq!(minimum("audit-log"), "forever");
+        assert_eq!(matrix.classes.len(), 8);
+        for rule in &matrix.classes {
+            assert!(
+                !rule.clause.is_empty() && !rule.name.zh.is_empty() && !rule.name.en.is_empty()
+            );
+            assert!(rule.clause.len() <= crate::limits::REASON_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn what_an_officer_signs_and_what_is_logged_is_frozen() {
+        let session: SessionId = "s1".parse().unwrap();
+        let text = Release::text(&session, 2, UnixMillis(5));
+        assert_eq!(text, "guitai-hold-release/1\ns1\n2\n5\n");
+        let record = crate::tlog::Record::RecordingErased {
+            session,
+            nodes: vec!["a1-1".parse().unwrap()],
+            awaited: Vec::new(),
+            erasure: Erasure {
+                until: "2031-05-09".parse().unwrap(),
+                class: "loan".parse().unwrap(),
+                version: 3,
+            },
+        };
+        assert_eq!(
+            record.to_text().unwrap(),
+            r#"{"awaited":[],"erasure":{"class":"loan","until":"2031-05-09","version":3},"kind":"recording-erased","nodes":["a1-1"],"session":"s1"}"#
+        );
+    }
+}
