@@ -46,7 +46,7 @@ fn a_recording_ends_when_its_last_day_is_over_and_no_hold_is_on_it() {
     assert!(refused.contains("is before the recording"), "{refused}");
     let classed = officers::answer(&ask(&deployment, &format!("class {ends} --class lobby")));
     assert_eq!(classed["due"]["class"], "lobby", "{classed:#}");
-    assert_eq!(classed["stage"]["stage"], "kept", "{classed:#}");
+    assert_eq!(classed["stage"]["is"], "kept", "{classed:#}");
     let held = officers::answer(&ask(&deployment, &format!("hold {ends} --reason 诉讼保全")));
     assert_eq!(held["holds"][0]["number"], 1, "{held:#}");
 
@@ -59,7 +59,7 @@ fn a_recording_ends_when_its_last_day_is_over_and_no_hold_is_on_it() {
     assert!(copies.iter().all(|copy| copy.join("key").is_file()));
     std::thread::sleep(Duration::from_secs(4));
     let shown = officers::answer(&ask(&deployment, &format!("show {ends}")));
-    assert_eq!(shown["stage"]["stage"], "kept", "{shown:#}");
+    assert_eq!(shown["stage"]["is"], "kept", "{shown:#}");
     assert!(export(&deployment, &ends, "held").status.success());
 
     let release = |officer: &str| ask(&deployment, &format!("release {ends} --officer {officer}"));
@@ -73,7 +73,7 @@ fn a_recording_ends_when_its_last_day_is_over_and_no_hold_is_on_it() {
 
     let erased = wait_for("the end of the recording", PATIENCE, || {
         let shown = officers::answer(&ask(&deployment, &format!("show {ends}")));
-        (shown["stage"]["stage"] == "erased").then_some(shown)
+        (shown["stage"]["is"] == "erased").then_some(shown)
     });
     assert!(erased["stage"]["entry"].is_u64(), "{erased:#}");
     for copy in &copies {
@@ -89,7 +89,7 @@ fn a_recording_ends_when_its_last_day_is_over_and_no_hold_is_on_it() {
 
     // Nobody said what the other is about: it is never erased.
     let kept = officers::answer(&ask(&deployment, &format!("show {stays}")));
-    assert_eq!(kept["stage"]["stage"], "kept", "{kept:#}");
+    assert_eq!(kept["stage"]["is"], "kept", "{kept:#}");
     assert!(export(&deployment, &stays, "stays").status.success());
 }
 
@@ -125,7 +125,7 @@ fn called(deployment: &Deployment, before: &[&str]) -> String {
 /// Directories of a recording, on whatever node.
 fn copies_of(deployment: &Deployment, session: &str) -> Vec<PathBuf> {
     let nodes = fs::read_dir(deployment.data()).expect("data").flatten();
-    let nodes = nodes.map(|node| node.path().join("recordings").join(session));
+    let nodes = nodes.map(|node| node.path().join("data/recordings").join(session));
     nodes.filter(|copy| copy.is_dir()).collect()
 }
 
@@ -162,12 +162,13 @@ fn proven(deployment: &Deployment, session: &str) {
     wait_for("a checkpoint over the end", PATIENCE, || {
         deployment.ask(&line).status.success().then_some(())
     });
-    let opened = fs::read_to_string(&opening).expect("an opening");
-    assert!(
-        opened.contains("lobby") && opened.contains(session),
-        "{opened}"
-    );
-    assert!(opened.contains("\"awaited\":[]"), "{opened}");
+    let opened: Value =
+        serde_json::from_str(&fs::read_to_string(&opening).expect("an opening")).expect("JSON");
+    let record: Value =
+        serde_json::from_str(opened["record"].as_str().expect("a record")).expect("JSON");
+    assert_eq!(record["session"], session, "{record:#}");
+    assert_eq!(record["erasure"]["class"], "lobby", "{record:#}");
+    assert_eq!(record["awaited"], json!([]), "{record:#}");
     let mirrored = deployment.run(&["log", "mirror", &at("mirror")]);
     assert!(mirrored.status.success(), "{mirrored:?}");
     let policy = at("mirror/sm3/policy");

@@ -273,7 +273,7 @@ impl KeepWorld {
         let is_before = days.any(|day| day < recorded);
         match reply {
             Reply::Done if !is_gone && !is_before => {
-                self.oracle.classed(&session, &classing, self.now)
+                self.oracle.classed(&session, &classing, self.now);
             }
             Reply::Refused { problem } if problem.code == Code::RecordingErased && is_gone => {}
             Reply::Refused { problem } if problem.code == Code::BadRequest && is_before => {}

@@ -209,7 +209,7 @@ impl Oracle {
 }
 
 fn is_leap(year: u64) -> bool {
-    year % 400 == 0 || (year % 4 == 0 && year % 100 != 0)
+    year.is_multiple_of(400) || (year.is_multiple_of(4) && !year.is_multiple_of(100))
 }
 
 fn length(year: u64, month: u64) -> u64 {
