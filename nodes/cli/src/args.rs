@@ -24,7 +24,7 @@ pub enum Command {
     /// 会话一览 / The sessions
     Sessions(Sessions),
     /// 录制一览;保存期限、保全与销毁 / The recordings; how long they are kept, holds, and their end
-    Recordings(Recordings),
+    Recordings(Box<Recordings>),
     /// 证据包:导出与离线校验 / Evidence packages: export, and verify offline
     #[command(subcommand)]
     Evidence(Evidence),
