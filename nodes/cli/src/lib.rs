@@ -73,7 +73,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Status(asked) => show::status(&asked, lang).await.map(done),
         Command::Nodes(asked) => show::nodes(&asked, lang).await.map(done),
         Command::Sessions(arguments) => show::sessions(&arguments, lang).await.map(done),
-        Command::Recordings(it) => recordings::answer(&it, lang).await.map(done),
+        Command::Recordings(it) => recordings::answer(&it, lang).await,
         Command::Evidence(Evidence::Export(arguments)) => {
             evidence::export(&arguments, lang).await.map(done)
         }

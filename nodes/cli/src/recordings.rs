@@ -1,5 +1,7 @@
 //! `recordings`: what is kept, for how long, what is held, and what was erased.
 
+mod copies;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,7 +15,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    Asked, Language, Output, dr::officer::Officer, failure::Failure, show, staff, table::Table,
+    Asked, Done, Language, Output, dr::officer::Officer, failure::Failure, show, staff,
+    table::Table,
 };
 
 /// Who may look.
@@ -50,9 +53,36 @@ pub enum Keeping {
     Hold(PlaceHold),
     /// 解除保全,须两名授权人以本人密钥批准 / Release a hold; two officers must approve with their own keys
     Release(ReleaseHold),
+    /// 各副本在哪些中心、是否完好 / In which centres its copies are, and how each is
+    Placement(Placement),
+    /// 通读副本:逐字节与封存时比对,损坏的自动补 / Read copies through, byte by byte; a damaged one is replaced
+    Scrub(Scrub),
     /// 保存期限表 / The retention matrix
     #[command(subcommand)]
     Policy(Policy),
+}
+
+/// Arguments of `recordings placement`.
+#[derive(Debug, Args)]
+pub struct Placement {
+    /// 会话;省略则全部 / Session; all of them without it
+    pub session: Option<SessionId>,
+    /// 只看完好副本所在中心不足的 / Only those with whole copies in too few centres
+    #[arg(long)]
+    pub short: bool,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Arguments of `recordings scrub`.
+#[derive(Debug, Args)]
+pub struct Scrub {
+    /// 会话;省略则全部(最多 RECORDINGS_LISTED_MAX 个) / Session; all of them without it (at most RECORDINGS_LISTED_MAX)
+    pub session: Option<SessionId>,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
 }
 
 /// Arguments of `recordings list`.
@@ -179,6 +209,8 @@ impl Recordings {
             Some(Keeping::Class(it)) => &it.asked,
             Some(Keeping::Hold(it)) => &it.asked,
             Some(Keeping::Release(it)) => &it.asked,
+            Some(Keeping::Placement(it)) => &it.asked,
+            Some(Keeping::Scrub(it)) => &it.asked,
             Some(Keeping::Policy(Policy::Show(asked))) => asked,
             Some(Keeping::Policy(Policy::Set(it))) => &it.asked,
         };
@@ -187,8 +219,8 @@ impl Recordings {
 }
 
 /// Answers one command.
-pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<String, Failure> {
-    match &typed.command {
+pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<Done, Failure> {
+    let text = match &typed.command {
         None => show::recordings(&typed.asked, lang).await,
         Some(Keeping::List(it)) => list(it, lang).await,
         Some(Keeping::Show(it)) => {
@@ -223,6 +255,8 @@ pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<String,
             )
         }
         Some(Keeping::Release(it)) => release(it, lang).await,
+        Some(Keeping::Placement(it)) => return copies::placement(it, lang).await,
+        Some(Keeping::Scrub(it)) => return copies::scrub(it, lang).await,
         Some(Keeping::Policy(Policy::Show(asked))) => {
             let door = staff::enter(&asked.access, VIEWERS).await?;
             policy_shown(&door.get("/api/v1/retention").await?, asked, lang)
@@ -233,7 +267,8 @@ pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<String,
             let set = door.send(Method::PUT, "/api/v1/retention", &matrix).await?;
             policy_shown(&set, &it.asked, lang)
         }
-    }
+    };
+    text.map(|text| Done { text, exit: 0 })
 }
 
 async fn list(it: &List, lang: Language) -> Result<String, Failure> {

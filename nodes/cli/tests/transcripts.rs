@@ -92,13 +92,15 @@ fn recordings_say_how_they_are_kept_in_both_languages() {
     assert_eq!(
         commands,
         [
-            "  list     各录制保存到哪天、是否保全、是否已销毁 / Until when each is kept, what is held, what was erased",
-            "  show     一次录制:类别、保全、期限 / One recording: its classes, holds and last day",
-            "  class    给录制定类别,登记终止日 / Say which classes a recording is of, and when what it is about ended",
-            "  hold     保全:从此不得销毁,一名授权人即可 / Hold: from now on it is not erased; one officer is enough",
-            "  release  解除保全,须两名授权人以本人密钥批准 / Release a hold; two officers must approve with their own keys",
-            "  policy   保存期限表 / The retention matrix",
-            "  help     Print this message or the help of the given subcommand(s)",
+            "  list       各录制保存到哪天、是否保全、是否已销毁 / Until when each is kept, what is held, what was erased",
+            "  show       一次录制:类别、保全、期限 / One recording: its classes, holds and last day",
+            "  class      给录制定类别,登记终止日 / Say which classes a recording is of, and when what it is about ended",
+            "  hold       保全:从此不得销毁,一名授权人即可 / Hold: from now on it is not erased; one officer is enough",
+            "  release    解除保全,须两名授权人以本人密钥批准 / Release a hold; two officers must approve with their own keys",
+            "  placement  各副本在哪些中心、是否完好 / In which centres its copies are, and how each is",
+            "  scrub      通读副本:逐字节与封存时比对,损坏的自动补 / Read copies through, byte by byte; a damaged one is replaced",
+            "  policy     保存期限表 / The retention matrix",
+            "  help       Print this message or the help of the given subcommand(s)",
         ]
     );
 }

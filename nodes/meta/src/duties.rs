@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use guitai_host::random_id;
-use guitai_meta_core::{Hearing, State};
+use guitai_meta_core::{Hearing, Repair, State};
 use guitai_types::{
     CentreId, Member, NodeId, NodeName, RequestId, Role, SessionId,
     command::{Command, RecordingReport},
@@ -30,6 +30,13 @@ const HAND_OVER_AFTER_MS: u64 = 5_000;
 const ROLL_CALL_MS: u64 = 3_000;
 /// Recordings declared lost in one look; the rest waits for the next.
 const LOST_PER_LOOK_MAX: usize = 64;
+
+/// How often the leader looks where copies of recordings are missing, in milliseconds: it goes through all of them.
+const REPAIR_LOOK_MS: u64 = 2_000;
+/// Replicas ordered in one look: each is a whole recording over the network.
+const REPAIRS_PER_LOOK_MAX: usize = 16;
+/// A recorder that has been away for so long, in milliseconds, is not waited for: what it has is replaced.
+const COPIES_GONE_MS: u64 = 60 * 60 * 1000;
 
 /// Runs until the node stops.
 pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
@@ -59,6 +66,10 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             if meta.now() >= term.roll_called_at {
                 replacement::look(&meta, term.roll_called_at).await;
             }
+            if meta.now() >= term.repairs_from {
+                term.repairs_from = meta.now() + Duration::from_millis(REPAIR_LOOK_MS);
+                repair(&meta).await;
+            }
             if meta.now() >= term.hands_over_from {
                 term.hands_over_from = meta.now() + Duration::from_millis(HAND_OVER_AFTER_MS);
                 hand_over(&meta).await;
@@ -75,6 +86,7 @@ struct Term {
     before: Option<NodeId>,
     ticks_from: Duration,
     roll_called_at: Duration,
+    repairs_from: Duration,
     hands_over_from: Duration,
 }
 
@@ -91,6 +103,8 @@ impl Term {
             before: leader,
             ticks_from: now + Duration::from_millis(mercy_ms),
             roll_called_at: now + Duration::from_millis(ROLL_CALL_MS),
+            // Until then a node that is merely not heard yet would look as if it were gone.
+            repairs_from: now + Duration::from_millis(ROLL_CALL_MS),
             hands_over_from: now + Duration::from_millis(HAND_OVER_AFTER_MS),
         }
     }
@@ -118,6 +132,43 @@ async fn begin_keeping(meta: &Meta) {
         });
         let request = random_id(meta.entropy(), RequestId::from_random);
         meta.apply_here(request, &Command::Keep { order }).await;
+    }
+}
+
+/// Has replicas made where whole copies of a recording are in too few centres.
+async fn repair(meta: &Meta) {
+    let status = RaftStatus::of(meta);
+    let is_gone = |member: &&Member| {
+        let heard_ms = status.heard_ms.get(&member.id);
+        member.id != meta.id() && heard_ms.is_some_and(|ms| *ms >= COPIES_GONE_MS)
+    };
+    let repairs = meta.peek(|state| {
+        // A drill holds nodes apart on purpose.
+        if state.run_open().is_some() {
+            return Vec::new();
+        }
+        let gone: Vec<NodeName> = state
+            .recorders()
+            .filter(is_gone)
+            .map(|it| it.name.clone())
+            .collect();
+        state.repairs(&gone, REPAIRS_PER_LOOK_MAX)
+    });
+    for Repair {
+        session,
+        node,
+        from,
+    } in repairs
+    {
+        tracing::warn!(%session, %node, %from, "whole copies in too few centres; a replica is made");
+        let order = Box::new(KeepOrder::Replicate {
+            session,
+            node,
+            from,
+        });
+        let request = random_id(meta.entropy(), RequestId::from_random);
+        // If it does not come through, the next look orders it again.
+        meta.propose_here(request, &Command::Keep { order }).await;
     }
 }
 

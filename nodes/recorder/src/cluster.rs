@@ -8,7 +8,7 @@ use guitai_evidence::manifest::Named;
 use guitai_meta::{Meta, Proofs};
 use guitai_net::Target;
 use guitai_types::{
-    ClusterId, Epoch, Hex, NodeName, Role, SessionId, Zone,
+    ClusterId, Epoch, Hex, NodeName, Role, SessionId, UnixMillis, Zone,
     command::{Command, RecordingReport, Reply},
     event::Change,
     place::Text,
@@ -22,6 +22,10 @@ use crate::{keeper::Order, proving::Wanted};
 
 /// Recordings that a node erases in one look; the rest waits for the next.
 const ERASURES_AT_ONCE_MAX: usize = 64;
+/// Copies that a node reads again in one look.
+const READ_AT_ONCE_MAX: usize = 64;
+/// Replicas that a node gets in one look, one after the other.
+const REPLICAS_AT_ONCE_MAX: usize = 4;
 
 /// Everything a package says about a call beside its media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,12 +102,14 @@ pub(crate) trait Cluster: Send + Sync {
         node: &NodeName,
         erasure: &Erasure,
     ) -> BoxFuture<'static, bool>;
-    /// Says that this node has nothing of a recording that could be opened.
-    fn erased(
-        &self,
-        session: &SessionId,
-        node: &NodeName,
-    ) -> BoxFuture<'static, Result<(), ReportError>>;
+    /// Recordings of which `node` has a whole copy, as far as the cluster knows.
+    fn copies(&self, node: &NodeName) -> Vec<SessionId>;
+    /// Some of those that have not been read through for long, by the clock `now`.
+    fn copies_to_read(&self, node: &NodeName, now: UnixMillis) -> Vec<SessionId>;
+    /// Replicas that `node` is to get, and from whom.
+    fn replicas(&self, node: &NodeName) -> Vec<(SessionId, NodeName)>;
+    /// Says something about the keeping of a recording.
+    fn keep(&self, order: KeepOrder) -> BoxFuture<'static, Result<(), ReportError>>;
     /// Wakes when calls may have begun or ended.
     fn wakes(&self) -> BoxStream<'static, ()>;
     /// Reports how a recording goes.
@@ -226,14 +232,32 @@ impl Cluster for Meta {
         })
     }
 
-    fn erased(
-        &self,
-        session: &SessionId,
-        node: &NodeName,
-    ) -> BoxFuture<'static, Result<(), ReportError>> {
-        let (meta, session, node) = (self.clone(), session.clone(), node.clone());
+    fn copies(&self, node: &NodeName) -> Vec<SessionId> {
+        self.peek(|state| {
+            let copies = state.copies_on(node);
+            copies.map(|(session, _)| session.clone()).collect()
+        })
+    }
+
+    fn copies_to_read(&self, node: &NodeName, now: UnixMillis) -> Vec<SessionId> {
+        self.peek(|state| {
+            let copies = state.copies_to_read(node, now);
+            copies.take(READ_AT_ONCE_MAX).cloned().collect()
+        })
+    }
+
+    fn replicas(&self, node: &NodeName) -> Vec<(SessionId, NodeName)> {
+        self.peek(|state| {
+            let replicas = state.replicas_of(node).take(REPLICAS_AT_ONCE_MAX);
+            let owned = |(session, from): (&SessionId, &NodeName)| (session.clone(), from.clone());
+            replicas.map(owned).collect()
+        })
+    }
+
+    fn keep(&self, order: KeepOrder) -> BoxFuture<'static, Result<(), ReportError>> {
+        let meta = self.clone();
         Box::pin(async move {
-            let order = Box::new(KeepOrder::Erased { session, node });
+            let order = Box::new(order);
             write(&meta, Command::Keep { order }).await
         })
     }

@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use guitai_types::{Date, SessionId, retention::Erasure};
+use guitai_types::{
+    Date, SessionId,
+    retention::{Erasure, KeepOrder},
+};
 use tokio::task;
 
 use crate::{RECONCILE, Shared, cluster::ReportError, keeper::Order};
@@ -39,18 +42,39 @@ async fn erase(shared: &Arc<Shared>, session: &SessionId, erasure: &Erasure) {
         session.clone(),
         serde_json::to_vec(erasure),
     );
-    let destroyed = task::spawn_blocking(move || shelf.destroy_key(&id, &note?)).await;
+    let copies = shared.copies.clone();
+    let destroyed = task::spawn_blocking(move || {
+        let note = note?;
+        shelf.destroy_key(&id, &note)?;
+        // A replica has a key of its own.
+        match copies.is_there(&id)? {
+            true => copies.destroy_key(&id, &note),
+            false => Ok(()),
+        }
+    })
+    .await;
     let destroyed = destroyed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     if let Err(error) = destroyed {
         return tracing::error!(%session, %error, "the recording's key was not destroyed; trying again");
     }
     // From here on nothing can be opened; that the noise still takes room is no reason to keep it a secret.
-    let (shelf, id) = (shared.shelf.clone(), session.clone());
-    let swept = task::spawn_blocking(move || shelf.sweep(&id)).await;
+    let (shelf, copies, id) = (shared.shelf.clone(), shared.copies.clone(), session.clone());
+    let swept = task::spawn_blocking(move || {
+        shelf.sweep(&id)?;
+        match copies.is_there(&id)? {
+            true => copies.sweep(&id),
+            false => Ok(()),
+        }
+    })
+    .await;
     if !matches!(swept, Ok(Ok(()))) {
         tracing::warn!(%session, "the recording's key is destroyed, but not all of its files are removed");
     }
-    match shared.cluster.erased(session, node).await {
+    let order = KeepOrder::Erased {
+        session: session.clone(),
+        node: node.clone(),
+    };
+    match shared.cluster.keep(order).await {
         Ok(()) => {
             tracing::info!(%session, class = %erasure.class, until = %erasure.until, "recording erased");
         }

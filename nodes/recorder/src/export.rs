@@ -14,7 +14,7 @@ use guitai_net::{BoxFuture, Calls, Peer, SendStream, VarInt};
 use guitai_types::SessionId;
 use tokio::sync::mpsc;
 
-use crate::{Recorder, attaching, keeper, package, package::Sealed, vault::Vault};
+use crate::{Recorder, attaching, copies, keeper, package, package::Sealed, vault::Vault};
 
 /// Kind of the streaming call that exports a package; its body is the session id.
 pub const EXPORT_CALL: &str = "recording.export";
@@ -55,6 +55,17 @@ pub struct Package {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
 }
 
+impl Package {
+    /// A package whose pieces `make` sends, on a thread that may block.
+    pub(crate) fn made_by(
+        make: impl FnOnce(&mpsc::Sender<io::Result<Bytes>>) + Send + 'static,
+    ) -> Self {
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        tokio::task::spawn_blocking(move || make(&sender));
+        Self { pieces }
+    }
+}
+
 impl Stream for Package {
     type Item = io::Result<Bytes>;
 
@@ -64,10 +75,14 @@ impl Stream for Package {
 }
 
 impl Recorder {
-    /// The evidence package of a sealed recording, as a tar stream.
+    /// The evidence package of a sealed recording, as a tar stream. Where this node has a replica of another
+    /// node's recording it is that one: what this node itself had is damaged or was never there.
     pub async fn export(&self, session: &SessionId) -> Result<Package, ExportError> {
         if self.shared.is_ending(session) || self.shared.shelf.is_erased(session).unwrap_or(false) {
             return Err(ExportError::Erased(session.clone()));
+        }
+        if let Some(package) = copies::replica(&self.shared, session).await? {
+            return Ok(package);
         }
         if self.stat(session).is_none() {
             return Err(ExportError::Unknown(session.clone()));
@@ -93,11 +108,9 @@ impl Recorder {
             let session = session.clone();
             ExportError::Read { session, source }
         })?;
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        tokio::task::spawn_blocking(move || {
+        Ok(Package::made_by(move |sender| {
             write(&vault, &journal, &sealed, attached.as_ref(), sender);
-        });
-        Ok(Package { pieces })
+        }))
     }
 }
 
@@ -147,7 +160,7 @@ fn write(
     journal: &[keeper::Record],
     sealed: &Sealed,
     attached: Option<&Attached>,
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
 ) {
     let segments = keeper::segments(journal);
     let out = io::BufWriter::with_capacity(

@@ -6,12 +6,14 @@
 //! or lost); [`keeper`] does it for one call; [`roots`] and [`rooting`] sign what became durable, by the second; [`vault`] is one recording on disk; [`package`] seals
 //! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
-//! probes of a drill; [`erasing`] is how a recording ends.
+//! probes of a drill; [`erasing`] is how a recording ends, [`copies`] whether it can
+//! still be read, and who else has it.
 
 mod attaching;
 mod authority;
 pub mod canary;
 mod cluster;
+mod copies;
 mod cut;
 mod erasing;
 mod export;
@@ -54,9 +56,11 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use authority::{Authority, STAMP_CALL};
+pub use copies::{Pieces, READ_CALL, fetch};
 pub use export::{EXPORT_CALL, ExportError, Package};
 
 use cluster::Cluster;
+use copies::{Members, Siblings};
 use keeper::Order;
 use room::{Relays, Rooms};
 use rooting::Rooting;
@@ -147,6 +151,9 @@ pub(crate) struct Shared {
     cluster: Arc<dyn Cluster>,
     rooms: Arc<dyn Rooms>,
     authorities: Arc<dyn Authorities>,
+    siblings: Arc<dyn Siblings>,
+    /// Replicas of what other nodes recorded.
+    copies: Shelf,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     rooting: Arc<Rooting>,
@@ -158,6 +165,7 @@ pub(crate) struct Surroundings {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) rooms: Arc<dyn Rooms>,
     pub(crate) authorities: Arc<dyn Authorities>,
+    pub(crate) siblings: Arc<dyn Siblings>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -197,6 +205,10 @@ impl Recorder {
             mesh: deps.mesh.clone(),
             own: deps.authority,
         };
+        let siblings = Members {
+            meta: deps.meta.clone(),
+            mesh: deps.mesh.clone(),
+        };
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),
@@ -213,10 +225,12 @@ impl Recorder {
             cluster,
             rooms: Arc::new(rooms),
             authorities: Arc::new(authorities),
+            siblings: Arc::new(siblings),
         };
         let recorder = Self::start_with(seat, shelf, around, deps.clock);
         let recorder = recorder.map_err(failed)?;
         export::register(&deps.calls, &recorder);
+        copies::register(&deps.calls, &recorder);
         canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }
@@ -250,10 +264,12 @@ impl Recorder {
         let table = Mutex::new(table);
         let shared = Arc::new(Shared {
             config,
-            shelf,
             cluster: around.cluster,
             rooms: around.rooms,
             authorities: around.authorities,
+            siblings: around.siblings,
+            copies: shelf.beside(copies::DIR),
+            shelf,
             clock,
             table,
             rooting,
@@ -262,6 +278,7 @@ impl Recorder {
         let watchers = vec![
             tokio::spawn(watch_calls(shared.clone(), unsealed)),
             tokio::spawn(erasing::run(shared.clone())),
+            tokio::spawn(copies::run(shared.clone())),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
             tokio::spawn(stamping::follow(shared.clone(), sealed)),

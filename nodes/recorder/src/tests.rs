@@ -12,7 +12,12 @@ use guitai_evidence::{
     Header, Manifest, Options, fingerprint, layout, manifest::Segment, roots::RootLine, unpack,
     verify,
 };
-use guitai_types::{Epoch, command::RecordingReport, record::RecordingState};
+use guitai_types::{
+    Epoch,
+    command::RecordingReport,
+    record::RecordingState,
+    retention::{Found, KeepOrder},
+};
 use media::Clip;
 use world::{Stamper, World};
 
@@ -704,4 +709,114 @@ async fn a_recording_whose_time_is_over_is_erased_once_every_opinion_agrees() {
     assert_eq!(world.recorder().list(), []);
     let left = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
     assert_eq!(left, ["erased.json"]);
+}
+
+/// A package as it is given out.
+async fn tar(world: &World) -> Vec<u8> {
+    let mut stream = world
+        .recorder()
+        .export(&world.session())
+        .await
+        .expect("a package");
+    let mut tar = Vec::new();
+    while let Some(piece) = stream.next().await {
+        tar.extend_from_slice(&piece.expect("whole"));
+    }
+    tar
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_rots_is_found_and_a_replica_takes_its_place() {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(6);
+    world.publish_all(&clip, "5e1f", 0..2_000).await;
+    world.end().await;
+    package(&world).await;
+    let reading = world.recorder().read_through(&world.session()).await;
+    assert_eq!(reading.found, Found::Whole);
+    let given = tar(&world).await;
+    assert_eq!(reading.bytes, given.len() as u64);
+    assert!(matches!(
+        world.kept().as_slice(),
+        [KeepOrder::Read { damage: None, .. }]
+    ));
+
+    // One bit of one segment.
+    let dir = std::path::Path::new("5e55");
+    let names = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
+    let segment = names
+        .iter()
+        .find(|name| name.ends_with(".seg"))
+        .expect("a segment");
+    let path = dir.join(segment);
+    let mut bytes = guitai_host::Disk::read(&*world.disk, &path, 1 << 20).expect("bytes");
+    bytes[40] ^= 1;
+    guitai_host::Disk::write_whole(&*world.disk, &path, &bytes).expect("written");
+    let reading = world.recorder().read_through(&world.session()).await;
+    let Found::Damaged { what } = &reading.found else {
+        panic!("{reading:?}");
+    };
+    assert!(what.contains("segment"), "{what}");
+    let kept = world.kept();
+    assert!(
+        matches!(
+            kept.as_slice(),
+            [KeepOrder::Read {
+                damage: Some(_),
+                ..
+            }]
+        ),
+        "{kept:?}"
+    );
+
+    // Another recorder's package, longer than a piece, comes in place of it, and stays after a power cut.
+    let other: Vec<u8> = (0..2_500_000_u32)
+        .flat_map(u32::to_le_bytes)
+        .take(2_500_001)
+        .collect();
+    world.replicates(other.clone()).await;
+    assert_eq!(tar(&world).await, other);
+    world.kill(3).await;
+    world.start();
+    assert_eq!(tar(&world).await, other);
+    let reading = world.recorder().read_through(&world.session()).await;
+    assert_eq!((reading.bytes, reading.found), (2_500_001, Found::Whole));
+    assert!(!given.is_empty() && given != other);
+
+    // A replica rots as well.
+    let dir = std::path::Path::new("_copies/5e55");
+    let path = dir.join("t1-000002.seg");
+    let mut bytes = guitai_host::Disk::read(&*world.disk, &path, 2 << 20).expect("bytes");
+    bytes[40] ^= 1;
+    guitai_host::Disk::write_whole(&*world.disk, &path, &bytes).expect("written");
+    let reading = world.recorder().read_through(&world.session()).await;
+    assert!(
+        matches!(&reading.found, Found::Damaged { what } if what.contains("piece 2")),
+        "{reading:?}"
+    );
+
+    // And it ends with the recording: no key of either is left.
+    world.is_over_since("2026-01-01", false);
+    world.erased().await;
+    let left = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
+    assert_eq!(left, ["erased.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_was_taken_away_is_noticed_at_the_next_start() {
+    let mut world = World::new(true);
+    world.should_have("5e56");
+    world.start();
+    let told = world.said_first().await;
+    assert!(
+        matches!(
+            told,
+            KeepOrder::Read {
+                damage: Some(_),
+                ..
+            }
+        ),
+        "{told:?}"
+    );
 }

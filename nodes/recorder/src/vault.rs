@@ -7,11 +7,7 @@
 //! segment number is used again when writing it failed, and a counted nonce would repeat with it.
 //! Place is bound by the associated data: session, track and number, or the record's index.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use guitai_crypto::{
     keys::{DataKeyError, KeyStore, Purpose, recording_context},
@@ -45,11 +41,26 @@ const TAG_BYTES: usize = 16;
 pub(crate) struct Shelf {
     disk: Arc<dyn Disk>,
     keys: KeyStore,
+    /// Directory of the disk under which the recordings are.
+    base: PathBuf,
 }
 
 impl Shelf {
     pub(crate) const fn new(disk: Arc<dyn Disk>, keys: KeyStore) -> Self {
-        Self { disk, keys }
+        let base = PathBuf::new();
+        Self { disk, keys, base }
+    }
+
+    /// Another shelf on the same disk, in a directory that no session is named like.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self {
+            base: self.base.join(name),
+            ..self.clone()
+        }
+    }
+
+    fn dir(&self, session: &SessionId) -> PathBuf {
+        self.base.join(session.as_str())
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -58,7 +69,7 @@ impl Shelf {
 
     /// Sessions with a directory; other names are left alone.
     pub(crate) fn sessions(&self) -> io::Result<Vec<SessionId>> {
-        let names = self.disk.list(Path::new(""))?;
+        let names = self.disk.list(&self.base)?;
         Ok(names
             .into_iter()
             .filter_map(|name| name.parse().ok())
@@ -67,7 +78,7 @@ impl Shelf {
 
     /// Whether there is a directory of a session.
     pub(crate) fn has(&self, session: &SessionId) -> bool {
-        let key = Path::new(session.as_str()).join(KEY);
+        let key = self.dir(session).join(KEY);
         self.disk.exists(&key).unwrap_or(false)
     }
 
@@ -76,7 +87,7 @@ impl Shelf {
         &self,
         session: &SessionId,
     ) -> io::Result<(Vault, Vec<R>)> {
-        let dir = PathBuf::from(session.as_str());
+        let dir = self.dir(session);
         if self.is_erased(session)? {
             let text = format!("the recording of session {session} was erased");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
@@ -108,16 +119,21 @@ impl Shelf {
         Ok((vault, records))
     }
 
+    /// Whether anything of a session is here: also what is left of one that was erased.
+    pub(crate) fn is_there(&self, session: &SessionId) -> io::Result<bool> {
+        self.disk.exists(&self.dir(session))
+    }
+
     /// Whether a recording was erased here, or was being erased when the process died.
     pub(crate) fn is_erased(&self, session: &SessionId) -> io::Result<bool> {
-        self.disk.exists(&Path::new(session.as_str()).join(ERASED))
+        self.disk.exists(&self.dir(session).join(ERASED))
     }
 
     /// Destroys a recording's key: when this returns, no crash and no power cut brings it back, and what was
     /// sealed with it is noise. The note goes first, so that whoever comes here later knows what happened and
     /// makes no new key. May be called again at any time.
     pub(crate) fn destroy_key(&self, session: &SessionId, note: &[u8]) -> io::Result<()> {
-        let dir = PathBuf::from(session.as_str());
+        let dir = self.dir(session);
         self.disk.create_dir(&dir)?;
         if !self.is_erased(session)? {
             self.disk.write_whole(&dir.join(ERASED), note)?;
@@ -141,7 +157,7 @@ impl Shelf {
     /// Removes what a destroyed key leaves: noise, and the small notes beside it. Only after
     /// [`Shelf::destroy_key`].
     pub(crate) fn sweep(&self, session: &SessionId) -> io::Result<()> {
-        let dir = PathBuf::from(session.as_str());
+        let dir = self.dir(session);
         for name in self.disk.list(&dir)? {
             if name != ERASED {
                 self.disk.remove(&dir.join(name))?;
@@ -152,7 +168,7 @@ impl Shelf {
 
     /// A small open document beside a recording, if there is one.
     pub(crate) fn note(&self, session: &SessionId, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let path = Path::new(session.as_str()).join(name);
+        let path = self.dir(session).join(name);
         match self.disk.exists(&path)? {
             true => self.disk.read(&path, DOCUMENT_BYTES_MAX).map(Some),
             false => Ok(None),
@@ -167,7 +183,7 @@ impl Shelf {
         content: &[u8],
     ) -> io::Result<()> {
         self.disk
-            .write_whole(&Path::new(session.as_str()).join(name), content)
+            .write_whole(&self.dir(session).join(name), content)
     }
 }
 
@@ -241,6 +257,16 @@ impl Vault {
     pub(crate) fn put_document<D: Serialize>(&self, name: &str, document: &D) -> io::Result<()> {
         let sealed = self.seal(name.as_bytes(), &serde_json::to_vec(document)?);
         self.disk.write_whole(&self.dir.join(name), &sealed)
+    }
+
+    /// Removes a sealed document, durably; one that is not there is no error.
+    pub(crate) fn remove_document(&self, name: &str) -> io::Result<()> {
+        let path = self.dir.join(name);
+        if self.disk.exists(&path)? {
+            self.disk.remove(&path)?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        Ok(())
     }
 
     /// Reads a sealed document, if there is one.
@@ -347,6 +373,8 @@ mod tests {
     use std::sync::OnceLock;
 
     use guitai_host::SimDisk;
+
+    use std::path::Path;
 
     use super::*;
 

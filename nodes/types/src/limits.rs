@@ -93,5 +93,7 @@ pub const CLASSES_MAX: usize = 64;
 pub const RETENTION_VERSIONS_MAX: u32 = 1_000;
 /// Holds on one recording at once.
 pub const HOLDS_MAX: usize = 16;
+/// Longest description of what is wrong with a copy of a recording, in bytes.
+pub const DAMAGE_BYTES_MAX: usize = 200;
 /// Recordings in one list.
 pub const RECORDINGS_LISTED_MAX: usize = 2_000;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::date::Period;
 use crate::{
-    ClassId, Date, Hex, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis, place::Text,
+    CentreId, ClassId, Date, Hex, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis,
+    place::Text,
 };
 
 /// The matrix that the product ships with.
@@ -211,8 +212,8 @@ pub struct Recording {
     pub started_at: UnixMillis,
     /// When the call ended: the date of a class that begins with the recording.
     pub ended_at: UnixMillis,
-    /// Nodes that may have something of it, and since when that node has erased it.
-    pub copies: BTreeMap<NodeName, Option<UnixMillis>>,
+    /// Nodes that may have something of it.
+    pub copies: BTreeMap<NodeName, KeptCopy>,
     /// Its classes.
     #[serde(default)]
     pub classes: BTreeMap<ClassId, Ends>,
@@ -225,6 +226,68 @@ pub struct Recording {
     /// Where it stands.
     #[serde(default)]
     pub stage: Stage,
+}
+
+/// What one node has of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptCopy {
+    /// How it is, as far as it was read.
+    pub health: Health,
+    /// When it was last read through, from the first byte to the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<UnixMillis>,
+    /// Since when the node has nothing of it that could be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<UnixMillis>,
+}
+
+impl KeptCopy {
+    /// One of which nothing is known yet but how it is.
+    pub const fn new(health: Health) -> Self {
+        Self {
+            health,
+            read_at: None,
+            erased_at: None,
+        }
+    }
+
+    /// Whether a whole package can be had from it.
+    pub const fn is_whole(&self) -> bool {
+        let is_whole = matches!(self.health, Health::Whole | Health::Replica { .. });
+        is_whole && self.erased_at.is_none()
+    }
+}
+
+/// How a node's copy of a recording is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Health {
+    /// The node had a part in recording, and has not sealed it, or not yet.
+    Unsealed,
+    /// What the node sealed is there.
+    Whole,
+    /// Something of it is missing or has changed.
+    Damaged {
+        /// Since when that is known.
+        at: UnixMillis,
+        /// What was found, in one line.
+        what: String,
+    },
+    /// The node is to get a replica of another node's recording.
+    Ordered {
+        /// Since when.
+        at: UnixMillis,
+        /// Whose.
+        from: NodeName,
+    },
+    /// The node has a replica of another node's recording.
+    Replica {
+        /// Since when.
+        at: UnixMillis,
+        /// Whose.
+        from: NodeName,
+    },
 }
 
 /// The known dates of a recording's class.
@@ -285,6 +348,35 @@ pub enum KeepOrder {
         /// The recorder.
         node: NodeName,
     },
+    /// A recorder has read its copy through.
+    Read {
+        /// The call.
+        session: SessionId,
+        /// The recorder.
+        node: NodeName,
+        /// What is wrong with it, one line of at most [`crate::limits::DAMAGE_BYTES_MAX`] bytes; `None` when it
+        /// is whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        damage: Option<String>,
+    },
+    /// A node is to get a replica of another's recording: there are whole ones in too few centres.
+    Replicate {
+        /// The call.
+        session: SessionId,
+        /// Who gets it.
+        node: NodeName,
+        /// Whose recording.
+        from: NodeName,
+    },
+    /// A node has the replica that it was to get.
+    Replicated {
+        /// The call.
+        session: SessionId,
+        /// The node.
+        node: NodeName,
+        /// Whose recording.
+        from: NodeName,
+    },
 }
 
 /// What the log notes of a recording's keeping.
@@ -338,6 +430,10 @@ pub struct KeptView {
     pub due: Option<Erasure>,
     /// Where it stands.
     pub stage: Stage,
+    /// Centres that have a whole copy of it.
+    pub centres: Vec<CentreId>,
+    /// In how many there should be one.
+    pub centres_wanted: u32,
 }
 
 /// A node's part of a recording.
@@ -346,9 +442,49 @@ pub struct KeptView {
 pub struct CopyView {
     /// The node.
     pub node: NodeName,
+    /// Its centre; none when the node is no member any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centre: Option<CentreId>,
+    /// How it is, as far as it was read.
+    pub health: Health,
+    /// When it was last read through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<UnixMillis>,
     /// Since when it has nothing of it that could be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<UnixMillis>,
+}
+
+/// What reading a copy through gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reading {
+    /// The node.
+    pub node: NodeName,
+    /// Bytes of the package that were read.
+    pub bytes: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// What was found.
+    pub found: Found,
+}
+
+/// How a copy was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Found {
+    /// Every byte is what was sealed.
+    Whole,
+    /// Something is missing or has changed.
+    Damaged {
+        /// What, in one line.
+        what: String,
+    },
+    /// The node was not reached: nothing is known.
+    Unreached {
+        /// Why, in one line.
+        why: String,
+    },
 }
 
 /// A class of a recording as people see it.

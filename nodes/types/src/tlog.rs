@@ -11,7 +11,7 @@ use crate::{
     CentreId, ClusterId, Epoch, Hex, Member, NodeName, RunId, SessionId, StaffRef, UnixMillis,
     canonical,
     record::{Policy, RecordingSummary, Staff},
-    retention::{Erasure, Matrix, Noted},
+    retention::{Erasure, Health, Matrix, Noted},
     sync::SyncMode,
 };
 
@@ -50,6 +50,8 @@ pub enum EntryKind {
     Retention,
     /// A recording's classes or holds changed.
     RecordingKept,
+    /// A node's copy of a recording was found damaged, or a replica took its place.
+    RecordingCopy,
     /// Recorders destroyed the key of a recording whose time was over.
     RecordingErased,
 }
@@ -71,6 +73,7 @@ impl EntryKind {
             Self::Alarm => "alarm",
             Self::Retention => "retention",
             Self::RecordingKept => "recording-kept",
+            Self::RecordingCopy => "recording-copy",
             Self::RecordingErased => "recording-erased",
         }
     }
@@ -223,6 +226,15 @@ pub enum Record {
         /// What.
         noted: Noted,
     },
+    /// A node's copy of a recording was found damaged, or a replica took its place.
+    RecordingCopy {
+        /// The call.
+        session: SessionId,
+        /// The node.
+        node: NodeName,
+        /// How its copy is.
+        health: Health,
+    },
     /// Recorders destroyed the key of a recording whose time was over.
     RecordingErased {
         /// The call.
@@ -253,6 +265,7 @@ impl Record {
             Self::Alarm { .. } => EntryKind::Alarm,
             Self::Retention { .. } => EntryKind::Retention,
             Self::RecordingKept { .. } => EntryKind::RecordingKept,
+            Self::RecordingCopy { .. } => EntryKind::RecordingCopy,
             Self::RecordingErased { .. } => EntryKind::RecordingErased,
         }
     }
@@ -513,6 +526,7 @@ mod tests {
             EntryKind::Alarm,
             EntryKind::Retention,
             EntryKind::RecordingKept,
+            EntryKind::RecordingCopy,
             EntryKind::RecordingErased,
         ];
         for kind in kinds {

@@ -1,6 +1,6 @@
 //! How a recording ends, with the real program over ten months: its clock is set back when it is founded, and
 //! right when it starts again. A hold outlives the last day; two officers release it; the keys are destroyed on
-//! every node; the log proves it; another recording stays.
+//! every node; the log proves it; another recording stays. And a copy that rots is replaced.
 
 use std::{
     fs,
@@ -91,6 +91,84 @@ fn a_recording_ends_when_its_last_day_is_over_and_no_hold_is_on_it() {
     let kept = officers::answer(&ask(&deployment, &format!("show {stays}")));
     assert_eq!(kept["stage"]["is"], "kept", "{kept:#}");
     assert!(export(&deployment, &stays, "stays").status.success());
+}
+
+#[test]
+fn a_copy_that_rots_is_found_by_reading_and_replaced_by_a_replica() {
+    let deployment = Deployment::start();
+    let session = called(&deployment, &[]);
+    let placed = |exit: i32| {
+        let output = deployment.ask(&format!("recordings placement {session}"));
+        (output.status.code() == Some(exit)).then(|| officers::answer(&output)[0].clone())
+    };
+    let scrub = || deployment.ask(&format!("recordings scrub {session}"));
+    let placement = wait_for("two whole copies", PATIENCE, || placed(0));
+    assert_eq!(placement["centres"].as_array().map(Vec::len), Some(2));
+    let clean = scrub();
+    assert!(clean.status.success(), "{clean:?}");
+    let read = officers::answer(&clean)[0]["copies"].clone();
+    let read = read.as_array().expect("copies");
+    assert!(
+        read.iter()
+            .all(|copy| copy["bytes"].as_u64() > Some(10_000)),
+        "{read:?}"
+    );
+
+    // The one with most of the call: what is exported when nobody names a node.
+    let kept = deployment.session_recording("sealed").expect("sealed");
+    let best = kept["recording"]["summary"]["node"]
+        .as_str()
+        .expect("a node")
+        .to_owned();
+    let [rotten] = &copies_of(&deployment, &session)
+        .into_iter()
+        .filter(|copy| copy.starts_with(deployment.data().join(&best)))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{best} has it");
+    };
+    let files = fs::read_dir(rotten).expect("a directory").flatten();
+    let segment = files
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|it| it == "seg"))
+        .expect("a segment");
+    let mut bytes = fs::read(&segment).expect("bytes");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&segment, bytes).expect("written");
+
+    let found = scrub();
+    assert_eq!(found.status.code(), Some(5), "{found:?}");
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(
+        said.contains("damaged") && said.contains("segment"),
+        "{said}"
+    );
+    // Whoever exports meanwhile is not given what is damaged.
+    let exported = export(&deployment, &session, "meanwhile");
+    assert!(exported.status.success(), "{exported:?}");
+    let replaced = wait_for("a replica", PATIENCE, || placed(0));
+    let copies = replaced["copies"].as_array().expect("copies").clone();
+    let replica = copies.iter().find(|copy| copy["health"]["is"] == "replica");
+    assert_eq!(replica.expect("a replica")["node"], best, "{replaced:#}");
+    assert!(scrub().status.success());
+
+    // What the damaged node gives out now is the other's package, whole.
+    let out = deployment
+        .dir
+        .path()
+        .join("replica.vcep")
+        .display()
+        .to_string();
+    let line = format!("evidence export {session} --recorder {best} --reason 档案检查 --out {out}");
+    let exported = deployment.ask(&line);
+    assert!(exported.status.success(), "{exported:?}");
+    let root = deployment.data().join("pki/root.pem").display().to_string();
+    let verified = Command::new(guitai_cluster::deployment::binary())
+        .args(["evidence", "verify", &out, "--root", &root])
+        .output()
+        .expect("guitai runs");
+    assert!(verified.status.success(), "{verified:?}");
 }
 
 /// Makes the library that sets the clock back; `None` without a compiler.

@@ -4,16 +4,16 @@
 
 mod oracle;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use guitai_meta_core::State;
+use guitai_meta_core::{Repair, State};
 use guitai_types::{
     ClassId, Code, Date, Hex, NodeName, RequestId, SessionId, StaffRef, UnixMillis,
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     dr::APPROVAL_LIFE_MS,
     media::MediaSuite,
     record::{Assignment, Duty, EndReason, RecordingState, RecordingSummary, Session, Staff},
-    retention::{Classing, KeepOrder, Matrix, Period, Release, StartsAt},
+    retention::{Classing, KeepOrder, Matrix, Period, Release, Stage, StartsAt},
 };
 
 use self::oracle::Oracle;
@@ -35,8 +35,10 @@ const SKEW_MS: u64 = STEP_MS;
 const WILD_DAYS: u64 = 400;
 /// Months that no class falls below.
 const SHORTEST: u32 = 6;
-/// Recorders.
-const NODES: [&str; 2] = ["a1-2", "a2-1"];
+/// Who records every call.
+const NODES: [&str; 2] = ["a1-2", "a2-2"];
+/// Every recorder, in three centres.
+const RECORDERS: [&str; 3] = ["a1-2", "a2-2", "b-2"];
 
 /// What a world saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +59,10 @@ pub struct Tally {
     pub locked: u64,
     /// Leaders.
     pub leaders: u64,
+    /// Copies that rotted.
+    pub rotted: u64,
+    /// Replicas that were made.
+    pub replicas: u64,
 }
 
 /// One world.
@@ -72,6 +78,8 @@ pub struct KeepWorld {
     sealed: usize,
     sessions: Vec<Session>,
     away_until: BTreeMap<NodeName, u64>,
+    /// Copies that cannot be read any more, whatever anybody says.
+    rotten: BTreeSet<(SessionId, NodeName)>,
     /// Words for the end of the open hold that have not grown old: officers, and when.
     approvals: BTreeMap<SessionId, BTreeMap<u64, u64>>,
     tally: Tally,
@@ -98,6 +106,7 @@ impl KeepWorld {
             sealed: 0,
             sessions,
             away_until: BTreeMap::new(),
+            rotten: BTreeSet::new(),
             approvals: BTreeMap::new(),
             tally: Tally::default(),
         };
@@ -118,9 +127,13 @@ impl KeepWorld {
             self.officers()?;
             self.change_matrix()?;
             self.tick();
+            self.rot();
+            self.repair()?;
             self.recorders()?;
+            self.replicas()?;
             if step % 4 == 0 {
                 self.oracle.nothing_late(self.now)?;
+                self.placed()?;
             }
         }
         Ok(self.tally)
@@ -412,17 +425,13 @@ impl KeepWorld {
 
     /// As the recorder's driver: the order, and its own calendar.
     fn recorders(&mut self) -> Result<(), String> {
-        for node in NODES.map(id::<NodeName>) {
+        for node in RECORDERS.map(id::<NodeName>) {
             if self.dice.below(2_000) == 0 {
                 let back = self.now + self.dice.below(60 * DAY_MS);
                 self.away_until.insert(node.clone(), back);
                 self.oracle.away(&node, back);
             }
-            if self
-                .away_until
-                .get(&node)
-                .is_some_and(|back| *back > self.now)
-            {
+            if self.is_away(&node) {
                 continue;
             }
             let orders: Vec<_> = self
@@ -444,6 +453,121 @@ impl KeepWorld {
                 if reply != Reply::Done {
                     return Err(format!("{session} erased: {reply:?}"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_away(&self, node: &NodeName) -> bool {
+        let back = self.away_until.get(node);
+        back.is_some_and(|back| *back > self.now)
+    }
+
+    /// A copy rots, and its recorder finds it; never the last one.
+    fn rot(&mut self) {
+        if self.sealed == 0 || self.dice.below(30) > 0 {
+            return;
+        }
+        let session = self.one();
+        let whole: Vec<NodeName> = match self.state.recording(&session) {
+            Some(it) if it.stage == Stage::Kept => {
+                let whole = it.copies.iter().filter(|(_, copy)| copy.is_whole());
+                whole.map(|(node, _)| node.clone()).collect()
+            }
+            _ => return,
+        };
+        let Some(node) = whole
+            .get(self.dice.below(3) as usize)
+            .filter(|_| whole.len() > 1)
+        else {
+            return;
+        };
+        self.tally.rotted += 1;
+        self.rotten.insert((session.clone(), node.clone()));
+        let order = Box::new(KeepOrder::Read {
+            session,
+            node: node.clone(),
+            damage: Some("segment 3 of track 1".to_owned()),
+        });
+        self.must(Command::Keep { order });
+    }
+
+    /// As the leader's driver: who has been away counts as gone.
+    fn repair(&mut self) -> Result<(), String> {
+        let recorders = RECORDERS.map(id::<NodeName>);
+        let gone: Vec<NodeName> = recorders
+            .into_iter()
+            .filter(|node| self.is_away(node))
+            .collect();
+        for repair in self.state.repairs(&gone, 64) {
+            let Repair {
+                session,
+                node,
+                from,
+            } = repair;
+            if self.rotten.contains(&(session.clone(), from.clone())) || gone.contains(&from) {
+                return Err(format!(
+                    "{session}: a replica of {from}, which has none to give"
+                ));
+            }
+            let order = Box::new(KeepOrder::Replicate {
+                session,
+                node,
+                from,
+            });
+            self.must(Command::Keep { order });
+        }
+        Ok(())
+    }
+
+    /// As the recorder's driver: gets what it is to have from whoever is there.
+    fn replicas(&mut self) -> Result<(), String> {
+        for node in RECORDERS.map(id::<NodeName>) {
+            if self.is_away(&node) {
+                continue;
+            }
+            let orders: Vec<(SessionId, NodeName)> = self
+                .state
+                .replicas_of(&node)
+                .map(|(session, from)| (session.clone(), from.clone()))
+                .collect();
+            for (session, from) in orders {
+                // What rotted or was erased after the order gives nothing.
+                if self.is_away(&from) || self.rotten.contains(&(session.clone(), from.clone())) {
+                    continue;
+                }
+                self.tally.replicas += 1;
+                self.rotten.remove(&(session.clone(), node.clone()));
+                self.oracle.copied(&session, &node);
+                let order = Box::new(KeepOrder::Replicated {
+                    session,
+                    node: node.clone(),
+                    from,
+                });
+                self.must(Command::Keep { order });
+            }
+        }
+        Ok(())
+    }
+
+    /// While every recorder is there, each recording that is kept can be read in two centres.
+    fn placed(&self) -> Result<(), String> {
+        if RECORDERS
+            .map(id::<NodeName>)
+            .iter()
+            .any(|node| self.is_away(node))
+        {
+            return Ok(());
+        }
+        for recording in self.state.recordings().filter(|it| it.stage == Stage::Kept) {
+            let session = &recording.session;
+            let whole = recording.copies.iter().filter(|(node, copy)| {
+                let is_rotten = self.rotten.contains(&(session.clone(), (*node).clone()));
+                copy.is_whole() && !is_rotten
+            });
+            let whole: Vec<&NodeName> = whole.map(|(node, _)| node).collect();
+            if whole.len() < 2 {
+                return Err(format!("{session} can be read at {whole:?} only"));
             }
         }
         Ok(())

@@ -2,18 +2,25 @@
 
 use axum::{extract::State, http::HeaderMap};
 use guitai_crypto::sm2;
+use guitai_net::CallError;
+use guitai_recorder::READ_CALL;
 use guitai_types::{
-    ClassId, Code, Date, SessionId,
+    ClassId, Code, Date, NodeName, SessionId,
     command::Command,
     limits::RECORDINGS_LISTED_MAX,
     record::Duty,
-    retention::{Classing, KeepOrder, KeptView, Matrix, Release, Retention, Stage},
+    retention::{
+        Classing, CopyView, Found, Health, KeepOrder, KeptView, Matrix, Reading, Release,
+        Retention, Stage,
+    },
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Core, CoreState};
 use crate::{
+    between,
     extract::{Json, Path, Query},
     gate::StaffBearer,
     problem::{ProblemBody, Refusal},
@@ -26,6 +33,13 @@ const CLERKS: &[Duty] = &[Duty::Operator, Duty::Officer];
 /// Who may hold, release, and change the matrix.
 const OFFICERS: &[Duty] = &[Duty::Officer];
 
+/// Recordings that are read through at once because somebody asked this node.
+const SCRUBS_MAX: usize = 4;
+/// Longest answer of a node about one copy, in bytes.
+const READING_BYTES_MAX: usize = 4096;
+
+static SCRUBS: Semaphore = Semaphore::const_new(SCRUBS_MAX);
+
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
         .routes(routes!(retention, put_retention))
@@ -34,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(classify))
         .routes(routes!(hold))
         .routes(routes!(release))
+        .routes(routes!(scrub))
 }
 
 /// How far a recording is.
@@ -241,6 +256,34 @@ async fn release(
     core.kept_of(&bearer, &session).await.map(Json)
 }
 
+/// Has every node that has a copy of the recording read it through, from the first byte to the last, now. A copy
+/// that is damaged is replaced by a replica of a whole one. Takes as long as the slowest node needs.
+#[utoipa::path(post, path = "/api/v1/recordings/{session}/scrub", tag = "keeping",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = Vec<Reading>), (status = "default", body = ProblemBody)))]
+async fn scrub(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Reading>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(CLERKS)?;
+    let view = core.kept_of(&bearer, &session).await?;
+    if view.stage != Stage::Kept {
+        let detail = format!("the recording of session {session} is erased, or being erased");
+        return Err(Refusal::new(Code::RecordingErased, detail));
+    }
+    let Ok(_place) = SCRUBS.try_acquire() else {
+        let limit = format!("the limit SCRUBS_MAX is {SCRUBS_MAX} recordings at once");
+        return Err(Refusal::new(Code::TooMany, limit));
+    };
+    let has_something =
+        |copy: &&CopyView| !matches!(copy.health, Health::Unsealed | Health::Ordered { .. });
+    let copies = view.copies.iter().filter(has_something);
+    let read = copies.map(|copy| core.read_copy(&copy.node, &session));
+    Ok(Json(futures::future::join_all(read).await))
+}
+
 impl Filter {
     fn takes(&self, view: &KeptView) -> bool {
         let class = self.class.as_ref();
@@ -265,6 +308,38 @@ impl Core {
         self.write(Command::Keep { order }).await.map(drop)
     }
 
+    /// Has one node read its copy.
+    async fn read_copy(&self, node: &NodeName, session: &SessionId) -> Reading {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| *node == self.member.name) {
+            return recorder.read_through(session).await;
+        }
+        let asked = self.ask_to_read(node, session).await;
+        asked.unwrap_or_else(|why| Reading {
+            node: node.clone(),
+            bytes: 0,
+            took_ms: 0,
+            found: Found::Unreached { why },
+        })
+    }
+
+    async fn ask_to_read(&self, node: &NodeName, session: &SessionId) -> Result<Reading, String> {
+        let member = self.meta.peek(|state| state.member(node).cloned());
+        let target = between::target(&member.ok_or_else(|| format!("{node} is no member"))?);
+        let body = session.as_str().as_bytes().to_vec();
+        let mut asked = self
+            .mesh
+            .call_stream(&target, READ_CALL, body.clone())
+            .await;
+        if matches!(asked, Err(CallError::Lost { .. })) {
+            // The connection was one from before the node started again.
+            asked = self.mesh.call_stream(&target, READ_CALL, body).await;
+        }
+        let mut answer = asked.map_err(|error| error.to_string())?;
+        let answer = answer.read_to_end(READING_BYTES_MAX).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&answer).map_err(|error| error.to_string())
+    }
+
     async fn kept_of(
         &self,
         bearer: &StaffBearer,
@@ -279,7 +354,7 @@ impl Core {
         Ok(view)
     }
 
-    /// Refuses to hand out what is erased or about to be.
+    /// Refuses to hand out what is erased, or of which a copy is.
     pub(super) async fn refuse_erased(
         &self,
         bearer: &StaffBearer,
@@ -287,7 +362,7 @@ impl Core {
     ) -> Result<(), Refusal> {
         let recording = self.read(|state| state.recording(session).cloned()).await?;
         match recording {
-            Some(it) if it.stage != Stage::Kept => {
+            Some(it) if it.copies.values().any(|copy| copy.erased_at.is_some()) => {
                 bearer.must_belong_to(&it.institution)?;
                 let detail =
                     format!("the recording of session {session} is erased, or being erased");

@@ -6,10 +6,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use guitai_net::{CallError, RecvStream, Target};
-use guitai_recorder::EXPORT_CALL;
+use futures::StreamExt as _;
+use guitai_net::CallError;
+use guitai_recorder::Pieces;
 use guitai_types::{
     Code, Member, NodeName, SessionId,
     command::Command,
@@ -29,8 +28,6 @@ use crate::{
 
 /// Packages sent at once by one node: each reads a recording from disk and opens its seal.
 pub const PACKAGES_MAX: usize = 8;
-/// Bytes read from another node at once.
-const PIECE_BYTES: usize = 64 * 1024;
 
 static PLACES: Semaphore = Semaphore::const_new(PACKAGES_MAX);
 
@@ -102,7 +99,11 @@ async fn package(
         reason: reason.unwrap_or_default(),
     };
     core.note_access(access).await?;
-    let pieces = core.pieces(&summary.node, &session).await?;
+    let node = match recorder {
+        Some(node) => node,
+        None => core.with_a_whole_copy(summary.node, &session).await?,
+    };
+    let pieces = core.pieces(&node, &session).await?;
     tracing::info!(%session, staff = %bearer.staff, "evidence package handed out");
     let held = pieces.inspect(move |_| {
         let _ = &place;
@@ -120,8 +121,6 @@ fn download_headers(session: &SessionId) -> HeaderMap {
         (header::CONTENT_DISPOSITION, name),
     ])
 }
-
-type Pieces = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 impl Core {
     /// Has an access written into the log; whoever is not written down gets nothing.
@@ -152,17 +151,8 @@ impl Core {
                 format!("node {node}, which keeps it, is no member"),
             )
         })?;
-        let body = session.as_str().as_bytes().to_vec();
-        let target: Target = between::target(&member);
-        let mut asked = self
-            .mesh
-            .call_stream(&target, EXPORT_CALL, body.clone())
-            .await;
-        if matches!(asked, Err(CallError::Lost { .. })) {
-            // The connection was one from before the node started again; a package is the same each time.
-            asked = self.mesh.call_stream(&target, EXPORT_CALL, body).await;
-        }
-        let stream = asked.map_err(|error| match error {
+        let asked = guitai_recorder::fetch(&self.mesh, &between::target(&member), session).await;
+        asked.map_err(|error| match error {
             CallError::Refused { .. } | CallError::NoAnswer { .. } => {
                 Refusal::internal("exporting", &error)
             }
@@ -170,15 +160,23 @@ impl Core {
                 tracing::warn!(%session, %error, "a recorder was not asked for its package");
                 Refusal::new(Code::NodeUnreachable, error.to_string())
             }
-        })?;
-        Ok(read_pieces(stream).boxed())
+        })
     }
-}
 
-fn read_pieces(stream: RecvStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
-    futures::stream::try_unfold(stream, async |mut stream| {
-        let chunk = stream.read_chunk(PIECE_BYTES, true).await?;
-        Ok::<_, guitai_net::ReadError>(chunk.map(|chunk| (chunk.bytes, stream)))
-    })
-    .map_err(std::io::Error::other)
+    /// The node to ask when nobody was named: the one with most of the call, or another one when its copy is known
+    /// to be damaged.
+    async fn with_a_whole_copy(
+        &self,
+        best: NodeName,
+        session: &SessionId,
+    ) -> Result<NodeName, Refusal> {
+        let recording = self.read(|state| state.recording(session).cloned()).await?;
+        let copies = recording.map(|it| it.copies).unwrap_or_default();
+        let is_damaged = copies.get(&best).is_some_and(|copy| !copy.is_whole());
+        let mut whole = copies.iter().filter(|(_, copy)| copy.is_whole());
+        Ok(match whole.next() {
+            Some((node, _)) if is_damaged => node.clone(),
+            _ => best,
+        })
+    }
 }

@@ -141,9 +141,9 @@ async fn found(
         let of = match record {
             Record::RecordingSealed { session, .. } => session,
             Record::Access { access } => access.session,
-            Record::RecordingKept { session, .. } | Record::RecordingErased { session, .. } => {
-                session
-            }
+            Record::RecordingKept { session, .. }
+            | Record::RecordingCopy { session, .. }
+            | Record::RecordingErased { session, .. } => session,
             _ => return None,
         };
         (is_wanted && of == session).then_some(())
@@ -227,6 +227,7 @@ impl Core {
             Ok(
                 Record::RecordingSealed { session, .. }
                 | Record::RecordingKept { session, .. }
+                | Record::RecordingCopy { session, .. }
                 | Record::RecordingErased { session, .. },
             ) => self.is_of(&session, bearer),
             Ok(Record::Access { access }) => access.who.institution == *own,

@@ -49,6 +49,8 @@ pub enum About {
     Access,
     /// 类别、保全或其解除 / Its classes, holds and releases
     RecordingKept,
+    /// 某份副本损坏或已补副本 / A copy was found damaged, or replaced
+    RecordingCopy,
     /// 录制已销毁 / Its recording was erased
     RecordingErased,
 }
@@ -59,6 +61,7 @@ impl About {
             Self::RecordingSealed => EntryKind::RecordingSealed,
             Self::Access => EntryKind::Access,
             Self::RecordingKept => EntryKind::RecordingKept,
+            Self::RecordingCopy => EntryKind::RecordingCopy,
             Self::RecordingErased => EntryKind::RecordingErased,
         }
     }

@@ -7,6 +7,8 @@
 //!
 //! Nothing is kept track of before the first matrix: what a log of the release before means stays the same.
 
+use std::collections::BTreeMap;
+
 use guitai_types::{
     ClassId, Date, NodeName, Problem, SessionId, StaffRef, UnixMillis,
     command::Reply,
@@ -18,8 +20,8 @@ use guitai_types::{
     problem::Code,
     record::{Duty, RecordingState, Session, Staff},
     retention::{
-        ClassView, Classing, CopyView, Ends, Erasure, Hold, KeepOrder, KeptView, Matrix, Noted,
-        Period, Promise, Recording, Release, Retention, Rule, Stage, StartsAt,
+        ClassView, Classing, CopyView, Ends, Erasure, Health, Hold, KeepOrder, KeptCopy, KeptView,
+        Matrix, Noted, Period, Promise, Recording, Release, Retention, Rule, Stage, StartsAt,
     },
     tlog::Record,
 };
@@ -56,7 +58,8 @@ impl State {
             let Stage::Erasing { erasure, .. } = &recording.stage else {
                 return None;
             };
-            let is_there = matches!(recording.copies.get(node), Some(None));
+            let copy = recording.copies.get(node);
+            let is_there = copy.is_some_and(|copy| copy.erased_at.is_none());
             is_there.then_some((session, erasure))
         })
     }
@@ -76,9 +79,12 @@ impl State {
                 until: bound.until,
             })
         });
-        let copies = recording.copies.iter().map(|(node, erased_at)| CopyView {
+        let copies = recording.copies.iter().map(|(node, copy)| CopyView {
             node: node.clone(),
-            erased_at: *erased_at,
+            centre: self.member(node).map(|member| member.centre.clone()),
+            health: copy.health.clone(),
+            read_at: copy.read_at,
+            erased_at: copy.erased_at,
         });
         KeptView {
             session: recording.session.clone(),
@@ -89,6 +95,8 @@ impl State {
             holds: recording.holds.clone(),
             due: retention.and_then(|retention| due(recording, retention)),
             stage: recording.stage.clone(),
+            centres: self.centres_whole(recording, &[]).into_iter().collect(),
+            centres_wanted: u32::try_from(self.centres_wanted()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -178,6 +186,21 @@ impl Turn<'_> {
                 release,
             } => self.release_hold(session, *hold, release)?,
             KeepOrder::Erased { session, node } => self.erased(session, node)?,
+            KeepOrder::Read {
+                session,
+                node,
+                damage,
+            } => self.copy_read(session, node, damage.as_deref())?,
+            KeepOrder::Replicate {
+                session,
+                node,
+                from,
+            } => self.replicate(session, node, from)?,
+            KeepOrder::Replicated {
+                session,
+                node,
+                from,
+            } => self.replicated(session, node, from)?,
         }
         Ok(Reply::Done)
     }
@@ -253,13 +276,23 @@ impl Turn<'_> {
         if self.state.retention.is_none() {
             return;
         }
-        let nodes = session.assignments.iter().map(|turn| turn.node.clone());
-        if let Some(mut recording) = self.state.recordings.get(&session.id).cloned() {
-            let before = recording.copies.len();
-            for node in nodes {
-                recording.copies.entry(node).or_insert(None);
+        let mut healths: BTreeMap<NodeName, Health> = BTreeMap::new();
+        for turn in &session.assignments {
+            let health = healths.entry(turn.node.clone()).or_insert(Health::Unsealed);
+            if matches!(turn.recording, RecordingState::Sealed { .. }) {
+                *health = Health::Whole;
             }
-            if recording.copies.len() != before {
+        }
+        if let Some(mut recording) = self.state.recordings.get(&session.id).cloned() {
+            let before = recording.clone();
+            for (node, health) in healths {
+                let copy = recording.copies.entry(node);
+                let copy = copy.or_insert(KeptCopy::new(Health::Unsealed));
+                if copy.health == Health::Unsealed {
+                    copy.health = health;
+                }
+            }
+            if recording != before {
                 self.keep_recording(recording);
             }
             return;
@@ -277,13 +310,15 @@ impl Turn<'_> {
                 }
             }
         }
+        let copies = healths.into_iter();
+        let copies = copies.map(|(node, health)| (node, KeptCopy::new(health)));
         self.keep_recording(Recording {
             session: session.id.clone(),
             institution: session.institution.clone(),
             started_at: session.started_at,
             ended_at: session.ended_at.unwrap_or(self.now),
-            copies: nodes.map(|node| (node, None)).collect(),
-            classes: std::collections::BTreeMap::new(),
+            copies: copies.collect(),
+            classes: BTreeMap::new(),
             holds: Vec::new(),
             holds_placed: 0,
             stage: Stage::Kept,
@@ -392,7 +427,7 @@ impl Turn<'_> {
         let over = over.filter(|erasure| erasure.until.over() <= now);
         let copy = recording.copies.get_mut(node);
         let copy = copy.ok_or_else(|| check::missing("copy of the recording on that node"))?;
-        if copy.is_some() {
+        if copy.erased_at.is_some() {
             return Ok(());
         }
         // A hold that came while a recorder was at it came too late for this copy, and the log must say so.
@@ -402,10 +437,11 @@ impl Turn<'_> {
         };
         let never = || check::wrong("nobody has said that it is to be erased");
         let erasure = erasure.ok_or_else(never)?;
-        *copy = Some(now);
+        copy.erased_at = Some(now);
+        let copies = recording.copies.iter();
         let (gone, awaited): (Vec<_>, Vec<_>) =
-            recording.copies.iter().partition(|(_, at)| at.is_some());
-        let names = |copies: Vec<(&NodeName, &Option<UnixMillis>)>| -> Vec<NodeName> {
+            copies.partition(|(_, copy)| copy.erased_at.is_some());
+        let names = |copies: Vec<(&NodeName, &KeptCopy)>| -> Vec<NodeName> {
             copies.into_iter().map(|(node, _)| node.clone()).collect()
         };
         let (nodes, awaited) = (names(gone), names(awaited));
@@ -436,7 +472,7 @@ impl Turn<'_> {
         }
     }
 
-    fn recorded(&self, session: &SessionId) -> Result<Recording, Problem> {
+    pub(crate) fn recorded(&self, session: &SessionId) -> Result<Recording, Problem> {
         let recording = self.state.recordings.get(session).cloned();
         recording.ok_or_else(|| check::missing("recording"))
     }
@@ -478,7 +514,7 @@ impl Turn<'_> {
         self.keep_recording(recording);
     }
 
-    fn tell_keeping(&mut self, recording: &Recording) {
+    pub(crate) fn tell_keeping(&mut self, recording: &Recording) {
         let session = Some(recording.session.clone());
         self.emit(Some(&recording.institution), Change::Keeping { session });
     }
@@ -486,7 +522,8 @@ impl Turn<'_> {
 
 /// Whether a copy is gone.
 fn is_begun(recording: &Recording) -> bool {
-    recording.copies.values().any(Option::is_some)
+    let mut copies = recording.copies.values();
+    copies.any(|copy| copy.erased_at.is_some())
 }
 
 /// Takes back an order to erase that nobody has carried out. When its time is over all the same, the next tick

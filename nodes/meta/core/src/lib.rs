@@ -5,7 +5,8 @@
 //! Read in this order: [`State`] (what is remembered), `apply` (one proposal), then one file per
 //! rule: `cluster`, `tickets`, `desks`, `routing`, `sessions`, `due`, `dr`, `canary`. `index` holds what can be
 //! computed from the records, `record` and `snapshot` are the forms on disk, `view` is what people
-//! see. `tlog` is the transparency log. `keeping` is how long recordings are kept, and how they end. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
+//! see. `tlog` is the transparency log. `keeping` is how long recordings are kept, and how they end;
+//! `placement` where their copies are. `sync` is the agreed mode of sync writes, and `lease` who may change it when.
 
 mod apply;
 mod canary;
@@ -21,6 +22,7 @@ mod limits;
 mod marks;
 mod media_keys;
 mod outcome;
+mod placement;
 mod record;
 mod recorders;
 mod routing;
@@ -40,6 +42,7 @@ pub use limits::{
 };
 pub use media_keys::NextKeys;
 pub use outcome::Outcome;
+pub use placement::Repair;
 pub use record::{LoadError, RecordKey};
 pub use recorders::Hearing;
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};

@@ -33,6 +33,12 @@ pub(crate) const CLOSING_EVENTS_RESERVED: usize = 4;
 /// Shortest period of a class, in months: what 网络安全法 21 asks of logs, and no recording is less than that.
 /// With it nobody can have a recording destroyed soon after it was made, whatever matrix was agreed on.
 pub(crate) const RETENTION_MONTHS_MIN: u32 = 6;
+/// In how many centres there should be a whole copy of every recording, where there are so many with recorders.
+pub(crate) const PLACEMENT_CENTRES: usize = 2;
+/// How long a recorder has to seal, or to get a replica, in milliseconds, before another one is asked.
+pub(crate) const REPLICA_PATIENCE_MS: u64 = 10 * 60 * 1000;
+/// A copy is read through again after so many milliseconds: thirty days.
+pub(crate) const READ_AGAIN_AFTER_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 const _: () = assert!(SYSTEM_EVENTS_RESERVED < SESSION_EVENTS_MAX);
 const _: () = assert!(CLOSING_EVENTS_RESERVED < SYSTEM_EVENTS_RESERVED);

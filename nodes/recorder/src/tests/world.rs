@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{future::BoxFuture, stream::BoxStream};
+use bytes::Bytes;
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use guitai_crypto::{
     keys::{KeyStore, Purpose},
     random,
@@ -34,7 +35,7 @@ use guitai_types::{
         Assignment, Consent, EndReason, Participant, Policy, RecordingState, Session, SessionEvent,
         Step, WrappedKey,
     },
-    retention::Erasure,
+    retention::{Erasure, KeepOrder},
     tlog::RecorderRoot,
 };
 use tokio::sync::{mpsc, watch};
@@ -43,6 +44,7 @@ use super::media::Clip;
 use crate::{
     Recorder, Seat, Surroundings,
     cluster::{Call, Cluster, Duty, ReportError, duty_of},
+    copies::{Pieces, Siblings},
     proving::Wanted,
     room::{Arrival, Rooms},
     stamping::{AskError, Authorities, Place},
@@ -95,6 +97,14 @@ struct Script {
     erased: Mutex<Vec<SessionId>>,
     /// A hold that this node has not heard of yet.
     held: AtomicBool,
+    /// Recordings that this node should have.
+    copies: Mutex<Vec<SessionId>>,
+    /// Replicas that this node is to get.
+    replicas: Mutex<Vec<(SessionId, NodeName)>>,
+    /// What was said about keeping.
+    kept: Mutex<Vec<KeepOrder>>,
+    /// The package that the other recorder gives out.
+    package: Mutex<Option<Vec<u8>>>,
 }
 
 /// A time stamp authority of the script.
@@ -146,6 +156,10 @@ impl World {
                 erasures: Mutex::default(),
                 erased: Mutex::default(),
                 held: AtomicBool::default(),
+                copies: Mutex::default(),
+                replicas: Mutex::default(),
+                kept: Mutex::default(),
+                package: Mutex::default(),
             }),
             recorder: None,
             sealing_epoch: 1,
@@ -265,6 +279,36 @@ impl World {
         eventually(look, "erased").await;
     }
 
+    /// The cluster believes that this node has that recording.
+    pub(super) fn should_have(&self, session: &str) {
+        *self.script.copies.lock().unwrap() = vec![session.parse().unwrap()];
+    }
+
+    /// The first thing that is said about keeping.
+    pub(super) async fn said_first(&self) -> KeepOrder {
+        eventually(|| self.kept().into_iter().next(), "a word about keeping").await
+    }
+
+    /// The node is to get a replica of what another recorder gives out; returns when it says that it has.
+    pub(super) async fn replicates(&self, package: Vec<u8>) {
+        *self.script.package.lock().unwrap() = Some(package);
+        *self.script.replicas.lock().unwrap() = vec![(self.session(), name("a2-1"))];
+        let look = || {
+            self.script
+                .replicas
+                .lock()
+                .unwrap()
+                .is_empty()
+                .then_some(())
+        };
+        eventually(look, "a replica").await;
+    }
+
+    /// What was said about keeping, and is now forgotten.
+    pub(super) fn kept(&self) -> Vec<KeepOrder> {
+        std::mem::take(&mut self.script.kept.lock().unwrap())
+    }
+
     /// Whether it has said so.
     pub(super) fn has_erased(&self) -> bool {
         !self.script.erased.lock().unwrap().is_empty()
@@ -293,6 +337,7 @@ impl World {
             cluster: self.script.clone(),
             rooms: self.script.clone(),
             authorities: self.script.clone(),
+            siblings: self.script.clone(),
         };
         let started = Recorder::start_with(seat, shelf, around, self.clock.clone());
         self.recorder = Some(started.unwrap());
@@ -531,6 +576,24 @@ async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
     panic!("{what}: not within {PATIENCE:?}");
 }
 
+impl Siblings for Script {
+    fn package(
+        &self,
+        _from: &NodeName,
+        _session: &SessionId,
+    ) -> BoxFuture<'static, Result<Pieces, String>> {
+        let package = self.package.lock().unwrap().clone();
+        Box::pin(async move {
+            let package = package.ok_or("not reached")?;
+            let pieces = package
+                .chunks(50_000)
+                .map(|it| Ok(Bytes::copy_from_slice(it)));
+            let pieces: Vec<io::Result<Bytes>> = pieces.collect();
+            Ok(futures::stream::iter(pieces).boxed())
+        })
+    }
+}
+
 impl Cluster for Script {
     fn ready(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
@@ -554,16 +617,32 @@ impl Cluster for Script {
         Box::pin(std::future::ready(!self.held.load(Ordering::SeqCst)))
     }
 
-    fn erased(
-        &self,
-        session: &SessionId,
-        _node: &NodeName,
-    ) -> BoxFuture<'static, Result<(), ReportError>> {
-        self.erasures
-            .lock()
-            .unwrap()
-            .retain(|(it, _)| it != session);
-        self.erased.lock().unwrap().push(session.clone());
+    fn copies(&self, _node: &NodeName) -> Vec<SessionId> {
+        self.copies.lock().unwrap().clone()
+    }
+
+    fn copies_to_read(&self, _node: &NodeName, _now: UnixMillis) -> Vec<SessionId> {
+        Vec::new()
+    }
+
+    fn replicas(&self, _node: &NodeName) -> Vec<(SessionId, NodeName)> {
+        self.replicas.lock().unwrap().clone()
+    }
+
+    fn keep(&self, order: KeepOrder) -> BoxFuture<'static, Result<(), ReportError>> {
+        match &order {
+            KeepOrder::Erased { session, .. } => {
+                let mut erasures = self.erasures.lock().unwrap();
+                erasures.retain(|(it, _)| it != session);
+                self.erased.lock().unwrap().push(session.clone());
+            }
+            KeepOrder::Replicated { session, .. } => {
+                let mut replicas = self.replicas.lock().unwrap();
+                replicas.retain(|(it, _)| it != session);
+            }
+            _ => {}
+        }
+        self.kept.lock().unwrap().push(order);
         Box::pin(std::future::ready(Ok(())))
     }
 

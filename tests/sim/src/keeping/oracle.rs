@@ -117,6 +117,13 @@ impl Oracle {
         book.is_some_and(|book| book.copies.values().any(|erased| *erased))
     }
 
+    /// A node has a replica: it has to be erased there as well.
+    pub(super) fn copied(&mut self, session: &SessionId, node: &NodeName) {
+        if let Some(book) = self.books.get_mut(session) {
+            book.copies.entry(node.clone()).or_insert(false);
+        }
+    }
+
     pub(super) fn away(&mut self, node: &NodeName, back: u64) {
         let until = self.away.entry(node.clone()).or_default();
         *until = back.max(*until);
