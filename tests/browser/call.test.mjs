@@ -218,6 +218,13 @@ async function searchAndPlay(operator, lang) {
   await operator.by("search-text").fill("edge-");
   await page.waitForFunction(() => Number(document.querySelector('[data-test="search-found"]')?.dataset.found) > 0, undefined, WAIT);
   await operator.shot(`console-5-search-${lang}`);
+  // How it is kept: for how long, and where it can be read.
+  const fold = page.locator(".el-table__expand-icon").first();
+  await fold.click();
+  await page.locator('[data-test="keeping-until"]').first().waitFor(WAIT);
+  assert.ok((await page.locator('[data-test^="copy-"]').count()) >= 2, "two nodes have a copy");
+  await operator.shot(`console-7-keeping-${lang}`);
+  await fold.click();
   await page.locator('[data-test^="play-"]:not([disabled])').first().click();
   const reason = lang === "zh" ? "复核 2026-11" : "review 2026-11";
   const field = operator.by("reason");

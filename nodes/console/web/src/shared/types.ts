@@ -184,6 +184,32 @@ export interface SessionEvent {
   details: Record<string, string>;
 }
 
+/** What a node has of a recording. */
+export interface KeptCopy {
+  node: string;
+  centre?: string;
+  health:
+    | { is: "unsealed" | "whole" }
+    | { is: "damaged"; at: number; what: string }
+    | { is: "ordered" | "replica"; at: number; from: string };
+  read_at?: number;
+  erased_at?: number;
+}
+
+/** How a recording is kept; a date is a day in Beijing. */
+export interface KeptView {
+  session: string;
+  institution: string;
+  ended_at: number;
+  copies: KeptCopy[];
+  classes: { class: string; name: Text; minimum: string; version: number; dates: { ends?: string; dispute_ended?: string }; until?: string }[];
+  holds: { number: number; by: { institution: string; name: string }; at: number; reason: string }[];
+  due?: { until: string; class: string; version: number };
+  stage: { is: "kept" | "erasing" } | { is: "erased"; at: number; entry?: number };
+  centres: string[];
+  centres_wanted: number;
+}
+
 export interface SessionView {
   id: string;
   institution: string;
