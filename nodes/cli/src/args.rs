@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, NodeName, SessionId, StaffName};
 use url::Url;
 
+use crate::composite::Composite;
 use crate::dr::args::Dr;
 use crate::keys::Keys;
 use crate::log::Log;
@@ -64,6 +65,7 @@ impl Command {
             Self::Sessions(it) => Some(&it.asked.output),
             Self::Evidence(Evidence::Export(export)) => Some(&export.asked.output),
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
+            Self::Evidence(Evidence::Composite(composite)) => Some(composite.output()),
             Self::Log(log) => Some(log.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
@@ -116,6 +118,9 @@ pub enum Evidence {
     Export(Export),
     /// 离线逐项校验证据包 / Check a package offline, item by item
     Verify(Verify),
+    /// 合成录像:由证据包制作、校验 / The composite: one film of the call, made from its package and checked
+    #[command(subcommand)]
+    Composite(Composite),
 }
 
 /// Arguments of `evidence export`.

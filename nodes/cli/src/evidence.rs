@@ -146,10 +146,7 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
             "Name the directory of the package, or its .vcep file",
         ));
     }
-    let options = Options {
-        expected_root: root.as_deref().map(read_root).transpose()?,
-        policy: policy.as_deref().map(read_policy).transpose()?,
-    };
+    let options = options(root.as_deref(), policy.as_deref())?;
     let report = guitai_evidence::verify(package, &options);
     let text = if output.json {
         show::json(&report)?
@@ -159,6 +156,14 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
     Ok(Verified {
         text,
         ok: report.ok && (report.complete || !complete),
+    })
+}
+
+/// What is known of a package from elsewhere.
+pub(crate) fn options(root: Option<&Path>, policy: Option<&Path>) -> Result<Options, Failure> {
+    Ok(Options {
+        expected_root: root.map(read_root).transpose()?,
+        policy: policy.map(read_policy).transpose()?,
     })
 }
 

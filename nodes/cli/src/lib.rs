@@ -7,6 +7,7 @@
 
 mod args;
 mod cluster;
+mod composite;
 mod crypto;
 pub mod demo;
 pub mod dr;
@@ -35,6 +36,7 @@ pub use crate::{
         Sessions, Verify,
     },
     cluster::{Account, CLUSTER_FILE, Cluster, LoginFile, ReadClusterError},
+    composite::{Check, Composite, Make, Panes},
     crypto::BREAK_SELFTEST,
     dr::args::Dr,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
@@ -84,6 +86,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
                 exit: if ok { 0 } else { NOT_VERIFIED },
             })
         }
+        Command::Evidence(Evidence::Composite(command)) => composite::answer(command, lang).await,
         Command::Log(command) => log::run(&command, lang).await.map(done),
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Command as Clap, FromArgMatches as _, Subcommand as _};
-use guitai_cli::{Command, NOT_REACHABLE, NOT_VERIFIED, USAGE};
+use guitai_cli::{Command, FAILED, NOT_REACHABLE, NOT_VERIFIED, USAGE};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -58,6 +58,65 @@ fn the_arguments_are_sound_and_the_environment_s_secrets_stay_hidden() {
             }
         }
     }
+}
+
+#[test]
+fn help_of_evidence_names_the_composite() {
+    let mut parser = parser();
+    parser.build();
+    let evidence = parser.find_subcommand("evidence").expect("evidence");
+    let about = |command: &Clap| {
+        let about = command.get_about().map(ToString::to_string);
+        format!("{}: {}", command.get_name(), about.unwrap_or_default())
+    };
+    let commands: Vec<String> = evidence.get_subcommands().map(about).collect();
+    assert_eq!(
+        commands[..3],
+        [
+            "export: 取回一通会话的证据包 / Fetch the package of a session",
+            "verify: 离线逐项校验证据包 / Check a package offline, item by item",
+            "composite: 合成录像:由证据包制作、校验 / The composite: one film of the call, made from its package and checked",
+        ]
+    );
+    let composite = evidence.find_subcommand("composite").expect("composite");
+    let commands: Vec<String> = composite.get_subcommands().map(about).collect();
+    assert_eq!(
+        commands[..2],
+        [
+            "make: 由证据包制作合成录像;被中断后再次运行即续作 / Make the composite of a package; run again after an interruption, it goes on",
+            "verify: 离线校验合成录像:出自此证据包、一字节不差 / Check a composite offline: of this package, and every byte",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_composite_of_nothing_is_refused() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("stray.txt"), "no evidence")?;
+    let path = dir.path().to_str().ok_or("path")?;
+    let out = dir.path().join("film.mp4");
+    let film = out.to_str().ok_or("path")?;
+    let make = |package, out| ["evidence", "composite", "make", package, "--out", out];
+    let missing = run(&make("no-such-directory", film)).await?;
+    assert_eq!(missing, ExitCode::from(USAGE));
+    assert_eq!(run(&make(path, "film.avi")).await?, ExitCode::from(USAGE));
+    // Without ffmpeg it fails before it looks at the package, with another code.
+    let refused = run(&make(path, film)).await?;
+    assert!(
+        [FAILED, NOT_VERIFIED]
+            .map(ExitCode::from)
+            .contains(&refused)
+    );
+    assert!(!out.exists());
+    let words = ["evidence", "composite", "verify", path, film];
+    assert_eq!(run(&words).await?, ExitCode::from(USAGE));
+    std::fs::write(&out, "no film")?;
+    assert_eq!(run(&words).await?, ExitCode::from(NOT_VERIFIED));
+    for bad in ["640", "641x360", "9000x9000"] {
+        let words = [&make(path, "b.mp4")[..], &["--size", bad]].concat();
+        assert!(run(&words).await.is_err(), "clap refuses {bad}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub mod header;
 pub mod layout;
 pub mod manifest;
 
+mod reader;
 mod report;
 pub mod roots;
 mod sink;
@@ -30,6 +31,7 @@ pub use guitai_tlog as log;
 pub use guitai_types::canonical;
 pub use header::{Header, HeaderError};
 pub use manifest::Manifest;
+pub use reader::Reader;
 pub use report::{Check, Facts, Item, Point, Report, Status, Verdict};
 pub use sink::{DirSink, NoSink, Sink, TarSink};
 pub use unpack::{UnpackError, unpack};

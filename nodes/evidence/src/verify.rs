@@ -216,7 +216,7 @@ impl Lines {
 }
 
 /// The package under examination.
-enum Package {
+pub(crate) enum Package {
     Dir(PathBuf),
     Archive(Archive),
     /// There is nothing that could be read.
@@ -224,7 +224,7 @@ enum Package {
 }
 
 impl Package {
-    fn open_at(path: &Path, findings: &mut Findings) -> Self {
+    pub(crate) fn open_at(path: &Path, findings: &mut Findings) -> Self {
         if path.is_dir() {
             return Self::Dir(path.to_path_buf());
         }
@@ -240,7 +240,7 @@ impl Package {
     }
 
     /// A document, bounded by [`layout::DOCUMENT_BYTES_MAX`].
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let (mut file, size) = self.open(path)?;
         if size > layout::DOCUMENT_BYTES_MAX {
             let text = format!(

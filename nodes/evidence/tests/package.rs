@@ -14,8 +14,8 @@ use std::{
 
 use guitai_crypto::{sm2, sm3, tsp, x509};
 use guitai_evidence::{
-    Builder, Check, DirSink, Header, Manifest, NoSink, Options, Point, Report, Seal, Signer, Sink,
-    Status, TarSink,
+    Builder, Check, DirSink, Header, Manifest, NoSink, Options, Point, Reader, Report, Seal,
+    Signer, Sink, Status, TarSink,
     attach::{self, Missing, What},
     canonical, documents, fingerprint, layout,
     log::{self as tlog, Hash, check::Head},
@@ -922,6 +922,31 @@ fn a_package_without_a_log_says_what_is_missing_and_one_of_format_2_has_none() {
     let report = check(dir.path());
     assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());
     assert_eq!(absent(&report), logless);
+}
+
+#[test]
+fn what_is_read_of_a_package_is_what_its_manifest_lists() {
+    let cluster = Cluster::new("demo");
+    let mut tar = Vec::new();
+    build(TarSink::new(&mut tar), &cluster, 3, 1_000);
+    let (dir, package) = (tempfile::tempdir().unwrap(), packed(&cluster));
+    let file = dir.path().join("x.vcep");
+    fs::write(&file, &tar).unwrap();
+    for path in [file.as_path(), package.path()] {
+        let reader = Reader::open(path).unwrap();
+        let listed = &reader.manifest.files;
+        assert!(listed.iter().all(|it| reader.read(&it.path).is_ok()));
+        for stray in ["manifest.json", "../x", "tracks/9/init.mp4"] {
+            assert!(reader.read(stray).is_err(), "{stray}");
+        }
+    }
+    let reader = Reader::open(package.path()).unwrap();
+    let segment = layout::segment(1, 2);
+    let mut bytes = fs::read(package.path().join(&segment)).unwrap();
+    bytes[100] ^= 1;
+    fs::write(package.path().join(&segment), bytes).unwrap();
+    let changed = reader.read(&segment).unwrap_err().to_string();
+    assert!(changed.contains(&segment), "{changed}");
 }
 
 #[test]
