@@ -223,6 +223,7 @@ async function searchAndPlay(operator, lang) {
   await fold.click();
   await page.locator('[data-test="keeping-until"]').first().waitFor(WAIT);
   assert.ok((await page.locator('[data-test^="copy-"]').count()) >= 2, "two nodes have a copy");
+  await page.locator('[data-test^="turns-"]').first().scrollIntoViewIfNeeded(WAIT);
   await operator.shot(`console-7-keeping-${lang}`);
   await fold.click();
   await page.locator('[data-test^="play-"]:not([disabled])').first().click();
