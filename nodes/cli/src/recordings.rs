@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{
-    ClassId, Date, SessionId, StaffName,
+    ClassId, Date, SessionId,
     record::Duty,
     retention::{Classing, Hold, KeptView, Matrix, Release, Retention, Stage, StartsAt},
 };
@@ -15,7 +15,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    Asked, Done, Language, Output, dr::officer::Officer, failure::Failure, show, staff,
+    Asked, Done, Language, Output,
+    dr::{args::Signer, officer::Officer},
+    failure::Failure,
+    show, staff,
     table::Table,
 };
 
@@ -166,15 +169,9 @@ pub struct ReleaseHold {
     /// 哪一项保全;仅一项时可省略 / Which hold; may be left out when there is one
     #[arg(long)]
     pub hold: Option<u32>,
-    /// 授权人登录名(演示数据目录中有其密钥与口令) / The officer's login name (whose key and passphrase a demonstration's data has)
-    #[arg(long)]
-    pub officer: Option<StaffName>,
-    /// 密钥文件 / Key file
-    #[arg(long)]
-    pub key: Option<PathBuf>,
-    /// 密钥口令;宜用环境变量 / The key's passphrase; better by the environment
-    #[arg(long, env = "GUITAI_OFFICER_PASSPHRASE", hide_env_values = true)]
-    pub passphrase: Option<String>,
+    /// Whose key signs.
+    #[command(flatten)]
+    pub signer: Signer,
     /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
     pub asked: Asked,
@@ -305,13 +302,10 @@ async fn release(it: &ReleaseHold, lang: Language) -> Result<String, Failure> {
     let ReleaseHold {
         session,
         hold,
-        officer,
-        key,
-        passphrase,
+        signer,
         asked,
     } = it;
-    let (key, passphrase) = (key.as_deref(), passphrase.as_deref());
-    let officer = Officer::read(&asked.access, officer.as_ref(), key, passphrase).await?;
+    let officer = Officer::read(&asked.access, signer).await?;
     let hold = match hold {
         Some(hold) => *hold,
         None => {

@@ -21,8 +21,8 @@ use guitai_types::{
 use media::Clip;
 use world::{Stamper, World};
 
-/// Exports, unpacks and verifies; gives the directory and the manifest.
-async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
+/// A package as it is given out.
+async fn tar(world: &World) -> Vec<u8> {
     let mut stream = world
         .recorder()
         .export(&world.session())
@@ -32,6 +32,12 @@ async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
     while let Some(piece) = stream.next().await {
         tar.extend_from_slice(&piece.expect("whole"));
     }
+    tar
+}
+
+/// Exports, unpacks and verifies; gives the directory and the manifest.
+async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
+    let tar = tar(world).await;
     let dir = tempfile::tempdir().expect("a directory");
     unpack(&tar[..], dir.path()).expect("unpacks");
     let expected_root = Some(fingerprint(&world.root));
@@ -709,20 +715,6 @@ async fn a_recording_whose_time_is_over_is_erased_once_every_opinion_agrees() {
     assert_eq!(world.recorder().list(), []);
     let left = guitai_host::Disk::list(&*world.disk, dir).expect("a directory");
     assert_eq!(left, ["erased.json"]);
-}
-
-/// A package as it is given out.
-async fn tar(world: &World) -> Vec<u8> {
-    let mut stream = world
-        .recorder()
-        .export(&world.session())
-        .await
-        .expect("a package");
-    let mut tar = Vec::new();
-    while let Some(piece) = stream.next().await {
-        tar.extend_from_slice(&piece.expect("whole"));
-    }
-    tar
 }
 
 #[tokio::test(flavor = "multi_thread")]

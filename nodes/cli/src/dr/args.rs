@@ -132,11 +132,9 @@ pub struct Failback {
     pub asked: Asked,
 }
 
-/// Arguments of `dr approve`.
+/// Whose key signs an approval.
 #[derive(Debug, Args)]
-pub struct Approve {
-    /// 运行编号 / Run id
-    pub run: RunId,
+pub struct Signer {
     /// 授权人登录名(演示数据目录中有其密钥与口令) / The officer's login name (whose key and passphrase a demonstration's data has)
     #[arg(long)]
     pub officer: Option<StaffName>,
@@ -146,6 +144,16 @@ pub struct Approve {
     /// 密钥口令;宜用环境变量 / The key's passphrase; better by the environment
     #[arg(long, env = "GUITAI_OFFICER_PASSPHRASE", hide_env_values = true)]
     pub passphrase: Option<String>,
+}
+
+/// Arguments of `dr approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// 运行编号 / Run id
+    pub run: RunId,
+    /// Whose key signs.
+    #[command(flatten)]
+    pub signer: Signer,
     /// 确认失联城市自此刻(Unix 毫秒)起已断电或断网 / Attests that the lost city is off since (Unix milliseconds)
     #[arg(long)]
     pub off_since: Option<u64>,

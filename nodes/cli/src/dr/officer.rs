@@ -15,7 +15,7 @@ use guitai_types::{
 use reqwest::Method;
 use serde_json::json;
 
-use super::args::{Approve, NewKey, RegisterKey};
+use super::args::{Approve, NewKey, RegisterKey, Signer};
 use crate::{
     Access, Account, Asked, Done, Language,
     failure::Failure,
@@ -31,20 +31,12 @@ const OFFICERS_DIR: &str = "officers";
 pub(crate) async fn approve(arguments: &Approve, lang: Language) -> Result<Done, Failure> {
     let Approve {
         run,
-        officer,
-        key,
-        passphrase,
+        signer,
         off_since,
         asked,
     } = arguments;
     let Asked { access, output } = asked;
-    let officer = Officer::read(
-        access,
-        officer.as_ref(),
-        key.as_deref(),
-        passphrase.as_deref(),
-    )
-    .await?;
+    let officer = Officer::read(access, signer).await?;
     let door = &officer.door;
     let present: Run = door.get(&format!("/api/v1/dr/runs/{run}")).await?;
     let (at, off_since) = (SystemClock::new().wall(), off_since.map(UnixMillis));
@@ -73,20 +65,16 @@ pub(crate) struct Officer {
 
 impl Officer {
     /// Opens the key that is named, or that of a demonstration's officer, and logs in.
-    pub(crate) async fn read(
-        access: &Access,
-        name: Option<&StaffName>,
-        key: Option<&Path>,
-        passphrase: Option<&str>,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn read(access: &Access, signer: &Signer) -> Result<Self, Failure> {
+        let name = signer.officer.as_ref();
         let filed = name.map(|name| filed_account(access, name)).transpose()?;
-        let path = match (key, name) {
-            (Some(path), _) => path.to_owned(),
+        let path = match (&signer.key, name) {
+            (Some(path), _) => path.clone(),
             (None, Some(name)) => officers_key(access, name),
             (None, None) => return Err(nobody()),
         };
-        let passphrase = match (passphrase, &filed) {
-            (Some(text), _) => text.to_owned(),
+        let passphrase = match (&signer.passphrase, &filed) {
+            (Some(text), _) => text.clone(),
             (None, Some(account)) => account.password.clone(),
             (None, None) => return Err(no_passphrase()),
         };
