@@ -1,5 +1,6 @@
 //! The numbers of an inner node.
 
+use guitai_meta::State as MetaState;
 use guitai_types::{record::RecordingState, view::QueueView};
 
 use super::Core;
@@ -100,6 +101,11 @@ fn business(core: &Core, metrics: &mut Metrics) {
         "Recordings sealed in the cluster.",
         recordings,
     );
+    let (short, damaged) = core.meta.peek(MetaState::copies_missing);
+    let help = "Recordings kept with whole copies in too few centres; a replica is being made, or cannot be.";
+    metrics.gauge("recordings_short", help, short);
+    let help = "Copies of recordings found damaged and not replaced.";
+    metrics.gauge("recordings_damaged_copies", help, damaged);
     let families: [Family<QueueView, u64>; 4] = [
         ("queue_waiting", "Customers waiting.", |queue| queue.waiting),
         (

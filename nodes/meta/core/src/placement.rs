@@ -81,6 +81,20 @@ impl State {
         })
     }
 
+    /// Recordings with whole copies in too few centres, and copies that are damaged.
+    pub fn copies_missing(&self) -> (u64, u64) {
+        let wanted = self.centres_wanted();
+        let (mut short, mut damaged) = (0, 0);
+        let kept = self.recordings().filter(|it| it.stage == Stage::Kept);
+        for recording in kept {
+            short += u64::from(self.centres_whole(recording, &[]).len() < wanted);
+            let copies = recording.copies.values();
+            let is_damaged = |copy: &&KeptCopy| matches!(copy.health, Health::Damaged { .. });
+            damaged += copies.filter(is_damaged).count() as u64;
+        }
+        (short, damaged)
+    }
+
     /// Centres with a whole copy.
     pub(crate) fn centres_whole(
         &self,
