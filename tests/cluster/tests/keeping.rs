@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use guitai_cluster::{Deployment, deployment::wait_for, officers};
+use guitai_cluster::{Deployment, deployment::wait_for, http, officers};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -148,6 +148,16 @@ fn a_copy_that_rots_is_found_by_reading_and_replaced_by_a_replica() {
     let exported = export(&deployment, &session, "meanwhile");
     assert!(exported.status.success(), "{exported:?}");
     let replaced = wait_for("a replica", PATIENCE, || placed(0));
+    let (_, numbers) = http::ask(deployment.door("127.1.2.1"), "GET", "/metrics", "", "");
+    for metric in [
+        "guitai_recordings_short 0",
+        "guitai_recordings_damaged_copies 0",
+    ] {
+        assert!(
+            numbers.lines().any(|line| line == metric),
+            "{metric}: {numbers}"
+        );
+    }
     let copies = replaced["copies"].as_array().expect("copies").clone();
     let replica = copies.iter().find(|copy| copy["health"]["is"] == "replica");
     assert_eq!(replica.expect("a replica")["node"], best, "{replaced:#}");
