@@ -5,6 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import readline from "node:readline";
+import { artifacts } from "./browser.mjs";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 export const binary = process.env.GUITAI_BIN ?? path.join(repository, "target/debug/guitai");
@@ -62,6 +63,13 @@ export async function start(suite = "sm4-gcm-sm3-128") {
       if (after === undefined) throw new Error(`${node} was not started again`);
       process.kill(after, "SIGSTOP");
       return () => process.kill(after, "SIGCONT");
+    },
+    /** Copies every node's log to the artifacts: of a test that failed on another machine nothing else is left. */
+    keepLogs(test) {
+      for (const node of fs.readdirSync(data)) {
+        const log = path.join(data, node, "node.log");
+        if (fs.existsSync(log)) fs.copyFileSync(log, path.join(artifacts, `failed-${test}-${node}.log`));
+      }
     },
     login: (duty) => logins.find((account) => account.duties.includes(duty)),
     // The answer of a command with --json.

@@ -8,7 +8,7 @@ import { start } from "./deployment.mjs";
 
 const WAIT = { timeout: 30_000 };
 /** However loaded the machine is: a call that is not back by then is lost to its customer. */
-const BACK_MS_MAX = 15_000;
+const BACK_MS_MAX = 30_000;
 
 let bank;
 before(async () => {
@@ -44,10 +44,19 @@ async function call(customer, agent) {
 }
 
 async function bothSee(customer, agent) {
-  await Promise.all([
+  const parties = { customer, agent };
+  const looks = await Promise.allSettled([
     shows(customer.by("remote-video"), BLUE, BACK_MS_MAX),
     shows(agent.by("remote-video"), RED, BACK_MS_MAX),
   ]);
+  const blind = looks.filter(({ status }) => status === "rejected").map(({ reason }) => reason.message);
+  if (blind.length === 0) return;
+  // Both ends: a picture that does not come may be one that is not sent.
+  for (const [name, { by }] of Object.entries(parties)) {
+    const said = await by("stage").evaluate((stage) => ({ ...stage.dataset, text: stage.textContent.trim() }));
+    blind.push(`${name}: ${JSON.stringify(said)}`);
+  }
+  throw new Error(blind.join("\n"));
 }
 
 // From here on the page notes when a new picture was drawn.
@@ -170,6 +179,7 @@ test("a dead edge, a dead relay and a dead leader end no call", async () => {
     await until(customer.page, "phase", "phase", "ended");
     await until(agent.page, "wrap-recording", "state", "sealed");
   } catch (error) {
+    bank.keepLogs("moves");
     await customer.shot("failed-moves-customer").catch(() => {});
     await agent.shot("failed-moves-agent").catch(() => {});
     throw new Error(`${error.message}\ncustomer said:\n${customer.said.slice(-20).join("\n")}\nagent said:\n${agent.said.slice(-20).join("\n")}`, { cause: error });

@@ -344,10 +344,12 @@ impl Watch {
     /// says so again; a ticket that is over needs none.
     async fn keep_alive(&mut self) -> Option<()> {
         let (ticket, edge) = (self.ticket.clone(), self.edge.clone());
-        let touch = if self.settled {
-            Command::TouchTicket { ticket }
-        } else {
+        // Said where it is already, a move would do nothing now and harm when it arrives after the page's next one.
+        let moves = !self.settled && !self.is_here();
+        let touch = if moves {
             Command::MoveTicket { ticket, edge }
+        } else {
+            Command::TouchTicket { ticket }
         };
         match self.desk.write(touch).await {
             Err(problem) if problem.code == Code::NotFound => None,
@@ -355,10 +357,17 @@ impl Watch {
                 tracing::debug!(%problem, "a ticket was not touched");
                 Some(())
             }
+            // Where it is elsewhere after all, the next touch says so.
             Ok(_) => {
-                self.settled = true;
+                self.settled |= moves || self.is_here();
                 Some(())
             }
         }
+    }
+
+    /// Whether the ticket comes through this edge, as far as this node knows.
+    fn is_here(&self) -> bool {
+        let is_here = |state: &State| Some(state.ticket(&self.ticket)?.edge == self.edge);
+        self.desk.meta.peek(is_here).unwrap_or(false)
     }
 }
