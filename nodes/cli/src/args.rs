@@ -153,6 +153,9 @@ pub struct Verify {
     /// 信任的日志策略(C2SP tlog-policy);不给则采用包内的策略 / Policy for the log's checkpoints (C2SP tlog-policy); without it the package's own is taken
     #[arg(long)]
     pub policy: Option<PathBuf>,
+    /// 由此包制成的合成录像,一并校验;说明须在其旁 / A film made of the package, checked with it; its description is beside it
+    #[arg(long, value_name = "FILM.mp4")]
+    pub composite: Option<PathBuf>,
     /// 缺少时间戳或日志证明也算不通过 / Fail also where the time stamp or proofs of the log are missing
     #[arg(long)]
     pub complete: bool,
@@ -187,6 +190,9 @@ pub struct Demo {
     /// 通话数 / How many calls
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub calls: u16,
+    /// 同时进行几通;每通需要一名坐席 / How many at once; each takes an agent of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub at_once: u16,
     /// 开始录制后通话多少秒 / Seconds both sides talk once the recording runs
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub talk: u16,

@@ -136,6 +136,7 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
         package,
         root,
         policy,
+        composite,
         complete,
         output,
     } = arguments;
@@ -146,7 +147,10 @@ pub(crate) fn verify(arguments: &Verify, lang: Language) -> Result<Verified, Fai
             "Name the directory of the package, or its .vcep file",
         ));
     }
-    let options = options(root.as_deref(), policy.as_deref())?;
+    let options = Options {
+        composite: composite.clone(),
+        ..options(root.as_deref(), policy.as_deref())?
+    };
     let report = guitai_evidence::verify(package, &options);
     let text = if output.json {
         show::json(&report)?
@@ -164,6 +168,7 @@ pub(crate) fn options(root: Option<&Path>, policy: Option<&Path>) -> Result<Opti
     Ok(Options {
         expected_root: root.map(read_root).transpose()?,
         policy: policy.map(read_policy).transpose()?,
+        composite: None,
     })
 }
 

@@ -2,18 +2,19 @@
 //! filters. Everything in a graph is a number or a name that is made here; text that came from people goes into
 //! files of its own, which ffmpeg shows as they are (`textfile=`, `expansion=none`).
 
-use guitai_evidence::manifest::{Manifest, Segment, Track};
+use guitai_evidence::{
+    composite::{self, CHUNK_MS, Placed},
+    manifest::{Manifest, Segment, Track},
+};
 use guitai_types::place::Text;
 
 use crate::{
     Settings,
     panes::{self, Place},
-    plan::{Pane, Placed, Plan, Shown, Span},
+    plan::{Pane, Plan, Shown, Span},
     words,
 };
 
-/// Length of a piece of the film, in milliseconds of the call.
-pub const CHUNK_MS: u64 = 60_000;
 /// The one rate of sound, samples a second: what Opus decodes to (RFC 7845, 5.1).
 pub(crate) const SAMPLE_RATE: u64 = 48_000;
 /// Samples of a frame of AAC, and what its encoder puts before the first one.
@@ -80,7 +81,7 @@ impl Clip {
 
 /// Frames of the whole film.
 pub(crate) fn frames(plan: &Plan, fps: u32) -> u64 {
-    tick(plan.length_us, fps).max(1)
+    composite::frames(plan.length_us, fps)
 }
 
 /// The pieces of the film.

@@ -21,16 +21,16 @@ mod verify;
 mod words;
 mod work;
 
-pub use describe::{
-    Description, DescriptionError, FORMAT, Font, Ingredient, Piece, Program, Recipe, Stretch,
-    Watermark, description_path,
-};
 pub use film::FilmError;
-pub use graph::{CHUNK_MS, GraphError};
+pub use graph::GraphError;
+pub use guitai_evidence::composite::{
+    CHUNK_MS, Description, DescriptionError, FORMAT, Font, Ingredient, LENGTH_MS_MAX, Layout,
+    Piece, Placed, Program, Recipe, Stretch, Watermark, description_path, length_us,
+};
 pub use make::{Failing, Made, MakeError, Progress, Request, make};
 pub use plan::{Plan, PlanError, plan};
 pub use run::RunError;
-pub use settings::{Layout, Settings, SettingsError, Size};
+pub use settings::{Settings, SettingsError, Size};
 pub use tools::{Advice, FONTS, Tools, ToolsError};
 pub use verify::{Finding, Outcome, What, verify};
 pub use work::WorkError;

@@ -13,7 +13,7 @@ use guitai_types::Hex;
 
 use crate::{
     Advice, Description, FORMAT, FilmError, GraphError, Piece, Plan, PlanError, Recipe, RunError,
-    Settings, Stretch, Tools, WorkError, description_path,
+    Settings, Stretch, Tools, WorkError, describe, description_path,
     film::{self, PieceTable, Table},
     graph::{self, Chunk, Clip, Drawn},
     plan,
@@ -249,7 +249,7 @@ impl Source {
     pub(crate) fn recipe(&self, settings: &Settings, tools: &Tools) -> Recipe {
         let reader = &self.reader;
         let (manifest, sm3) = (&reader.manifest, &reader.manifest_sm3);
-        Recipe::of(manifest, sm3, &self.plan, settings, tools)
+        describe::recipe(manifest, sm3, &self.plan, settings, tools)
     }
 }
 

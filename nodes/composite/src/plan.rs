@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use guitai_evidence::manifest::{Gap, Manifest, Media, Track};
+use guitai_evidence::{
+    composite::{LENGTH_MS_MAX, Placed, length_us},
+    manifest::{Gap, Manifest, Media, Track},
+};
 use guitai_types::{UnixMillis, place::Text};
 
 pub use crate::line::Span;
@@ -16,8 +19,6 @@ use crate::{line::Line, words};
 pub const HELD_US_MAX: u64 = Media::Video.hole_us_max();
 /// A gap is named in the picture for at least this long, in milliseconds, however short it is.
 pub const GAP_SHOWN_MS_MIN: u64 = 2_000;
-/// Longest call of a composite, in milliseconds: twelve hours.
-pub const LENGTH_MS_MAX: u64 = 12 * 3_600_000;
 /// Most parties in a picture.
 pub const PARTIES_MAX: usize = 3;
 
@@ -90,28 +91,6 @@ pub enum Why {
     Gap(String),
 }
 
-/// Where a track is on the time line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
-    /// Microseconds from the session's start to its first frame; below 0 if that was earlier.
-    pub start_us: i64,
-    /// The publisher's timestamp of that frame.
-    pub first_us: u64,
-}
-
-impl Placed {
-    /// Where a timestamp of the publisher is; what is before the session's start is at its start.
-    #[must_use]
-    pub fn at(self, timestamp_us: u64) -> u64 {
-        let within = timestamp_us.saturating_sub(self.first_us);
-        if self.start_us < 0 {
-            within.saturating_sub(self.start_us.unsigned_abs())
-        } else {
-            within.saturating_add(self.start_us.unsigned_abs())
-        }
-    }
-}
-
 /// The frames' timestamps in `frames.csv`.
 #[must_use]
 pub fn frame_times(log: &[u8]) -> Option<Vec<u64>> {
@@ -132,13 +111,9 @@ pub fn plan(manifest: &Manifest, logs: &BTreeMap<u32, Vec<u64>>) -> Result<Plan,
     let placed: BTreeMap<u32, Placed> = manifest
         .tracks
         .iter()
-        .map(|track| (track.number, place(track, started_at)))
+        .map(|track| (track.number, Placed::of(track, started_at)))
         .collect();
-    let ends = manifest.tracks.iter();
-    let ends = ends.map(|track| place(track, started_at).at(track.end_us));
-    let ended = manifest.session.ended_at;
-    let ended = ended.map(|at| at.since(started_at).saturating_mul(1_000));
-    let length_us = ends.chain(ended).max().unwrap_or(0);
+    let length_us = length_us(manifest);
     if length_us == 0 {
         return Err(PlanError::Empty);
     }
@@ -181,16 +156,6 @@ fn parties(manifest: &Manifest) -> Vec<String> {
         }
     }
     parties
-}
-
-fn place(track: &Track, started_at: UnixMillis) -> Placed {
-    let us = |at: u64| i64::try_from(at.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    let late = us(track.started_at.since(started_at));
-    let early = us(started_at.since(track.started_at));
-    Placed {
-        start_us: late - early,
-        first_us: track.first_us,
-    }
 }
 
 /// A stretch of a track in which frames follow each other.

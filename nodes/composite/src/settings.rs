@@ -2,29 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
-
-/// How the panes are arranged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// Agent left, customer right, of one size.
-    #[default]
-    SideBySide,
-    /// The customer fills the picture, the agent is a small one in it.
-    PictureInPicture,
-}
-
-impl Layout {
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SideBySide => "side-by-side",
-            Self::PictureInPicture => "picture-in-picture",
-        }
-    }
-}
+use guitai_evidence::composite::{
+    FPS_MAX, HEIGHTS, Layout, WATERMARK_CHARS_MAX, WIDTHS, can_be_shown,
+};
 
 /// The film's size in pixels: both even, since a chroma sample covers two by two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,20 +15,11 @@ pub struct Size {
     pub height: u32,
 }
 
-/// Smallest width and height: below, the burnt-in words could not be read.
-pub(crate) const SIZE_MIN: (u32, u32) = (320, 180);
-/// Largest width and height.
-pub(crate) const SIZE_MAX: (u32, u32) = (1920, 1080);
-/// Most frames a second.
-pub(crate) const FPS_MAX: u32 = 30;
-/// Longest text of a watermark, in characters.
-pub(crate) const WATERMARK_CHARS_MAX: usize = 60;
-
 /// Why a setting is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Not two even numbers within the limits.
-    #[error("a size is WIDTHxHEIGHT, even, from {}x{} to {}x{}", SIZE_MIN.0, SIZE_MIN.1, SIZE_MAX.0, SIZE_MAX.1)]
+    #[error("a size is WIDTHxHEIGHT, even, from {}x{} to {}x{}", WIDTHS.start(), HEIGHTS.start(), WIDTHS.end(), HEIGHTS.end())]
     Size,
     /// None or too many.
     #[error("a film has 1 to {FPS_MAX} frames a second")]
@@ -73,8 +44,8 @@ impl FromStr for Size {
 impl Size {
     /// A size within the limits.
     pub fn new(width: u32, height: u32) -> Result<Self, SettingsError> {
-        let fits = (SIZE_MIN.0..=SIZE_MAX.0).contains(&width)
-            && (SIZE_MIN.1..=SIZE_MAX.1).contains(&height)
+        let fits = WIDTHS.contains(&width)
+            && HEIGHTS.contains(&height)
             && width.is_multiple_of(2)
             && height.is_multiple_of(2);
         fits.then_some(Self { width, height })
@@ -108,11 +79,7 @@ impl Settings {
         if !(1..=FPS_MAX).contains(&fps) {
             return Err(SettingsError::Fps);
         }
-        let can_be_shown = |text: &String| {
-            (1..=WATERMARK_CHARS_MAX).contains(&text.chars().count())
-                && !text.chars().any(char::is_control)
-        };
-        if !watermark.as_ref().is_none_or(can_be_shown) {
+        if watermark.as_deref().is_some_and(|text| !can_be_shown(text)) {
             return Err(SettingsError::Watermark);
         }
         Ok(Self {

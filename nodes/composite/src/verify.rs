@@ -1,19 +1,14 @@
 //! Checks a film against its description and the package it is made of; and, where asked, by making it again.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fs, path::Path};
 
-use guitai_crypto::sm3;
-use guitai_evidence::Options;
-use guitai_types::{Hex, place::Text};
+use guitai_evidence::{Options, Reader};
+use guitai_types::{place::Text, problem::chain};
 use serde::Serialize;
 
 use crate::{
-    COMPOSITOR, Description, FORMAT, MakeError, Piece, Progress, Recipe, Request, Settings, Size,
-    Stretch, Tools, describe, description_path, graph, make, make::Source,
+    COMPOSITOR, Description, FORMAT, MakeError, Progress, Recipe, Request, Settings, Size, Tools,
+    make, make::Source,
 };
 
 /// What is checked.
@@ -103,7 +98,7 @@ pub fn verify(
         Err(error) => Err(chain(error)),
     };
     outcome.note(What::Package, opened);
-    let stated = read_description(film);
+    let stated = Description::beside(film);
     let read = match &stated {
         Ok(stated) => Ok(format!("{} pieces", stated.chunks.len())),
         Err(error) => Err(error.clone()),
@@ -112,16 +107,18 @@ pub fn verify(
     let Ok(stated) = stated else {
         return outcome.concluded();
     };
-    let bytes = check_film(film, &stated);
+    let bytes = stated.check_film(film);
     outcome.note(What::Film, bytes);
     let Ok(source) = source else {
         return outcome.concluded();
     };
-    outcome.note(
-        What::Ingredients,
-        check_ingredients(&source, &stated.recipe),
-    );
-    outcome.note(What::Pieces, check_pieces(&source, &stated));
+    let Reader {
+        manifest,
+        manifest_sm3,
+        ..
+    } = &source.reader;
+    outcome.note(What::Ingredients, stated.is_of(manifest, manifest_sm3));
+    outcome.note(What::Pieces, stated.has_the_calls_pieces(manifest));
     if let Some(tools) = again {
         let same = check_again(package, film, options, tools, &stated, progress);
         outcome.note(What::Again, same);
@@ -129,118 +126,11 @@ pub fn verify(
     outcome.concluded()
 }
 
-fn read_description(film: &Path) -> Result<Description, String> {
-    let path = description_path(film);
-    let read = || {
-        let size = fs::metadata(&path)?.len();
-        if size > describe::DESCRIPTION_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        fs::read(&path)
-    };
-    let bytes = read().map_err(|error| format!("{}: {error}", path.display()))?;
-    Description::parse(&bytes).map_err(|error| chain(&error))
-}
-
-fn check_ingredients(source: &Source, recipe: &Recipe) -> Result<String, String> {
-    let manifest = &source.reader.manifest;
-    let session = &manifest.session.id;
-    if recipe.session != *session || recipe.watermark.session != *session {
-        return Err(format!(
-            "it is of session {}, not {session}",
-            recipe.session
-        ));
-    }
-    if recipe.manifest.0 != source.reader.manifest_sm3 || recipe.root != manifest.root {
-        return Err("it is of another package of the session".to_owned());
-    }
-    if recipe.watermark.institution != manifest.institution.name.zh {
-        return Err("it names another institution".to_owned());
-    }
-    let ingredients = describe::ingredients(manifest);
-    if recipe.ingredients != ingredients {
-        return Err("its ingredients are not the tracks of the package".to_owned());
-    }
-    Ok(format!("{} tracks", ingredients.len()))
-}
-
 fn settings(recipe: &Recipe) -> Result<Settings, String> {
     let size = Size::new(recipe.width, recipe.height).map_err(|error| error.to_string())?;
     let text = recipe.watermark.text.clone();
     let settings = Settings::new(recipe.layout, size, recipe.fps, text);
     settings.map_err(|error| error.to_string())
-}
-
-fn check_pieces(source: &Source, stated: &Description) -> Result<String, String> {
-    let recipe = &stated.recipe;
-    settings(recipe)?;
-    let length_ms = source.plan.length_us.div_ceil(1_000);
-    if recipe.length_ms != length_ms || recipe.chunk_ms != graph::CHUNK_MS {
-        return Err(format!("the call has {length_ms} ms"));
-    }
-    let chunks = graph::chunks(&source.plan, recipe.fps);
-    let fps = u64::from(recipe.fps);
-    let planned = chunks
-        .iter()
-        .map(|it| (it.number, it.from * 1_000 / fps, it.to - it.from));
-    let is = stated.chunks.iter();
-    if planned.eq(is.map(|it| (it.number, it.from_ms, it.frames))) {
-        Ok(format!("{length_ms} ms in {} pieces", chunks.len()))
-    } else {
-        Err("its pieces are not those of the call".to_owned())
-    }
-}
-
-/// Reads the film once: the head, each piece, and the whole.
-fn check_film(film: &Path, stated: &Description) -> Result<String, String> {
-    let failed = |error: io::Error| error.to_string();
-    let mut file = File::open(film).map_err(failed)?;
-    let mut whole = sm3::Hasher::new();
-    let mut bytes = 0_u64;
-    let mut part = |name: String, piece: &Piece| {
-        let mut hasher = sm3::Hasher::new();
-        let mut left = piece.bytes;
-        let mut buffer = vec![0; 64 * 1024];
-        while left > 0 {
-            let most = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            let room = buffer.get_mut(..most).unwrap_or_default();
-            let read = file.read(room).map_err(failed)?;
-            if read == 0 {
-                return Err(format!("the film ends within {name}"));
-            }
-            let read_now = buffer.get(..read).unwrap_or_default();
-            hasher.update(read_now);
-            whole.update(read_now);
-            left -= read as u64;
-        }
-        bytes = bytes.saturating_add(piece.bytes);
-        if Hex(hasher.finish().to_vec()) == piece.sm3 {
-            Ok(())
-        } else {
-            Err(format!("{name} is not what the description says"))
-        }
-    };
-    part("the head".to_owned(), &stated.head)?;
-    for Stretch {
-        number,
-        picture,
-        sound,
-        ..
-    } in &stated.chunks
-    {
-        part(format!("the picture of piece {number}"), picture)?;
-        part(format!("the sound of piece {number}"), sound)?;
-    }
-    let mut rest = [0];
-    if file.read(&mut rest).map_err(failed)? != 0 {
-        return Err("the film has more bytes than its pieces".to_owned());
-    }
-    if stated.film.bytes != bytes || stated.film.sm3 != Hex(whole.finish().to_vec()) {
-        return Err("the whole is not what the description says".to_owned());
-    }
-    Ok(format!("{bytes} bytes, SM3 {}", stated.film.sm3))
 }
 
 fn check_again(
@@ -302,14 +192,4 @@ fn check_again(
         Some(number) => format!("piece {number} is another one"),
         None => "the head or the recipe is another one".to_owned(),
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }

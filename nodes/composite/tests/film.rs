@@ -14,7 +14,7 @@ use guitai_composite::{
     Description, Layout, Made, MakeError, Progress, Request, Settings, Tools, What,
     description_path, make, verify,
 };
-use guitai_evidence::{Options, manifest::Media};
+use guitai_evidence::{Options, Status, manifest::Media};
 use world::{Call, Sends, gap, lacking};
 
 fn tools() -> Tools {
@@ -238,6 +238,14 @@ fn a_film_shows_and_plays_what_the_package_has() {
         3,
         "package, film, description"
     );
+    // With the package's own points, it is the twelfth.
+    let options = Options {
+        composite: Some(out.clone()),
+        ..Options::default()
+    };
+    let report = guitai_evidence::verify(&package, &options);
+    let last = report.checks.last().unwrap();
+    assert!(report.ok && last.status == Status::Pass, "{report:?}");
     let good = fs::read(&out).unwrap();
     let stated = Description::parse(&fs::read(description_path(&out)).unwrap()).unwrap();
     let (head, first) = (stated.head.bytes, stated.chunks[0].picture.bytes);

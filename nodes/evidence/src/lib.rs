@@ -9,6 +9,7 @@
 pub mod attach;
 mod boxes;
 mod builder;
+pub mod composite;
 mod container;
 mod documents;
 pub mod drill;

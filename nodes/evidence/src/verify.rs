@@ -2,6 +2,7 @@
 //! root, and names every file that is not what it should be.
 
 mod attached;
+mod composite;
 mod events;
 mod files;
 mod logged;
@@ -42,6 +43,8 @@ pub struct Options {
     /// Whose signatures on the log's checkpoints count. Without it the package's own word is taken, and
     /// the report says so.
     pub policy: Option<Policy>,
+    /// A composite of the package, to be checked with it: the film; its description is beside it.
+    pub composite: Option<PathBuf>,
 }
 
 /// Checks the package at `path`, a directory or a `.vcep` file. Faults are findings, never errors: whatever
@@ -71,7 +74,8 @@ pub fn verify(path: &Path, options: &Options) -> Report {
         &mut findings,
     );
     attached.conclude(&mut findings);
-    findings.absent(Check::Composite, "no composite in the package");
+    let film = options.composite.as_deref();
+    composite::check(film, &bytes, &manifest, &mut findings);
     let facts = facts(&manifest, &trust);
     findings.into_report(Some(facts))
 }

@@ -448,7 +448,7 @@ fn a_good_package_is_good_and_says_what_it_is() {
     let expected_root = Some(fingerprint(&cluster.root));
     let options = Options {
         expected_root,
-        policy: None,
+        ..Options::default()
     };
     let report = verify(dir.path(), &options);
     assert!(report.ok && report.facts.unwrap().root_expected);
@@ -577,7 +577,7 @@ fn another_root_is_caught_when_one_is_expected_and_shown_when_none_is() {
     let expected_root = Some(fingerprint(&ours.root));
     let options = Options {
         expected_root,
-        policy: None,
+        ..Options::default()
     };
     let report = verify(dir.path(), &options);
     assert!(!report.ok);

@@ -32,6 +32,8 @@ pub(crate) enum Asked {
         root: Option<PathBuf>,
         /// Whose signatures on the log's checkpoints count.
         policy: Option<PathBuf>,
+        /// A film made of the package, to be checked with it.
+        composite: Option<PathBuf>,
         /// A point that is absent is no success.
         complete: bool,
         json: bool,
@@ -57,7 +59,7 @@ pub(crate) fn read(
     mut arguments: impl Iterator<Item = String>,
     locale: &str,
 ) -> Result<Asked, Wrong> {
-    let (mut package, mut root, mut policy) = (None, None, None);
+    let (mut package, mut root, mut policy, mut composite) = (None, None, None, None);
     let (mut json, mut complete, mut options) = (false, false, true);
     let mut language = match locale.starts_with("zh") {
         true => Language::Zh,
@@ -81,6 +83,9 @@ pub(crate) fn read(
             "--policy" if options => {
                 policy = Some(PathBuf::from(value().ok_or(Wrong::Value("--policy"))?));
             }
+            "--composite" if options => {
+                composite = Some(PathBuf::from(value().ok_or(Wrong::Value("--composite"))?));
+            }
             "--lang" if options => {
                 language = match value().as_deref() {
                     Some("zh") => Language::Zh,
@@ -97,6 +102,7 @@ pub(crate) fn read(
         package: package.ok_or(Wrong::NoPackage)?,
         root,
         policy,
+        composite,
         complete,
         json,
         language,
@@ -116,6 +122,7 @@ mod tests {
             package: package.into(),
             root: root.map(PathBuf::from),
             policy: None,
+            composite: None,
             complete: false,
             json,
             language,
@@ -131,10 +138,19 @@ mod tests {
         let attached = ["--root=r=s", "--lang=en", "p"];
         assert_eq!(asked(&attached), Ok(verify("p", Some("r=s"), false, en)));
         assert_eq!(asked(&["--", "-p"]), Ok(verify("-p", None, false, zh)));
-        let strict = asked(&["p", "--complete", "--policy", "f"]);
-        assert!(
-            matches!(&strict, Ok(Asked::Verify { policy: Some(policy), complete: true, .. }) if policy == "f"),
-            "{strict:?}"
+        let strict = asked(&["p", "--complete", "--policy", "f", "--composite=c.mp4"]);
+        let Ok(Asked::Verify {
+            policy: Some(policy),
+            composite: Some(film),
+            complete: true,
+            ..
+        }) = &strict
+        else {
+            panic!("{strict:?}");
+        };
+        assert_eq!(
+            (policy.as_path(), film.as_path()),
+            ("f".as_ref(), "c.mp4".as_ref())
         );
         assert_eq!(asked(&["p", "--help"]), Ok(Asked::Help));
         assert_eq!(asked(&["-V"]), Ok(Asked::Version));

@@ -1,5 +1,5 @@
-//! `guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]`: checks an
-//! evidence package offline.
+//! `guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--composite FILM.mp4] [--complete] [--json]
+//! [--lang zh|en]`: checks an evidence package offline.
 //!
 //! It is `guitai evidence verify` for who has no product and wants none: a court's expert, an auditor, an archive in
 //! twenty years. It opens the package's files and the root, and nothing else; it has no network code (a test
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             package,
             root,
             policy,
+            composite,
             complete,
             json,
             language,
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             let options = Options {
                 expected_root,
                 policy,
+                composite,
             };
             checked(&package, &options, complete, json, language)
         }

@@ -5,11 +5,11 @@ use guitai_evidence::{Report, Status};
 use crate::arguments::Language;
 
 /// One line.
-pub(crate) const USAGE: &str = "guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]";
+pub(crate) const USAGE: &str = "guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--composite FILM.mp4] [--complete] [--json] [--lang zh|en]";
 
 /// All there is to say.
 pub(crate) const HELP: &str = "\
-guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]
+guitai-verify DIR|FILE.vcep [--root ROOT.pem] [--policy FILE] [--composite FILM.mp4] [--complete] [--json] [--lang zh|en]
 
 离线逐项校验证据包;不使用网络
 Check an evidence package offline, item by item; no network is used
@@ -19,6 +19,9 @@ Check an evidence package offline, item by item; no network is used
                    root certificate to trust; without it the package's own is reported
   --policy FILE    信任的日志与见证方(C2SP tlog-policy);不给则用包内的
                    the log and the witnesses to trust; without it the package's own
+  --composite FILM.mp4
+                   由此包制成的合成录像,一并校验;说明须在其旁(FILM.composite.json)
+                   a film made of the package, checked with it; its description is beside it (FILM.composite.json)
   --complete       前十一个要点缺一不可 / none of the first eleven points may be absent
   --json           以 JSON 输出 / print JSON
   --lang zh|en     语言;默认随 LANG / language; by LANG unless given

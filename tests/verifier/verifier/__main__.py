@@ -1,7 +1,9 @@
-"""python3 -m verifier PACKAGE [--root ROOT.pem] [--policy FILE] [--complete] [--json] [--lang zh|en]
+"""python3 -m verifier PACKAGE [--root ROOT.pem] [--policy FILE] [--composite FILM.mp4] [--complete] [--json]
+    [--lang zh|en]
 
 PACKAGE is a directory or a file, `.vcep`. Exit status 0: every check holds; 3: it does not, or with --complete one of
-the first eleven points is absent; 2: wrong arguments. With --batch, packages are read from standard input, one a line, and one line of JSON is written for each: {"ok", "failing", "statuses"}.
+the first eleven points is absent; 2: wrong arguments. With --batch, packages are read from standard input, one a line
+(or PACKAGE, a tab, FILM.mp4), and one line of JSON is written for each: {"ok", "failing", "statuses"}.
 """
 
 import argparse
@@ -15,10 +17,11 @@ from .report import failing, words
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="verifier", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="verifier", description=" ".join(__doc__.split("\n\n")[0].split()))
     parser.add_argument("package", nargs="?", help="证据包目录或 .vcep 文件 / directory of the package, or its file")
     parser.add_argument("--root", help="信任的根证书(PEM)/ root certificate to trust (PEM)")
     parser.add_argument("--policy", help="日志签名策略 / whose signatures on the log count (C2SP tlog-policy)")
+    parser.add_argument("--composite", help="由此包制成的合成录像 / a film made of the package; its description is beside it")
     parser.add_argument("--complete", action="store_true", help="缺少任一要点即不通过 / what is absent fails")
     parser.add_argument("--json", action="store_true", help="以 JSON 输出 / print JSON")
     parser.add_argument("--lang", choices=("zh", "en"), help="语言 / language; by LANG unless given")
@@ -41,13 +44,14 @@ def main() -> int:
             parser.error(f"--policy: {error}")
     if arguments.batch:
         for line in sys.stdin:
-            report = verify(line.rstrip("\n"), root, policy)
+            package, _, film = line.rstrip("\n").partition("\t")
+            report = verify(package, root, policy, film or None)
             statuses = [check["status"] for check in report["checks"]]
             print(json.dumps({"ok": report["ok"], "failing": failing(report), "statuses": statuses}), flush=True)
         return 0
     if not arguments.package or not os.path.exists(arguments.package):
         parser.error("name the directory or the file of a package")
-    report = verify(arguments.package, root, policy)
+    report = verify(arguments.package, root, policy, arguments.composite)
     if arguments.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:

@@ -3,7 +3,7 @@
 import os
 
 from . import attached as attaching
-from . import canonical, cms, logged, roots, schema, segment, sm2, sm3, stamp, tree, x509
+from . import canonical, cms, composite, logged, roots, schema, segment, sm2, sm3, stamp, tree, x509
 from .container import Container, NotContainer
 from .package import FILE_BYTES_MAX, FILES_MAX, NotReadable, Package, is_safe
 from .report import Findings
@@ -18,12 +18,13 @@ FRAMES_HEADER = b"timestamp_us,bytes,key\n"
 HOLE_US_MAX = {"video": 1_000_000, "audio": 200_000}
 
 
-def verify(place, expected_root: bytes = None, readers_policy=None) -> dict:
+def verify(place, expected_root: bytes = None, readers_policy=None, film=None) -> dict:
     """The report on the package in a directory or a `.vcep`; `expected_root` is the SM3 of the root's DER that the
-    caller trusts, `readers_policy` says whose signatures on the log's checkpoints count for the caller."""
+    caller trusts, `readers_policy` says whose signatures on the log's checkpoints count for the caller, `film` is a
+    composite of the package that is to be checked with it."""
     findings = Findings()
     if os.path.isdir(place):
-        return _verify(findings, Package(place), expected_root, readers_policy)
+        return _verify(findings, Package(place), expected_root, readers_policy, film)
     try:
         package = Container(place)
     except NotContainer as error:
@@ -31,12 +32,12 @@ def verify(place, expected_root: bytes = None, readers_policy=None) -> dict:
         return findings.report(None)
     findings.holds_unless_faulty("container", f"{len(package.entries())} entries")
     try:
-        return _verify(findings, package, expected_root, readers_policy)
+        return _verify(findings, package, expected_root, readers_policy, film)
     finally:
         package.close()
 
 
-def _verify(findings, package, expected_root, readers_policy) -> dict:
+def _verify(findings, package, expected_root, readers_policy, film) -> dict:
     try:
         raw = package.read("manifest.json")
         manifest = canonical.parse(raw)
@@ -65,7 +66,7 @@ def _verify(findings, package, expected_root, readers_policy) -> dict:
     elif attached is not None:
         _stamp(findings, package, manifest, attached, root)
         logged.check(findings, package, manifest, attached, lines, readers_policy)
-    findings.absent("composite", "no composite in these formats")
+    composite.check(findings, film, raw, manifest)
     return findings.report(_facts(manifest, signer, fingerprint, expected_root))
 
 

@@ -56,8 +56,8 @@ pub(super) async fn check_package(
     report.package = plan.setting.keep_package.is_some().then(|| dir.clone());
 
     let options = Options {
-        policy: None,
         expected_root: plan.setting.expected_root,
+        ..Options::default()
     };
     let found = tokio::task::spawn_blocking(move || guitai_evidence::verify(&dir, &options)).await;
     let found = found.map_err(|error| Failure::local("verifying", &error))?;

@@ -4,6 +4,7 @@
 pub(crate) mod attached;
 mod bytes;
 mod container;
+pub(crate) mod film;
 mod logged;
 mod media;
 mod record;
@@ -29,6 +30,7 @@ pub(crate) fn later() -> Vec<Forgery> {
         logged::FORGERIES,
         stamped::FORGERIES,
         container::FORGERIES,
+        film::FORGERIES,
     ];
     parts.concat()
 }

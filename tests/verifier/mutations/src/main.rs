@@ -36,7 +36,7 @@ use std::{
 };
 
 use guitai_crypto::x509;
-use guitai_evidence::{Options, log::Policy, verify};
+use guitai_evidence::{Options, composite, log::Policy, verify};
 
 use crate::{
     dice::Dice,
@@ -127,6 +127,7 @@ fn work(numbers: impl Iterator<Item = u64>, seed: u64) -> io::Result<Table> {
         options: [None, Some(believed)].map(|policy| Options {
             expected_root: Some(world.expected_root()),
             policy,
+            composite: None,
         }),
         peers: [
             Peer::start(&folder, &root, None)?,
@@ -134,6 +135,7 @@ fn work(numbers: impl Iterator<Item = u64>, seed: u64) -> io::Result<Table> {
         ],
         disk: Disk::new(scratch.path().join("package")),
         file: scratch.path().join("package.vcep"),
+        film: scratch.path().join("film.mp4"),
     };
     fs::create_dir(judges.disk.dir())?;
     let mut table = Table::default();
@@ -144,6 +146,16 @@ fn work(numbers: impl Iterator<Item = u64>, seed: u64) -> io::Result<Table> {
             let text = format!(
                 "a good package, {name}, is refused or read otherwise: {failing:?}, {theirs:?}"
             );
+            return Err(io::Error::other(text));
+        }
+    }
+    // By chance most of these would not come up in a short run.
+    for (what, bad) in forged::film::stated_otherwise(&world) {
+        let (product, python) = judges.ask(&bad)?;
+        let expected = ["composite"];
+        if product.failing != expected || python.failing != expected {
+            let (ours, theirs) = (&product.failing, &python.failing);
+            let text = format!("a film of which {what} fails at {ours:?}, {theirs:?}");
             return Err(io::Error::other(text));
         }
     }
@@ -217,6 +229,11 @@ fn good(world: &World) -> Vec<(&'static str, Package)> {
     straight.attach();
     let mut known = world.rich.clone();
     known.readers_policy = true;
+    let filmed = |package: &Package| {
+        let mut package = package.clone();
+        package.film = Some(forged::film::of(&package, &mut Dice(1)));
+        package
+    };
     vec![
         ("rich", world.rich.clone()),
         ("plain", world.other.clone()),
@@ -234,6 +251,8 @@ fn good(world: &World) -> Vec<(&'static str, Package)> {
         ("stamped by a clock that is a minute behind", early),
         ("stamped right under the root", straight),
         ("read by who knows the log", known),
+        ("with its film", filmed(&world.rich)),
+        ("of format 2, with its film", filmed(&world.other_2)),
     ]
 }
 
@@ -259,6 +278,7 @@ struct Judges {
     peers: [Peer; 2],
     disk: Disk,
     file: PathBuf,
+    film: PathBuf,
 }
 
 impl Judges {
@@ -275,7 +295,14 @@ impl Judges {
             }
         };
         let reader = usize::from(package.readers_policy);
-        let report = verify(&place, &self.options[reader]);
+        let options = &mut self.options[reader];
+        options.composite = None;
+        if let Some(film) = &package.film {
+            fs::write(&self.film, &film.bytes)?;
+            fs::write(composite::description_path(&self.film), &film.description)?;
+            options.composite = Some(self.film.clone());
+        }
+        let report = verify(&place, options);
         let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let mut failing: Vec<String> = Vec::new();
         for item in report.faults() {
@@ -295,7 +322,8 @@ impl Judges {
         if report.ok != product.failing.is_empty() {
             return Err(io::Error::other("the product's report contradicts itself"));
         }
-        Ok((product, self.peers[reader].verdict(&place)?))
+        let film = self.options[reader].composite.as_deref();
+        Ok((product, self.peers[reader].verdict(&place, film)?))
     }
 }
 

@@ -45,6 +45,15 @@ pub(crate) struct Package {
     pub(crate) container: Option<Vec<u8>>,
     /// The readers have a policy of their own.
     pub(crate) readers_policy: bool,
+    /// A composite that the readers are to check with it.
+    pub(crate) film: Option<Film>,
+}
+
+/// A composite and what it says of itself.
+#[derive(Clone)]
+pub(crate) struct Film {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) description: Vec<u8>,
 }
 
 /// What format 3 adds: roots by the second, and what is attached.

@@ -50,9 +50,10 @@ impl Peer {
         })
     }
 
-    /// Its verdict on the package there.
-    pub(crate) fn verdict(&mut self, place: &Path) -> io::Result<Verdict> {
-        writeln!(self.asks, "{}", place.display())?;
+    /// Its verdict on the package there, and on a film of it where there is one.
+    pub(crate) fn verdict(&mut self, place: &Path, film: Option<&Path>) -> io::Result<Verdict> {
+        let film = film.map_or_else(String::new, |film| format!("\t{}", film.display()));
+        writeln!(self.asks, "{}{film}", place.display())?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
             return Err(io::Error::other(

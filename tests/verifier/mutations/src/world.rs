@@ -204,6 +204,7 @@ fn empty(root: &Authority) -> Package {
         later: None,
         container: None,
         readers_policy: false,
+        film: None,
     }
 }
 
