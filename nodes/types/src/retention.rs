@@ -228,6 +228,13 @@ pub struct Recording {
     pub stage: Stage,
 }
 
+impl Recording {
+    /// Copies of which a whole package can be had, with their nodes.
+    pub fn whole(&self) -> impl Iterator<Item = (&NodeName, &KeptCopy)> {
+        self.copies.iter().filter(|(_, copy)| copy.is_whole())
+    }
+}
+
 /// What one node has of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,9 @@ use guitai_types::{
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     dr::APPROVAL_LIFE_MS,
     media::MediaSuite,
-    record::{Assignment, Duty, EndReason, RecordingState, RecordingSummary, Session, Staff},
+    record::{
+        Assignment, Business, Duty, EndReason, RecordingState, RecordingSummary, Session, Staff,
+    },
     retention::{Classing, KeepOrder, Matrix, Period, Release, Stage, StartsAt},
 };
 
@@ -471,8 +473,7 @@ impl KeepWorld {
         let session = self.one();
         let whole: Vec<NodeName> = match self.state.recording(&session) {
             Some(it) if it.stage == Stage::Kept => {
-                let whole = it.copies.iter().filter(|(_, copy)| copy.is_whole());
-                whole.map(|(node, _)| node.clone()).collect()
+                it.whole().map(|(node, _)| node.clone()).collect()
             }
             _ => return,
         };
@@ -614,6 +615,8 @@ fn session(number: u64, started_at: u64) -> Session {
         customer: "客户".to_owned(),
         agent: bank::agent(0, 0),
         agent_display: "柜员".to_owned(),
+        branch: None,
+        business: Business::default(),
         edge: id("edge-a1"),
         recorders: NODES.map(id).into(),
         recorders_wanted: 2,

@@ -171,10 +171,13 @@ impl Core {
         session: &SessionId,
     ) -> Result<NodeName, Refusal> {
         let recording = self.read(|state| state.recording(session).cloned()).await?;
-        let copies = recording.map(|it| it.copies).unwrap_or_default();
-        let is_damaged = copies.get(&best).is_some_and(|copy| !copy.is_whole());
-        let mut whole = copies.iter().filter(|(_, copy)| copy.is_whole());
-        Ok(match whole.next() {
+        let Some(recording) = recording else {
+            return Ok(best);
+        };
+        let copy = recording.copies.get(&best);
+        let is_damaged = copy.is_some_and(|copy| !copy.is_whole());
+        let whole = recording.whole().next();
+        Ok(match whole {
             Some((node, _)) if is_damaged => node.clone(),
             _ => best,
         })

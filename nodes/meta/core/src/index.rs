@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use guitai_types::{
-    InstitutionId, QueueId, RequestId, ReservationId, SessionId, StaffName, TicketId, UnixMillis,
+    InstitutionId, NodeName, QueueId, RequestId, ReservationId, SessionId, StaffName, TicketId,
+    UnixMillis,
     record::{
         Desk, Duty, Institution, Policy, Presence, Queue, RecordingState, Reservation, Session,
         Staff, Ticket, TicketState,
     },
-    retention::{Recording, Retention, Stage},
+    retention::{Health, Recording, Retention, Stage},
 };
 
 use crate::{State, keeping, limits::TICKET_ENDED_KEPT_MS};
@@ -24,6 +25,13 @@ pub(crate) struct Index {
     pub(crate) running: BTreeSet<SessionId>,
     pub(crate) sessions_ended: BTreeSet<(UnixMillis, SessionId)>,
     pub(crate) tickets_ended: BTreeSet<(UnixMillis, TicketId)>,
+    /// Kept recordings by the nodes that have a whole copy: many recordings, few groups, whose centres are asked
+    /// for as the members are now.
+    pub(crate) whole: BTreeMap<BTreeSet<NodeName>, BTreeSet<SessionId>>,
+    /// Replicas that a node is to get.
+    pub(crate) ordered: BTreeMap<NodeName, BTreeSet<SessionId>>,
+    /// Damaged copies of kept recordings.
+    pub(crate) damaged: BTreeSet<(NodeName, SessionId)>,
     /// Recordings that recorders are to erase.
     pub(crate) erasing: BTreeSet<SessionId>,
     /// Recordings that are erased.
@@ -197,6 +205,7 @@ impl Index {
         let id = &recording.session;
         match &recording.stage {
             Stage::Kept => {
+                self.copies(put, recording);
                 let due = retention.and_then(|retention| keeping::due(recording, retention));
                 // A hold stops the clock; it goes on from where it stands when the last one is released.
                 if let Some(erasure) = due.filter(|_| recording.holds.is_empty()) {
@@ -207,6 +216,19 @@ impl Index {
             Stage::Erasing { .. } => set(&mut self.erasing, put, id.clone()),
             Stage::Erased { at, .. } => set(&mut self.erased, put, (*at, id.clone())),
         }
+    }
+
+    fn copies(&mut self, put: Put, recording: &Recording) {
+        let id = &recording.session;
+        for (node, copy) in &recording.copies {
+            match copy.health {
+                Health::Ordered { .. } => group(&mut self.ordered, put, node.clone(), id.clone()),
+                Health::Damaged { .. } => set(&mut self.damaged, put, (node.clone(), id.clone())),
+                Health::Unsealed | Health::Whole | Health::Replica { .. } => {}
+            }
+        }
+        let whole = recording.whole().map(|(node, _)| node.clone());
+        group(&mut self.whole, put, whole.collect(), id.clone());
     }
 }
 
@@ -224,4 +246,22 @@ fn set<T: Ord>(all: &mut BTreeSet<T>, put: Put, one: T) {
         Put::In => all.insert(one),
         Put::Out => all.remove(&one),
     };
+}
+
+/// As [`set`], in a set that is there only while it has something.
+fn group<K: Ord, T: Ord>(all: &mut BTreeMap<K, BTreeSet<T>>, put: Put, key: K, one: T) {
+    match put {
+        Put::In => {
+            all.entry(key).or_default().insert(one);
+        }
+        Put::Out => {
+            let Some(group) = all.get_mut(&key) else {
+                return;
+            };
+            group.remove(&one);
+            if group.is_empty() {
+                all.remove(&key);
+            }
+        }
+    }
 }

@@ -36,9 +36,10 @@ impl State {
     /// Replicas that should be made now, at most `limit`. A node in `gone` has been away for so long that nothing
     /// of it counts.
     pub fn repairs(&self, gone: &[NodeName], limit: usize) -> Vec<Repair> {
-        let wanted = self.centres_wanted();
-        let repair = |recording| self.repair(recording, gone, wanted);
-        self.recordings().filter_map(repair).take(limit).collect()
+        let short = self.short(gone);
+        let recordings = short.filter_map(|id| self.recording(id));
+        let repair = |recording| self.repair(recording, gone);
+        recordings.filter_map(repair).take(limit).collect()
     }
 
     /// Replicas that `node` is to get, and whose.
@@ -46,12 +47,13 @@ impl State {
         &'a self,
         node: &'a NodeName,
     ) -> impl Iterator<Item = (&'a SessionId, &'a NodeName)> {
-        self.recordings().filter_map(|recording| {
-            let copy = recording.copies.get(node)?;
+        let ordered = self.index.ordered.get(node).into_iter().flatten();
+        ordered.filter_map(move |session| {
+            let copy = self.recording(session)?.copies.get(node)?;
             let Health::Ordered { from, .. } = &copy.health else {
                 return None;
             };
-            (recording.stage == Stage::Kept).then_some((&recording.session, from))
+            Some((session, from))
         })
     }
 
@@ -60,11 +62,14 @@ impl State {
         &'a self,
         node: &'a NodeName,
     ) -> impl Iterator<Item = (&'a SessionId, &'a KeptCopy)> {
-        self.recordings().filter_map(|recording| {
-            let copy = recording.copies.get(node)?;
-            (recording.stage == Stage::Kept && copy.is_whole())
-                .then_some((&recording.session, copy))
-        })
+        let groups = self.index.whole.iter();
+        let groups = groups.filter(move |(nodes, _)| nodes.contains(node));
+        groups
+            .flat_map(|(_, sessions)| sessions)
+            .filter_map(|session| {
+                let copy = self.recording(session)?.copies.get(node)?;
+                Some((session, copy))
+            })
     }
 
     /// Copies on `node` that have not been read through for [`READ_AGAIN_AFTER_MS`], by the clock `now`.
@@ -83,16 +88,17 @@ impl State {
 
     /// Recordings with whole copies in too few centres, and copies that are damaged.
     pub fn copies_missing(&self) -> (u64, u64) {
+        let short = self.short(&[]).count() as u64;
+        (short, self.index.damaged.len() as u64)
+    }
+
+    /// Kept recordings whose whole copies are in too few centres.
+    fn short<'a>(&'a self, gone: &'a [NodeName]) -> impl Iterator<Item = &'a SessionId> {
         let wanted = self.centres_wanted();
-        let (mut short, mut damaged) = (0, 0);
-        let kept = self.recordings().filter(|it| it.stage == Stage::Kept);
-        for recording in kept {
-            short += u64::from(self.centres_whole(recording, &[]).len() < wanted);
-            let copies = recording.copies.values();
-            let is_damaged = |copy: &&KeptCopy| matches!(copy.health, Health::Damaged { .. });
-            damaged += copies.filter(is_damaged).count() as u64;
-        }
-        (short, damaged)
+        let groups = self.index.whole.iter();
+        let short =
+            groups.filter(move |(nodes, _)| self.centres_of(nodes.iter(), gone).len() < wanted);
+        short.flat_map(|(_, sessions)| sessions)
     }
 
     /// Centres with a whole copy.
@@ -101,8 +107,17 @@ impl State {
         recording: &Recording,
         gone: &[NodeName],
     ) -> BTreeSet<CentreId> {
-        let whole = self.whole(recording, gone);
-        whole.map(|member| member.centre.clone()).collect()
+        self.centres_of(recording.whole().map(|(node, _)| node), gone)
+    }
+
+    fn centres_of<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a NodeName>,
+        gone: &[NodeName],
+    ) -> BTreeSet<CentreId> {
+        let there = nodes.into_iter().filter(|node| !gone.contains(node));
+        let members = there.filter_map(|node| self.member(node));
+        members.map(|member| member.centre.clone()).collect()
     }
 
     /// In how many centres there should be a whole copy.
@@ -111,24 +126,8 @@ impl State {
         centres.len().min(PLACEMENT_CENTRES)
     }
 
-    fn whole<'a>(
-        &'a self,
-        recording: &'a Recording,
-        gone: &'a [NodeName],
-    ) -> impl Iterator<Item = &'a Member> {
-        let whole = recording.copies.iter().filter(|(_, copy)| copy.is_whole());
-        let there = whole.filter(|(node, _)| !gone.contains(node));
-        there.filter_map(|(node, _)| self.member(node))
-    }
-
-    fn repair(&self, recording: &Recording, gone: &[NodeName], wanted: usize) -> Option<Repair> {
-        if recording.stage != Stage::Kept {
-            return None;
-        }
+    fn repair(&self, recording: &Recording, gone: &[NodeName]) -> Option<Repair> {
         let centres = self.centres_whole(recording, gone);
-        if centres.len() >= wanted {
-            return None;
-        }
         let is_young = |at: UnixMillis| self.clock().since(at) < REPLICA_PATIENCE_MS;
         let is_coming = |(node, copy): (&NodeName, &KeptCopy)| {
             let from = match &copy.health {
@@ -141,7 +140,8 @@ impl State {
         if recording.copies.iter().any(is_coming) {
             return None;
         }
-        let from = self.whole(recording, gone).next()?;
+        let mut whole = recording.whole().map(|(node, _)| node);
+        let from = whole.find(|node| !gone.contains(node) && self.member(node).is_some())?;
         let lacks =
             |member: &&Member| !centres.contains(&member.centre) && !gone.contains(&member.name);
         // One that was asked and did not do it is asked again only when there is nobody else.
@@ -154,7 +154,7 @@ impl State {
         Some(Repair {
             session: recording.session.clone(),
             node: node.name.clone(),
-            from: from.name.clone(),
+            from: from.clone(),
         })
     }
 }
