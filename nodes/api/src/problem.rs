@@ -6,7 +6,7 @@ use axum::{
     extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
-use guitai_types::{Code, Problem, place::Text};
+use guitai_types::{Code, Problem, place::Text, problem::chain};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -43,12 +43,7 @@ impl Refusal {
 
     /// Our own fault: the chain of causes goes to the log, the caller learns the code.
     pub fn internal(doing: &str, error: &dyn std::error::Error) -> Self {
-        let mut chain = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            chain = format!("{chain}: {error}");
-            source = error.source();
-        }
+        let chain = chain(error);
         tracing::error!(doing, chain, "request failed");
         Self::new(Code::Internal, format!("{doing} failed"))
     }

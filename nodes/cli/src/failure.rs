@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub(crate) use guitai_types::problem::chain;
 use guitai_types::{Code, Problem, place::Text};
 use serde_json::json;
 
@@ -142,17 +143,6 @@ fn text(zh: &str, en: &str) -> Text {
         zh: zh.to_owned(),
         en: en.to_owned(),
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -164,6 +164,20 @@ impl Mesh {
         judge(to, answer)?;
         Ok(opened.receive)
     }
+
+    /// As [`Self::call_stream`], for a question that may be asked twice: when the connection turns out to be one from
+    /// before the other node started again, it is asked over a new one.
+    pub async fn ask_stream(
+        &self,
+        to: &Target,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Result<RecvStream, CallError> {
+        match self.call_stream(to, kind, body.clone()).await {
+            Err(CallError::Lost { .. }) => self.call_stream(to, kind, body).await,
+            answered => answered,
+        }
+    }
 }
 
 async fn refuse(send: &mut SendStream, reason: &str) {

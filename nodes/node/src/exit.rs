@@ -2,6 +2,7 @@
 
 use std::{error::Error, process::ExitCode};
 
+pub(crate) use guitai_types::problem::chain;
 use guitai_types::{Code, Problem};
 
 /// Exit codes of `up` and `run`; the other commands' are in `guitai_cli`.
@@ -55,16 +56,4 @@ impl Failure {
         eprintln!("  → {next_zh} / {next_en}");
         ExitCode::from(self.code)
     }
-}
-
-/// An error and its sources on one line, outermost first.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(inner.to_string().trim());
-        source = inner.source();
-    }
-    text
 }

@@ -115,6 +115,7 @@ async fn serve(arguments: &Arguments, deployment: &Deployment) -> Result<ExitCod
     }
     let demo = guitai_cli::Demo {
         calls: 1,
+        at_once: 1,
         keep_package: arguments.keep_package.clone(),
         talk: 4,
         data: deployment.data.clone(),

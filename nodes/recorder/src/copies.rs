@@ -15,6 +15,7 @@ use guitai_net::{BoxFuture, CallError, Calls, Mesh, Peer, Target};
 use guitai_types::{
     Hex, NodeName, SessionId,
     limits::DAMAGE_BYTES_MAX,
+    problem::chain,
     retention::{Found, KeepOrder, Reading},
 };
 use serde::{Deserialize, Serialize};
@@ -69,12 +70,8 @@ pub type Pieces = BoxStream<'static, io::Result<Bytes>>;
 /// The node is not reached, or refuses.
 pub async fn fetch(mesh: &Mesh, target: &Target, session: &SessionId) -> Result<Pieces, CallError> {
     let body = session.as_str().as_bytes().to_vec();
-    let mut asked = mesh.call_stream(target, EXPORT_CALL, body.clone()).await;
-    if matches!(asked, Err(CallError::Lost { .. })) {
-        // The connection was one from before the node started again; a package is the same each time.
-        asked = mesh.call_stream(target, EXPORT_CALL, body).await;
-    }
-    let pieces = futures::stream::try_unfold(asked?, async |mut stream| {
+    let asked = mesh.ask_stream(target, EXPORT_CALL, body).await?;
+    let pieces = futures::stream::try_unfold(asked, async |mut stream| {
         let chunk = stream.read_chunk(CHUNK_BYTES, true).await;
         let chunk = chunk.map_err(io::Error::other)?;
         Ok(chunk.map(|chunk| (chunk.bytes, stream)))
@@ -187,16 +184,7 @@ impl Recorder {
 
 /// An error and its causes on one line of at most [`DAMAGE_BYTES_MAX`] bytes.
 fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // An error that only hands on another one says the same.
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
+    let mut text = chain(error);
     text.retain(|it| !it.is_control());
     text.truncate(text.floor_char_boundary(DAMAGE_BYTES_MAX));
     text

@@ -118,3 +118,18 @@ impl std::fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
+
+/// An error and its causes on one line, outermost first. One that only hands on another says nothing new.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        let cause_text = cause_text.trim();
+        if !text.ends_with(cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

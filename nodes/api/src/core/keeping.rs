@@ -2,7 +2,6 @@
 
 use axum::{extract::State, http::HeaderMap};
 use guitai_crypto::sm2;
-use guitai_net::CallError;
 use guitai_recorder::READ_CALL;
 use guitai_types::{
     ClassId, Code, Date, NodeName, SessionId,
@@ -326,14 +325,7 @@ impl Core {
         let member = self.meta.peek(|state| state.member(node).cloned());
         let target = between::target(&member.ok_or_else(|| format!("{node} is no member"))?);
         let body = session.as_str().as_bytes().to_vec();
-        let mut asked = self
-            .mesh
-            .call_stream(&target, READ_CALL, body.clone())
-            .await;
-        if matches!(asked, Err(CallError::Lost { .. })) {
-            // The connection was one from before the node started again.
-            asked = self.mesh.call_stream(&target, READ_CALL, body).await;
-        }
+        let asked = self.mesh.ask_stream(&target, READ_CALL, body).await;
         let mut answer = asked.map_err(|error| error.to_string())?;
         let answer = answer.read_to_end(READING_BYTES_MAX).await;
         let answer = answer.map_err(|error| error.to_string())?;
