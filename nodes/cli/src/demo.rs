@@ -14,9 +14,11 @@ mod stage;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use guitai_host::Clock;
 use guitai_types::record::Duty;
 
@@ -94,8 +96,13 @@ impl Setting {
     }
 }
 
-/// Makes `calls` calls one after the other, over the doors and agents in turn.
-pub async fn run(setting: &Setting, calls: u16, clock: &dyn Clock) -> Result<DemoReport, Failure> {
+/// Makes `calls` calls, `at_once` of them at a time, over the doors and agents in turn.
+pub async fn run(
+    setting: &Setting,
+    calls: u16,
+    at_once: u16,
+    clock: &dyn Clock,
+) -> Result<DemoReport, Failure> {
     let nothing = |what: &str| {
         Failure::usage(
             format!("the cluster names no {what}"),
@@ -114,29 +121,48 @@ pub async fn run(setting: &Setting, calls: u16, clock: &dyn Clock) -> Result<Dem
     if agents.is_empty() {
         return Err(nothing("agent"));
     }
-    let samples = sample::Samples::load(setting.talk)?;
-    let mut reports = Vec::new();
-    for number in 0..usize::from(calls) {
-        let turn = |length: usize| number % length;
-        let (Some(edge), Some(core), Some(agent)) = (
-            edges.get(turn(edges.len())),
-            cores.get(turn(cores.len())),
-            agents.get(turn(agents.len())),
-        ) else {
-            break;
-        };
-        let auditor = setting
-            .auditor(agent)
-            .ok_or_else(|| nothing("operator or auditor"))?;
-        let plan = call::Plan {
-            number: number + 1,
-            edge,
-            core,
-            agent,
-            auditor,
-            setting,
-        };
-        reports.push(call::make(&plan, &samples, clock).await);
+    if agents.len() < usize::from(at_once) {
+        return Err(Failure::usage(
+            format!("{at_once} calls at once, and {} agents", agents.len()),
+            "同时通话数不得超过坐席数;在部署配置中增加坐席",
+            "No more calls at once than agents; name more of them in the profile",
+        ));
     }
+    let samples = sample::Samples::load(setting.talk)?;
+    let free = Mutex::new(agents.iter().rev().copied().collect::<Vec<_>>());
+    let ringing = tokio::sync::Mutex::new(());
+    let call = |number: usize| {
+        let (samples, free, ringing) = (&samples, &free, &ringing);
+        async move {
+            // As many calls as agents at the most: one is always free.
+            let agent = lock(free).pop().ok_or_else(|| nothing("free agent"))?;
+            let turn = |length: usize| number % length;
+            let (Some(edge), Some(core)) =
+                (edges.get(turn(edges.len())), cores.get(turn(cores.len())))
+            else {
+                return Err(nothing("door"));
+            };
+            let auditor = setting.auditor(agent);
+            let plan = call::Plan {
+                number: number + 1,
+                edge,
+                core,
+                agent,
+                auditor: auditor.ok_or_else(|| nothing("operator or auditor"))?,
+                setting,
+                ringing,
+            };
+            let report = call::make(&plan, samples, clock).await;
+            lock(free).insert(0, agent);
+            Ok(report)
+        }
+    };
+    let calls = futures::stream::iter((0..usize::from(calls)).map(call));
+    let calls = calls.buffered(usize::from(at_once));
+    let reports: Vec<CallReport> = calls.try_collect().await?;
     Ok(DemoReport::new(reports))
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -109,6 +109,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
 async fn make_calls(arguments: Demo, lang: Language) -> Result<Done, Failure> {
     let Demo {
         calls,
+        at_once,
         talk,
         keep_package,
         data,
@@ -116,7 +117,7 @@ async fn make_calls(arguments: Demo, lang: Language) -> Result<Done, Failure> {
     } = arguments;
     let mut setting = demo::Setting::read(&data, keep_package)?;
     setting.talk = Duration::from_secs(u64::from(talk));
-    let report = demo::run(&setting, calls, &SystemClock).await?;
+    let report = demo::run(&setting, calls, at_once, &SystemClock).await?;
     let text = if output.json {
         show::json(&report)?
     } else {

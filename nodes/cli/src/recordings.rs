@@ -1,13 +1,14 @@
 //! `recordings`: what is kept, for how long, what is held, and what was erased.
 
 mod copies;
+mod find;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{
-    ClassId, Date, SessionId,
+    BranchId, ClassId, Date, QueueId, SessionId,
     record::Duty,
     retention::{Classing, Hold, KeptView, Matrix, Release, Retention, Stage, StartsAt},
 };
@@ -48,6 +49,8 @@ pub struct Recordings {
 pub enum Keeping {
     /// 各录制保存到哪天、是否保全、是否已销毁 / Until when each is kept, what is held, what was erased
     List(List),
+    /// 查找:业务编号、客户号、姓名、机构网点等 / Find by number of business or customer, name, branch and more
+    Find(Find),
     /// 一次录制:类别、保全、期限 / One recording: its classes, holds and last day
     Show(One),
     /// 给录制定类别,登记终止日 / Say which classes a recording is of, and when what it is about ended
@@ -129,6 +132,31 @@ pub struct One {
     pub asked: Asked,
 }
 
+/// Arguments of `recordings find`; all that is given must fit.
+#[derive(Debug, Args)]
+pub struct Find {
+    /// 词语:业务编号、客户号、会话、姓名、工号、队列、节点或根的开头 / Words: number of the business or of the customer, session, name, queue, node, or the beginning of a root
+    pub words: Vec<String>,
+    /// 坐席所属网点 / The agent's branch
+    #[arg(long)]
+    pub branch: Option<BranchId>,
+    /// 业务队列 / The service
+    #[arg(long)]
+    pub queue: Option<QueueId>,
+    /// 自此日(北京时间)起 / From this day on (Beijing)
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub from: Option<Date>,
+    /// 到此日(含,北京时间) / Until this day, with it (Beijing)
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub to: Option<Date>,
+    /// 只看有缺口的 / Only those that declare a gap
+    #[arg(long)]
+    pub gaps: bool,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
 /// Arguments of `recordings class`.
 #[derive(Debug, Args)]
 pub struct Class {
@@ -202,6 +230,7 @@ impl Recordings {
         let asked = match &self.command {
             None => &self.asked,
             Some(Keeping::List(it)) => &it.asked,
+            Some(Keeping::Find(it)) => &it.asked,
             Some(Keeping::Show(it)) => &it.asked,
             Some(Keeping::Class(it)) => &it.asked,
             Some(Keeping::Hold(it)) => &it.asked,
@@ -220,6 +249,7 @@ pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<Done, F
     let text = match &typed.command {
         None => show::recordings(&typed.asked, lang).await,
         Some(Keeping::List(it)) => list(it, lang).await,
+        Some(Keeping::Find(it)) => find::find(it, lang).await,
         Some(Keeping::Show(it)) => {
             let door = staff::enter(&it.asked.access, VIEWERS).await?;
             let path = format!("/api/v1/recordings/{}/keeping", it.session);

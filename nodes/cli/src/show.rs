@@ -374,7 +374,7 @@ fn recording_table(sessions: &[SessionView], lang: Language) -> Table {
     table
 }
 
-fn recording_word(state: &RecordingState, lang: Language) -> String {
+pub(crate) fn recording_word(state: &RecordingState, lang: Language) -> String {
     match state {
         RecordingState::Starting => lang.pick("启动中", "starting").to_owned(),
         RecordingState::Running { .. } => lang.pick("录制中", "running").to_owned(),

@@ -152,6 +152,7 @@ fn recordings_say_how_they_are_kept_in_both_languages() {
         commands,
         [
             "  list       各录制保存到哪天、是否保全、是否已销毁 / Until when each is kept, what is held, what was erased",
+            "  find       查找:业务编号、客户号、姓名、机构网点等 / Find by number of business or customer, name, branch and more",
             "  show       一次录制:类别、保全、期限 / One recording: its classes, holds and last day",
             "  class      给录制定类别,登记终止日 / Say which classes a recording is of, and when what it is about ended",
             "  hold       保全:从此不得销毁,一名授权人即可 / Hold: from now on it is not erased; one officer is enough",

@@ -12,7 +12,8 @@ use crate::{
     media::KeyChange,
     problem::Problem,
     record::{
-        Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff, WrappedKey,
+        Business, Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff,
+        WrappedKey,
     },
     retention::KeepOrder,
     sync::SyncMode,
@@ -173,6 +174,15 @@ pub enum Command {
         step: String,
         /// Details.
         details: BTreeMap<String, String>,
+    },
+    /// The agent says what a call is about in the bank's own systems, while it runs or until it is written up.
+    PutBusiness {
+        /// The session.
+        session: SessionId,
+        /// Who says so; must be the session's agent.
+        staff: StaffRef,
+        /// What; replaces what was said before.
+        business: Business,
     },
     /// Ends a session.
     EndSession {

@@ -69,6 +69,8 @@ pub const MARK_BYTES_MAX: usize = 1_024;
 pub const MARKS_LISTED_MAX: usize = 4_096;
 /// Longest reason for an access to a recording, in bytes.
 pub const REASON_BYTES_MAX: usize = 200;
+/// Longest number of a business, and of a customer at the bank, in characters.
+pub const BUSINESS_CHARS_MAX: usize = 64;
 /// Longest text that recordings are searched for, bytes of UTF-8.
 pub const SEARCH_BYTES_MAX: usize = 200;
 /// Longest signature over a recorder's root in bytes; SM2 in DER has at most 72.

@@ -339,6 +339,35 @@ pub struct SessionEvent {
     pub details: BTreeMap<String, String>,
 }
 
+/// What a call is about in the bank's own systems, as the agent wrote it down. Either text may be empty.
+#[derive(
+    Debug,
+    Clone,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Business {
+    /// Number of the application, order or contract, at most [`crate::limits::BUSINESS_CHARS_MAX`] characters.
+    #[serde(default)]
+    pub number: String,
+    /// The customer's number at the bank, as long at most.
+    #[serde(default)]
+    pub customer: String,
+}
+
+impl Business {
+    /// Whether nothing is known.
+    pub const fn is_empty(&self) -> bool {
+        self.number.is_empty() && self.customer.is_empty()
+    }
+}
+
 /// One served call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -357,6 +386,12 @@ pub struct Session {
     pub agent: StaffRef,
     /// Agent's display name and work number as shown to the customer.
     pub agent_display: String,
+    /// The agent's branch; unknown of calls that began under the release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchId>,
+    /// What it is about in the bank's own systems.
+    #[serde(default, skip_serializing_if = "Business::is_empty")]
+    pub business: Business,
     /// Edge of the customer.
     pub edge: NodeName,
     /// Nodes that record now: those whose assignment is not over, in the order they were assigned.

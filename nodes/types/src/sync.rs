@@ -33,6 +33,7 @@ impl Command {
             | Self::Accept { .. }
             | Self::Rekey { .. }
             | Self::AddStep { .. }
+            | Self::PutBusiness { .. }
             | Self::EndSession { .. }
             | Self::TrustLog { .. }
             | Self::AppendRoot { .. }

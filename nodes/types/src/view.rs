@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, QueueId,
+    BranchId, CentreId, City, ClusterId, Epoch, InstitutionId, Member, NodeId, NodeName, QueueId,
     ReservationId, RunId, SessionId, StaffRef, TicketId, UnixMillis,
     dr::{Aim, Kind, Run, RunState, Verdict},
     media::{KeyView, MediaSuite},
     place::{Centre, Text},
     record::{
-        Assignment, Duty, EndReason, Participant, Presence, RecordingState, SessionEvent, Step,
-        WrappedKey,
+        Assignment, Business, Duty, EndReason, Participant, Presence, RecordingState, SessionEvent,
+        Step, WrappedKey,
     },
     sync::SyncView,
 };
@@ -84,6 +84,9 @@ pub struct CallView {
     /// that page knows, and what crosses the guard stays as edges of the release before read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
+    /// What it is about in the bank's own systems, for the agent alone.
+    #[serde(default, skip_serializing_if = "Business::is_empty")]
+    pub business: Business,
     /// How to get the media.
     pub media: MediaAccess,
     /// Who can open it.
@@ -333,6 +336,12 @@ pub struct SessionView {
     pub agent: StaffRef,
     /// Agent's display name.
     pub agent_display: String,
+    /// Agent's branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchId>,
+    /// What it is about in the bank's own systems.
+    #[serde(default, skip_serializing_if = "Business::is_empty")]
+    pub business: Business,
     /// Edge.
     pub edge: NodeName,
     /// Nodes that record, or did at the end.

@@ -4,11 +4,14 @@
 use guitai_meta_core::{Hearing, State};
 use guitai_sim::bank::{self, Size};
 use guitai_types::{
-    Code, Hex, NodeName, Problem, RequestId, SessionId, TicketId, UnixMillis,
+    Code, Hex, NodeName, Problem, RequestId, SessionId, StaffRef, TicketId, UnixMillis,
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     event::Change,
+    limits::BUSINESS_CHARS_MAX,
     media::KeyChange,
-    record::{EndReason, Presence, RecordingState, RecordingSummary, Session, TicketState},
+    record::{
+        Business, EndReason, Presence, RecordingState, RecordingSummary, Session, TicketState,
+    },
     view::TicketPhase,
 };
 
@@ -509,4 +512,61 @@ fn what_the_customer_confirmed_is_told_to_the_agent_and_does_no_step() {
         crosses.get("confirmed").is_none(),
         "an edge of the release before reads it"
     );
+}
+
+#[test]
+fn what_a_call_is_about_is_said_by_its_agent_until_it_is_written_up() {
+    let mut desk = Desk::founded();
+    let (ticket, session) = desk.call("edge-a1", &[]);
+    let by = |staff: StaffRef, number: &str, customer: &str| Command::PutBusiness {
+        session: session.clone(),
+        staff,
+        business: Business {
+            number: number.to_owned(),
+            customer: customer.to_owned(),
+        },
+    };
+    let agent = || bank::agent(0, 0);
+    for _ in 0..2 {
+        desk.done(by(agent(), "HT-2026-0042", "C9"));
+    }
+    let about = |desk: &Desk| {
+        let events = desk.session(&session).events.iter();
+        let about = events.filter(|event| event.kind == "business");
+        about.map(|event| event.details.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(about(&desk).len(), 1, "said twice it is said once");
+    assert_eq!(about(&desk)[0]["number"], "HT-2026-0042");
+
+    let long = "x".repeat(BUSINESS_CHARS_MAX + 1);
+    assert_eq!(desk.refused(by(agent(), &long, "")).code, Code::TooLarge);
+    for blank in [" HT-1", "HT-1 ", "HT\n1"] {
+        assert_eq!(desk.refused(by(agent(), blank, "")).code, Code::BadRequest);
+    }
+    let another = desk.refused(by(bank::agent(0, 1), "HT-1", ""));
+    assert_eq!(another.code, Code::WrongState);
+
+    let seen = desk.state.desk_view(&agent(), &|_| String::new());
+    let call = seen.and_then(|view| view.call).expect("a call");
+    assert_eq!(call.business.customer, "C9");
+    let seen = desk.state.ticket_view(&ticket, &|_| String::new());
+    let Some(TicketPhase::InSession { call }) = seen.map(|view| view.phase) else {
+        panic!("no call");
+    };
+    assert!(call.business.is_empty(), "the bank's numbers stay inside");
+
+    desk.done(Command::EndSession {
+        session: session.clone(),
+        actor: "agent".to_owned(),
+        reason: EndReason::AgentHungUp,
+    });
+    desk.done(by(agent(), "HT-2026-0043", ""));
+    assert_eq!(desk.session(&session).business.number, "HT-2026-0043");
+    assert!(
+        !about(&desk)[1].contains_key("customer"),
+        "nothing is said of what is empty"
+    );
+    desk.done(Command::FinishWrapUp { staff: agent() });
+    let late = desk.refused(by(agent(), "HT-1", ""));
+    assert_eq!(late.code, Code::WrongState);
 }

@@ -1,7 +1,7 @@
 //! Which recordings are looked for.
 
 use guitai_types::{
-    QueueId, UnixMillis,
+    BranchId, QueueId, UnixMillis,
     limits::SEARCH_BYTES_MAX,
     record::{EndReason, RecordingState},
     view::SessionView,
@@ -15,8 +15,8 @@ use crate::problem::Refusal;
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Search {
-    /// Words, each of which stands in the session's id, the customer's or the agent's name, the agent's login name,
-    /// the queue, the edge, a recorder's name, or at the beginning of a root; capitals do not matter. At most
+    /// Words, each of which stands in the session's id, the number of the business or of the customer, the customer's
+    /// or the agent's name, the agent's login name, the branch, the queue, the edge, a recorder's name, or at the beginning of a root; capitals do not matter. At most
     /// 200 bytes.
     text: String,
     /// Started at this time or later, in milliseconds since 1970.
@@ -28,6 +28,9 @@ pub(super) struct Search {
     /// The service that was asked for.
     #[param(value_type = Option<String>)]
     queue: Option<QueueId>,
+    /// The agent's branch.
+    #[param(value_type = Option<String>)]
+    branch: Option<BranchId>,
     /// How the call ended.
     end: Option<EndReason>,
     /// Only those that declare a gap (`true`) or none (`false`).
@@ -56,6 +59,10 @@ impl Search {
                 .queue
                 .as_ref()
                 .is_none_or(|queue| session.queue == *queue)
+            && self
+                .branch
+                .as_ref()
+                .is_none_or(|branch| session.branch.as_ref() == Some(branch))
             && self.end.is_none_or(|end| session.end_reason == Some(end))
             && self.gaps.is_none_or(|wanted| gaps == Some(wanted))
             && self
@@ -76,6 +83,9 @@ fn stands_in(word: &str, session: &SessionView) -> bool {
         &session.customer,
         &session.agent_display,
         session.agent.name.as_str(),
+        &session.business.number,
+        &session.business.customer,
+        session.branch.as_ref().map_or("", |it| it.as_str()),
         session.queue.as_str(),
         session.edge.as_str(),
     ]
@@ -96,6 +106,7 @@ mod tests {
         serde_json::from_value(json!({
             "id": "5e55", "institution": "demo-bank", "queue": "wealth", "customer": "李女士 Li",
             "agent": {"institution": "demo-bank", "name": "zhangwei"}, "agent_display": "张伟 · 8001",
+            "branch": "pudong", "business": {"number": "HT-2026-0042", "customer": "C900001"},
             "edge": "edge-a1", "recorders": ["a1-2"], "started_at": 1_000, "ended_at": 9_000,
             "end_reason": "customer-hung-up", "stars": null,
             "recording": {"state": "sealed", "summary": RecordingSummary {
@@ -119,6 +130,8 @@ mod tests {
             json!({"text": "  li ZHANGWEI wealth edge-a1 5e "}),
             json!({"text": "李女士 8001 AB1"}),
             json!({"from": 1_000, "to": 1_001}),
+            json!({"text": "ht-2026-0042"}),
+            json!({"text": "900001 pudong", "branch": "pudong"}),
             json!({"queue": "wealth", "end": "customer-hung-up", "gaps": true}),
         ] {
             assert!(finds(fits.clone()), "{fits}");
@@ -126,6 +139,8 @@ mod tests {
         for not in [
             json!({"text": "li wang"}),
             json!({"text": "b12"}),
+            json!({"text": "HT-2026-0043"}),
+            json!({"branch": "pu"}),
             json!({"from": 1_001}),
             json!({"to": 1_000}),
             json!({"queue": "loans"}),

@@ -10,7 +10,7 @@ use guitai_types::{
     Code, SessionId, StaffName, StaffRef,
     command::Command,
     media::KeyChange,
-    record::{Duty, EndReason, RecordingState},
+    record::{Business, Duty, EndReason, RecordingState},
     view::{SessionView, StaffView},
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(sessions))
         .routes(routes!(session))
         .routes(routes!(add_step))
+        .routes(routes!(put_business))
         .routes(routes!(colleagues))
         .routes(routes!(transfer))
         .routes(routes!(hang_up))
@@ -117,6 +118,34 @@ async fn add_step(
         actor,
         step,
         details,
+    })
+    .await?;
+    core.session(&bearer, &session).await.map(Json)
+}
+
+/// Says what a call is about in the bank's own systems, while it runs or until it is written up. What is said while
+/// it runs goes into its evidence as the event `business`.
+#[utoipa::path(put, path = "/api/v1/sessions/{session}/business", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])), request_body = Business,
+    responses((status = 200, body = SessionView), (status = "default", body = ProblemBody)))]
+async fn put_business(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    Json(business): Json<Business>,
+) -> Result<Json<SessionView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    let view = core.session(&bearer, &session).await?;
+    if view.agent != bearer.staff {
+        return Err(Refusal::new(
+            Code::Forbidden,
+            "only the agent of the session says what it is about",
+        ));
+    }
+    core.write(Command::PutBusiness {
+        session: session.clone(),
+        staff: bearer.staff.clone(),
+        business,
     })
     .await?;
     core.session(&bearer, &session).await.map(Json)

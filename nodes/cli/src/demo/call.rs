@@ -30,6 +30,9 @@ pub(super) struct Plan<'a> {
     pub(super) agent: &'a Account,
     pub(super) auditor: &'a Account,
     pub(super) setting: &'a Setting,
+    /// Held from the agent's arrival until the call is accepted: with one customer waiting and one agent ready, it is
+    /// they who meet.
+    pub(super) ringing: &'a tokio::sync::Mutex<()>,
 }
 
 /// Makes the call; whatever fails is in the report.
@@ -53,9 +56,11 @@ async fn through(
     clock: &dyn Clock,
     report: &mut CallReport,
 ) -> Result<(), StageFailure> {
+    let ringing = plan.ringing.lock().await;
     let mut agent = stage("agent-login", Agent::arrive(plan)).await?;
     let mut customer = stage("ticket", Customer::arrive(plan, &agent, clock)).await?;
-    let served = serve(plan, &mut customer, &mut agent, samples, clock, report).await;
+    let parties = (&mut customer, &mut agent);
+    let served = serve(plan, parties, ringing, samples, clock, report).await;
     if served.is_err() {
         // Nobody is left waiting or ringing for the next call.
         customer.give_up().await;
@@ -71,8 +76,8 @@ async fn through(
 /// From the desk ringing to the agent going home.
 async fn serve(
     plan: &Plan<'_>,
-    customer: &mut Customer,
-    agent: &mut Agent,
+    (customer, agent): (&mut Customer, &mut Agent),
+    ringing: tokio::sync::MutexGuard<'_, ()>,
     samples: &Samples,
     clock: &dyn Clock,
     report: &mut CallReport,
@@ -83,6 +88,7 @@ async fn serve(
 
     let accepted_ms = now_ms(clock);
     let desk_call = stage("accept", agent.accept(&reservation)).await?;
+    drop(ringing);
     report.session = Some(desk_call.session.clone());
     let call = stage("session", customer.wait_for_call(|_| true)).await?;
     let calls = (&call, &desk_call);

@@ -73,7 +73,7 @@ const keyView = (session) => ({
 const callView = (session, party) => ({
   session: session.id, peer: party === "customer" ? session.agent_display : session.customer,
   participants: [{ role: "customer" }, { role: "agent" }, ...session.recorders.slice(0, 1).map((node) => ({ role: "recorder", node }))],
-  recording: session.recording, started_at: session.started_at, steps, done: session.done, ...(party === "agent" && session.confirmed && { confirmed: session.confirmed }),
+  recording: session.recording, started_at: session.started_at, steps, done: session.done, ...(party === "agent" && { confirmed: session.confirmed, business: session.business }),
   media: { room: `/${session.institution}/${session.id}`, token: tokens[party], publish: party, watch: party === "customer" ? "agent" : "customer", sealed: true, key: { recipient: { role: party }, wrapped: session.keys?.[party] ?? "" }, epoch: session.epoch ?? 1, audio_suite: "sm4-gcm-sm3-128" },
   key: keyView(session),
 });
@@ -229,6 +229,7 @@ async function serve(request, response) {
     const session = world.sessions.get(m[1]);
     if (!m[2]) return json(200, sessionView(session, true));
     if (m[2] === "steps") { if (session.recording.state !== "running") throw new Refused(409, "GT-0451", "录音录像未在进行,业务已暂停", "The recording is not running; the business flow has stopped", "等待录制恢复或结束会话", "Wait for the recording or end the call"); session.done.push(body.step); addEvent(session, "agent", "step", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
+    if (m[2] === "business") { session.business = body; addEvent(session, "agent", "business", body); changed({ type: "session", session: session.id }); return json(200, sessionView(session, true)); }
     if (m[2] === "hangup") { end(session, "agent-hung-up"); return json(204); }
   }
   if (key === "GET /api/v1/status") return json(200, world.dr ? drSeen().status : statusView());

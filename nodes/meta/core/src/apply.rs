@@ -153,6 +153,11 @@ impl<'a> Turn<'a> {
                 step,
                 details,
             } => self.add_step(session, actor, step, details),
+            Command::PutBusiness {
+                session,
+                staff,
+                business,
+            } => self.put_business(session, staff, business),
             Command::EndSession {
                 session,
                 actor,

@@ -2,7 +2,7 @@
 
 use guitai_types::{
     Hex, Problem,
-    limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX},
+    limits::{BUSINESS_CHARS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX},
     problem::Code,
 };
 
@@ -29,6 +29,17 @@ pub(crate) fn note(what: &str, text: &str) -> Result<(), Problem> {
         ));
     }
     at_most(what, text.chars().count(), "NOTE_CHARS_MAX", NOTE_CHARS_MAX)
+}
+
+/// A number in the bank's own systems: may be empty, and has no blanks at its ends.
+pub(crate) fn number(what: &str, text: &str) -> Result<(), Problem> {
+    if text.trim() != text || text.chars().any(char::is_control) {
+        return Err(bad(format!(
+            "{what} is not one line without blanks around it"
+        )));
+    }
+    let chars = text.chars().count();
+    at_most(what, chars, "BUSINESS_CHARS_MAX", BUSINESS_CHARS_MAX)
 }
 
 /// A short word: a step id, an actor, the name of a detail.

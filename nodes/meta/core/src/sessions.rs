@@ -10,7 +10,8 @@ use guitai_types::{
     media::KEY_EPOCH_FIRST,
     problem::Code,
     record::{
-        EndReason, Presence, RecordingState, Session, SessionEvent, Ticket, TicketState, WrappedKey,
+        Business, EndReason, Presence, RecordingState, Session, SessionEvent, Ticket, TicketState,
+        WrappedKey,
     },
 };
 
@@ -40,6 +41,8 @@ impl Turn<'_> {
             customer: ticket.customer.clone(),
             agent: agent.clone(),
             agent_display: agent_display.clone(),
+            branch: self.state.staff(agent).map(|it| it.branch.clone()),
+            business: Business::default(),
             edge: ticket.edge.clone(),
             recorders: recorders.clone(),
             recorders_wanted,
@@ -124,6 +127,52 @@ impl Turn<'_> {
         let mut details = details.clone();
         details.insert("step".to_owned(), step.to_owned());
         self.note(&mut session, actor, kind, details);
+        self.put_session(session);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn put_business(
+        &mut self,
+        id: &SessionId,
+        staff: &StaffRef,
+        business: &Business,
+    ) -> Result<Reply, Problem> {
+        let session = self.state.sessions.get(id).cloned();
+        let mut session = session.ok_or_else(|| check::missing("session"))?;
+        if session.agent != *staff {
+            return Err(check::wrong("it is another agent's session"));
+        }
+        let desk = self.desk(staff);
+        // The desk writes up the call that ended when it began to.
+        let is_written_up = desk.presence != Presence::WrapUp;
+        if session
+            .ended_at
+            .is_some_and(|at| is_written_up || at != desk.since)
+        {
+            return Err(check::wrong("the session is over and written up"));
+        }
+        check::number("number of the business", &business.number)?;
+        check::number("number of the customer", &business.customer)?;
+        if session.business == *business {
+            return Ok(Reply::Done);
+        }
+        check::room(
+            "events of the session",
+            session.events.len(),
+            "SESSION_EVENTS_MAX",
+            SESSION_EVENTS_MAX - SYSTEM_EVENTS_RESERVED,
+        )?;
+        let said = [
+            ("number", &business.number),
+            ("customer", &business.customer),
+        ];
+        let details = said
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name.to_owned(), text.clone()))
+            .collect();
+        self.note(&mut session, "agent", "business", details);
+        session.business = business.clone();
         self.put_session(session);
         Ok(Reply::Done)
     }

@@ -5,7 +5,7 @@ use guitai_types::{
     Hex, SessionId, StaffRef, TicketId,
     claims::Grant,
     control::{Catalogue, CatalogueInstitution, CatalogueQueue},
-    record::{Participant, Presence, Session, Ticket, TicketState, WrappedKey},
+    record::{Business, Participant, Presence, Session, Ticket, TicketState, WrappedKey},
     view::{
         CallView, DeskView, MediaAccess, QueueView, RingView, SessionView, StaffView, TicketPhase,
         TicketView,
@@ -157,6 +157,11 @@ impl State {
             } else {
                 Vec::new()
             },
+            business: if is_agent {
+                session.business.clone()
+            } else {
+                Business::default()
+            },
             media: MediaAccess {
                 room: session.room(),
                 token: issue(&Grant::Media {
@@ -258,6 +263,8 @@ impl State {
             customer: session.customer.clone(),
             agent: session.agent.clone(),
             agent_display: session.agent_display.clone(),
+            branch: session.branch.clone(),
+            business: session.business.clone(),
             edge: session.edge.clone(),
             recorders: session.recorders.clone(),
             assignments: session.assignments.clone(),

@@ -198,6 +198,10 @@ fn check_call(view: &TicketView, call: &CallView) -> Result<(), Refusal> {
     for confirmed in &call.confirmed {
         id("call.confirmed", confirmed)?;
     }
+    // The bank's own numbers stay inside.
+    if !call.business.is_empty() {
+        return bad("call.business", "nothing that a customer gets");
+    }
     if let RecordingState::Lost { cause, .. } = &call.recording {
         id("recording.cause", cause)?;
     }
@@ -311,7 +315,7 @@ mod tests {
     use guitai_types::{
         Code, Problem, UnixMillis,
         media::{HolderView, KeyView, MediaSuite},
-        record::{Consent, WrappedKey},
+        record::{Business, Consent, WrappedKey},
         view::MediaAccess,
     };
 
@@ -414,6 +418,7 @@ mod tests {
             steps: Vec::new(),
             done: Vec::new(),
             confirmed: Vec::new(),
+            business: Business::default(),
             media: MediaAccess {
                 room: "/bank/s-1".to_owned(),
                 token: "abc.def".to_owned(),
@@ -459,6 +464,7 @@ mod tests {
         assert!(answered(|call| call.media.token = "a b".to_owned()).is_err());
         assert!(answered(|call| call.peer = "<script>".to_owned()).is_err());
         assert!(answered(|call| call.confirmed = vec!["<b>".to_owned()]).is_err());
+        assert!(answered(|call| call.business.number = "HT-1".to_owned()).is_err());
         let bad_name = |call: &mut CallView| {
             call.key
                 .holders

@@ -42,6 +42,7 @@ export const zh = {
   role: { core: "元数据", relay: "中继", recorder: "录制", edge: "边缘" },
   tab: { calls: "进行中通话", queues: "队列", recordings: "录音录像", nodes: "节点", security: "密钥与密码" },
   table: {
+    business: "业务编号",
     customer: "客户",
     agent: "坐席",
     service: "业务",
@@ -185,7 +186,7 @@ export const zh = {
   footer: { cluster: "集群", node: "应答节点", version: "版本", epoch: "纪元" },
   quarantine: "本节点属于旧纪元 {epoch}，已隔离，只读：已有纪元 {heard}（{by} 告知）。请在本节点执行 guitai node rejoin。",
   search: {
-    text: "会话号、客户、坐席、工号、节点或默克尔根",
+    text: "业务编号、客户号、会话、姓名、工号、网点、节点或默克尔根",
     from: "自",
     to: "至",
     queue: "全部服务",
@@ -271,6 +272,7 @@ export const en: typeof zh = {
   role: { core: "core", relay: "relay", recorder: "recorder", edge: "edge" },
   tab: { calls: "Running calls", queues: "Queues", recordings: "Recordings", nodes: "Nodes", security: "Keys and cryptography" },
   table: {
+    business: "Business",
     customer: "Customer",
     agent: "Agent",
     service: "Service",
@@ -415,7 +417,7 @@ export const en: typeof zh = {
   quarantine:
     "This node is of the old epoch {epoch}: in quarantine, read-only. Epoch {heard} exists ({by} said so). Run guitai node rejoin on this node.",
   search: {
-    text: "Session, customer, agent, number, node or Merkle root",
+    text: "Business or customer number, session, name, branch, node or Merkle root",
     from: "from",
     to: "to",
     queue: "every service",

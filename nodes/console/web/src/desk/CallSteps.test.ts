@@ -13,7 +13,7 @@ let page: Mounted | undefined;
 afterEach(() => page?.unmount());
 
 test.each(["zh", "en"] as const)("the customer's confirmation is shown as soon as the desk's view has it (%s)", async (language) => {
-  page = mount(CallSteps, words, language, { call: call({}), working: "", finish: vi.fn() });
+  page = mount(CallSteps, words, language, { call: call({}), working: "", finish: vi.fn(), label: vi.fn() });
   expect(maybe("confirmed-identity")).toBeNull();
   await page.set({ call: call({ confirmed: ["identity"] }) });
   expect(said("confirmed-identity")).toBe(words[language].steps.confirmed);
@@ -25,7 +25,7 @@ test.each(["zh", "en"] as const)("the customer's confirmation is shown as soon a
 
 test("a step is finished once, and while nothing is recorded none is", async () => {
   const finish = vi.fn(async () => true);
-  page = mount(CallSteps, words, "zh", { call: call({}), working: "", finish });
+  page = mount(CallSteps, words, "zh", { call: call({}), working: "", finish, label: vi.fn() });
   await press("step-done-identity");
   expect(finish.mock.calls).toEqual([["identity", ""]]);
   await page.set({ call: call({ recording: { state: "lost", cause: "disk-full", at: 1 } }) });

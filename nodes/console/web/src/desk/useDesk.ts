@@ -6,7 +6,7 @@ import { PageKey } from "@/media/keys";
 import { problemOf } from "@/shared/api";
 import { chime } from "@/shared/chime";
 import { follow } from "@/shared/sse";
-import type { DeskView, Presence, Problem, SessionView, StaffView } from "@/shared/types";
+import type { Business, DeskView, Presence, Problem, SessionView, StaffView } from "@/shared/types";
 import type { Ask } from "@/shared/useLogin";
 
 /** The chime repeats while it rings. */
@@ -74,6 +74,13 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     attempt("step", () => {
       const details: Record<string, string> = note.trim() === "" ? {} : { note: note.trim() };
       return ask("POST", `/api/v1/sessions/${call.value?.session}/steps`, { body: { step, details } });
+    });
+  /** Says what the running call, or the one that is written up, is about in the bank's own systems. */
+  const label = (business: Business) =>
+    attempt("business", async () => {
+      const id = call.value?.session ?? last.value?.id;
+      const session = await ask<SessionView>("PUT", `/api/v1/sessions/${id}/business`, { body: business });
+      if (last.value?.id === session.id) last.value = session;
     });
   const hangUp = () => attempt("hangup", () => ask("POST", `/api/v1/sessions/${call.value?.session}/hangup`));
   /** Colleagues who are ready and serve the queue of the running call. */
@@ -199,6 +206,7 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     setPresence,
     answer,
     finishStep,
+    label,
     hangUp,
     colleagues,
     transfer,

@@ -49,6 +49,12 @@ export const zh = {
     lostTitle: "录制中断，业务已暂停",
     lostText: "请告知客户稍候。录制恢复后可继续办理；长时间未恢复，会话将自动终止。",
   },
+  business: {
+    number: "业务编号",
+    customer: "客户号",
+    save: "保存",
+    saved: "已保存",
+  },
   call: {
     hangupAsk: "结束与客户的通话？",
     left: "还有 {count} 个必须环节未完成。",
@@ -141,6 +147,12 @@ export const en: typeof zh = {
     startingText: "Business may begin once the first recorded segment is safely on disk.",
     lostTitle: "Recording lost, business paused",
     lostText: "Ask the customer to wait. You can go on when the recording is back; otherwise the call ends by itself.",
+  },
+  business: {
+    number: "Business number",
+    customer: "Customer number",
+    save: "Save",
+    saved: "Saved",
   },
   call: {
     again: "This page was loaded again. Open camera and microphone to return to the call",

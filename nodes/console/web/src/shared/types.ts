@@ -91,6 +91,12 @@ export interface MediaAccess {
   audio_suite: MediaSuite;
 }
 
+/** What a call is about in the bank's own systems; either may be empty. */
+export interface Business {
+  number: string;
+  customer: string;
+}
+
 export interface CallView {
   session: string;
   peer: string;
@@ -101,6 +107,8 @@ export interface CallView {
   done: string[];
   /** Steps the customer has confirmed, for the agent; left out when there are none. */
   confirmed?: string[];
+  /** For the agent; left out when nothing was said. */
+  business?: Business;
   media: MediaAccess;
   key: KeyView;
 }
@@ -217,6 +225,8 @@ export interface SessionView {
   customer: string;
   agent: StaffRef;
   agent_display: string;
+  branch?: string;
+  business?: Business;
   edge: string;
   recorders: string[];
   started_at: number;
