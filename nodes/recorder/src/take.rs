@@ -541,7 +541,8 @@ impl Take {
         source: &Source,
         first_us: u64,
     ) -> Result<TrackRecord, Mp4Error> {
-        let started = source.offset_ms.saturating_add_unsigned(first_us / 1000);
+        let offset_ms = self.offset_of(broadcast, source);
+        let started = offset_ms.saturating_add_unsigned(first_us / 1000);
         Ok(TrackRecord {
             number: u32::try_from(self.kept.len())
                 .unwrap_or(u32::MAX)
@@ -554,6 +555,20 @@ impl Take {
             init: Hex(fmp4::init(&[(fmp4::TRACK_ID, &source.setup)])?),
             setup: source.setup.clone(),
         })
+    }
+
+    /// What a broadcast's timestamps are laid on the recorder's clock by. Its publisher has one clock, so all its
+    /// tracks have one offset: with one of its own each, sound and picture would be apart by as much as their
+    /// quickest frames were under way.
+    fn offset_of(&self, broadcast: &str, source: &Source) -> i64 {
+        let is_of_it = |kept: &&Kept| kept.record.broadcast == broadcast;
+        if let Some(Kept { record, .. }) = self.kept.iter().find(is_of_it) {
+            return offset_ms(record.started_at, record.first_us);
+        }
+        let drafts = self.drafts.iter();
+        let of_it = drafts.filter(|((name, _), _)| name == broadcast);
+        let offsets = of_it.map(|(_, draft)| draft.source.offset_ms);
+        offsets.fold(source.offset_ms, i64::min)
     }
 
     /// The gap that `closed` ends, if it ends one.

@@ -1,6 +1,7 @@
 //! Whole recordings: scripted cluster and room, a disk that can fail or lose power, and at the end
 //! the offline verifier, ffprobe and ffmpeg as judges.
 
+mod clocks;
 mod media;
 mod world;
 
@@ -45,7 +46,7 @@ async fn package(world: &World) -> (tempfile::TempDir, Manifest) {
         dir.path(),
         &Options {
             expected_root,
-            policy: None,
+            ..Options::default()
         },
     );
     assert!(report.ok, "{:#?}", report.faults().collect::<Vec<_>>());

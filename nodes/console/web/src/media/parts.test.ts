@@ -1,7 +1,6 @@
 import { CTR_HMAC, GCM } from "./crypto/suites";
 import { expect, test } from "vitest";
 import { makeCatalog, readCatalog } from "./catalog";
-import { TrackClock } from "./clock";
 import { JitterBuffer } from "./jitter";
 import { transportChoice } from "./link";
 import { Pacer } from "./pacer";
@@ -27,15 +26,6 @@ test("a catalog of strangers is read as far as it is understood", () => {
     sealed: false,
   });
   expect(readCatalog({ video: { renditions: { hd: { codec: "vp8" } } } }).video).toEqual({ track: "hd", codec: "vp8" });
-});
-
-test("timestamps of both sources lie on one clock and never go back", () => {
-  const clock = new TrackClock();
-  expect(clock.stamp(9_000_000, 1_000)).toBe(1_000);
-  expect(clock.stamp(9_066_000, 67_500)).toBe(67_000);
-  expect(clock.stamp(9_060_000, 68_000)).toBe(67_001);
-  // The source jumped: anchored anew.
-  expect(clock.stamp(1_000, 5_000_000)).toBe(5_000_000);
 });
 
 test("the jitter buffer waits, plays, and fills up again after it ran dry", () => {
