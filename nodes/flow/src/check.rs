@@ -95,7 +95,10 @@ impl Finding {
                 let why = refusal.words();
                 let (from, to, protocol) = (&dial.from, &dial.to, dial.protocol);
                 (
-                    format!("节点 {from} 向 {to} 建立 {protocol} 连接,未获允许:{}", why.zh),
+                    format!(
+                        "节点 {from} 向 {to} 建立 {protocol} 连接,未获允许:{}",
+                        why.zh
+                    ),
                     format!(
                         "node {from} opens {protocol} to {to}, which is not allowed: {}",
                         why.en

@@ -107,7 +107,11 @@ fn between(node: &Node, other: &Node) -> Vec<Dial> {
     }
     // A pair of relays has one link, opened by the one with the higher id.
     if is(Of::Relay) && (has(Of::Edge) || (has(Of::Relay) && other.id < node.id)) {
-        let at = if has(Of::Edge) { Role::Edge } else { Role::Relay };
+        let at = if has(Of::Edge) {
+            Role::Edge
+        } else {
+            Role::Relay
+        };
         dial(Role::Relay, at, Protocol::MoqMesh);
     }
     if is(Of::Recorder) && has(Of::Relay) {

@@ -7,7 +7,7 @@ use guitai_types::place::Text;
 use crate::{
     admit::{arrow, ways},
     matrix::{Matrix, RoleEntry, Row, RowId, ZoneEntry},
-    names::{Side, Word as _},
+    names::Word as _,
 };
 
 /// What makes the second matrix of the first.
@@ -208,16 +208,30 @@ fn sentence(row: &Row, effect: Effect, zh: String, en: String) -> Sentence {
 /// The verb agrees with "may".
 fn added(row: &Row) -> Sentence {
     let it = arrow(row);
-    let (zh, en) = it.zh.split_once(' ').zip(it.en.split_once(' ')).unwrap_or_default();
+    let (zh, en) = it
+        .zh
+        .split_once(' ')
+        .zip(it.en.split_once(' '))
+        .unwrap_or_default();
     let (class, data, until) = (row.class.word().to_uppercase(), ways(row), row.expires);
-    let zh = format!("{} 今后可{};数据 {data},最高 {class},至 {until}", zh.0, zh.1);
-    let en = format!("{} may now {}; data {data}, at most {class}, until {until}", en.0, en.1);
+    let zh = format!(
+        "{} 今后可{};数据 {data},最高 {class},至 {until}",
+        zh.0, zh.1
+    );
+    let en = format!(
+        "{} may now {}; data {data}, at most {class}, until {until}",
+        en.0, en.1
+    );
     sentence(row, Effect::Widens, zh, en)
 }
 
 fn removed(row: &Row) -> Sentence {
     let it = arrow(row);
-    let (zh, en) = it.zh.split_once(' ').zip(it.en.split_once(' ')).unwrap_or_default();
+    let (zh, en) = it
+        .zh
+        .split_once(' ')
+        .zip(it.en.split_once(' '))
+        .unwrap_or_default();
     let zh = format!("不再允许 {} {}", zh.0, zh.1);
     let en = format!("{} may no longer {}", en.0, en.1);
     sentence(row, Effect::Narrows, zh, en)
@@ -226,7 +240,15 @@ fn removed(row: &Row) -> Sentence {
 fn changed(before: &Row, after: &Row) -> Vec<Sentence> {
     let mut said = Vec::new();
     let mut say = |effect, zh, en| said.push(sentence(after, effect, zh, en));
-    let place = |row: &Row| (row.opener(), row.listener(), row.protocol, row.transport, row.port);
+    let place = |row: &Row| {
+        (
+            row.opener(),
+            row.listener(),
+            row.protocol,
+            row.transport,
+            row.port,
+        )
+    };
     if place(before) != place(after) {
         let (was, is) = (arrow(before), arrow(after));
         // Whatever it is now, it might not be before; what might be no longer may.
@@ -240,55 +262,45 @@ fn changed(before: &Row, after: &Row) -> Vec<Sentence> {
             format!("不再允许 {}", was.zh),
             format!("no longer lets {}", was.en),
         );
-    } else if (before.from, before.to) != (after.from, after.to) {
-        say(
-            Effect::Neutral,
-            format!("两端改写为 {} 与 {}", after.from, after.to),
-            format!("its ends are written as {} and {} now", after.from, after.to),
-        );
-    }
-    // By the ends' names and not by the sides: both may have been turned round at once.
-    for side in [Side::From, Side::To] {
-        let (end, other) = (after.end(side), after.end(side.other()));
-        let might = [Side::From, Side::To].into_iter().any(|was| {
-            before.end(was) == end
-                && before.end(was.other()) == other
-                && before.data.leaves(was)
-        });
-        let is_known = [before.from, before.to].contains(&end) && [before.from, before.to].contains(&other);
-        if !is_known {
-            continue;
+    } else {
+        let written = |row: &Row| (row.from, row.to, row.opens);
+        if written(before) != written(after) {
+            let (from, to) = (after.from, after.to);
+            say(
+                Effect::Neutral,
+                format!("两端改写为 {from} 与 {to}"),
+                format!("its ends are written as {from} and {to} now"),
+            );
         }
-        match (might, after.data.leaves(side)) {
-            (false, true) => say(
-                Effect::Widens,
-                format!("数据今后也可由 {end} 流向 {other}"),
-                format!("data may now also go from {end} to {other}"),
-            ),
-            (true, false) => say(
-                Effect::Narrows,
-                format!("数据不再允许由 {end} 流向 {other}"),
-                format!("data may no longer go from {end} to {other}"),
-            ),
-            _ => {}
-        }
+        directions(before, after, &mut say);
     }
     if before.class != after.class {
-        let (was, is) = (before.class.word().to_uppercase(), after.class.word().to_uppercase());
+        let (was, is) = (
+            before.class.word().to_uppercase(),
+            after.class.word().to_uppercase(),
+        );
         say(
             larger(&before.class, &after.class),
             format!("数据级别由 {was} 改为 {is}"),
             format!("may carry up to {is}; it was {was}"),
         );
     }
-    for message in after.messages.iter().filter(|one| !before.messages.contains(one)) {
+    for message in after
+        .messages
+        .iter()
+        .filter(|one| !before.messages.contains(one))
+    {
         say(
             Effect::Widens,
             format!("今后可传 {message}"),
             format!("may now carry {message}"),
         );
     }
-    for message in before.messages.iter().filter(|one| !after.messages.contains(one)) {
+    for message in before
+        .messages
+        .iter()
+        .filter(|one| !after.messages.contains(one))
+    {
         say(
             Effect::Narrows,
             format!("不再允许 {message}"),
@@ -324,6 +336,34 @@ fn changed(before: &Row, after: &Row) -> Vec<Sentence> {
     said
 }
 
+/// By who opens and who listens, and not by the sides: those may have been turned round.
+fn directions(before: &Row, after: &Row, say: &mut impl FnMut(Effect, String, String)) {
+    let sends = |row: &Row, opener: bool| {
+        let side = if opener { row.opens } else { row.opens.other() };
+        row.data.leaves(side)
+    };
+    for opener in [true, false] {
+        let (from, to) = if opener {
+            (after.opener(), after.listener())
+        } else {
+            (after.listener(), after.opener())
+        };
+        match (sends(before, opener), sends(after, opener)) {
+            (false, true) => say(
+                Effect::Widens,
+                format!("数据今后也可由 {from} 流向 {to}"),
+                format!("data may now also go from {from} to {to}"),
+            ),
+            (true, false) => say(
+                Effect::Narrows,
+                format!("数据不再允许由 {from} 流向 {to}"),
+                format!("data may no longer go from {from} to {to}"),
+            ),
+            _ => {}
+        }
+    }
+}
+
 fn sealing(before: &Row, after: &Row, say: &mut impl FnMut(Effect, String, String)) {
     match (before.sealed_for.is_empty(), after.sealed_for.is_empty()) {
         (true, false) => say(
@@ -337,14 +377,22 @@ fn sealing(before: &Row, after: &Row, say: &mut impl FnMut(Effect, String, Strin
             "what it carries is no longer sealed: both ends read it".to_owned(),
         ),
         _ => {
-            for role in after.sealed_for.iter().filter(|one| !before.sealed_for.contains(one)) {
+            for role in after
+                .sealed_for
+                .iter()
+                .filter(|one| !before.sealed_for.contains(one))
+            {
                 say(
                     Effect::Widens,
                     format!("{role} 今后可启封其内容"),
                     format!("{role} may now open what is sealed in it"),
                 );
             }
-            for role in before.sealed_for.iter().filter(|one| !after.sealed_for.contains(one)) {
+            for role in before
+                .sealed_for
+                .iter()
+                .filter(|one| !after.sealed_for.contains(one))
+            {
                 say(
                     Effect::Narrows,
                     format!("不再允许 {role} 启封其内容"),
@@ -358,7 +406,12 @@ fn sealing(before: &Row, after: &Row, say: &mut impl FnMut(Effect, String, Strin
 fn limits(before: &Row, after: &Row, say: &mut impl FnMut(Effect, String, String)) {
     let (was, is) = (&before.limits, &after.limits);
     let limits = [
-        (was.message_bytes, is.message_bytes, "单条消息字节数", "bytes a message"),
+        (
+            was.message_bytes,
+            is.message_bytes,
+            "单条消息字节数",
+            "bytes a message",
+        ),
         (
             was.messages_per_second,
             is.messages_per_second,

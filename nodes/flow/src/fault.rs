@@ -179,13 +179,18 @@ impl Why {
                 format!("有 {found} 项,上限 {max}"),
                 format!("{found} of them; at most {max}"),
             ),
-            Self::Twice { value } => (format!("“{value}”重复"), format!("\"{value}\" is there twice")),
+            Self::Twice { value } => (
+                format!("“{value}”重复"),
+                format!("\"{value}\" is there twice"),
+            ),
             Self::Overlap { other } => (
                 format!("与 {other} 行允许同一连接"),
                 format!("row {other} allows the same connection"),
             ),
             Self::Opens { opener, listener } => (
-                format!("{opener} 不得向 {listener} 建立连接:缓冲区不主动建立任何连接,外区只能到缓冲区"),
+                format!(
+                    "{opener} 不得向 {listener} 建立连接:缓冲区不主动建立任何连接,外区只能到缓冲区"
+                ),
                 format!(
                     "{opener} must not open a connection to {listener}: the DMZ opens none, and the outer zone reaches the DMZ only"
                 ),
@@ -194,10 +199,9 @@ impl Why {
                 format!("{} 只能位于 {}", end.role, end.role.zone().word()),
                 format!("{} stands in {} only", end.role, end.role.zone().word()),
             ),
-            Self::Undeclared { what } => (
-                format!("未声明 {what}"),
-                format!("{what} is not declared"),
-            ),
+            Self::Undeclared { what } => {
+                (format!("未声明 {what}"), format!("{what} is not declared"))
+            }
             Self::Transport { protocol } => (
                 format!("{protocol} 由 {} 承载", protocol.transport()),
                 format!("{protocol} is carried by {}", protocol.transport()),

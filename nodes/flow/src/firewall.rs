@@ -115,7 +115,7 @@ pub fn firewall(
     let output = writer.chain(&holding, Chain::Output);
     let head = head(matrix, ends, &expired, on);
     let rows = holding.values().flatten();
-    let counters: BTreeSet<&str> = rows.map(|row| row.id.as_str()).collect();
+    let counters: BTreeSet<String> = rows.map(|row| counter(row)).collect();
     Ok(head + &writer.table(&counters, &input, &output))
 }
 
@@ -139,7 +139,10 @@ impl Writer<'_> {
         let mut out = String::new();
         for (place, rows) in holding.iter().filter(|(place, _)| place.chain == chain) {
             for row in rows {
-                out.push_str(&format!("\n\t\t# {}: {} / {}", row.id, row.purpose.zh, row.purpose.en));
+                out.push_str(&format!(
+                    "\n\t\t# {}: {} / {}",
+                    row.id, row.purpose.zh, row.purpose.en
+                ));
             }
             out.push('\n');
             let mut any = false;
@@ -157,13 +160,19 @@ impl Writer<'_> {
                 }
                 let counters: Vec<String> = rows
                     .iter()
-                    .map(|row| format!("counter name \"{}\"", row.id))
+                    .map(|row| format!("counter name \"{}\"", counter(row)))
                     .collect();
                 let comment = comment(rows);
-                out.push_str(&format!("\t\t{met} {} accept comment \"{comment}\"\n", counters.join(" ")));
+                out.push_str(&format!(
+                    "\t\t{met} {} accept comment \"{comment}\"\n",
+                    counters.join(" ")
+                ));
             }
             if !any {
-                out.push_str(&format!("\t\t# {}: no addresses, nothing is let through\n", place.peer));
+                out.push_str(&format!(
+                    "\t\t# {}: no addresses, nothing is let through\n",
+                    place.peer
+                ));
             }
         }
         out
@@ -228,15 +237,21 @@ impl Writer<'_> {
     }
 
     /// The table: what was there of it before is replaced at once.
-    fn table(&self, counters: &BTreeSet<&str>, input: &str, output: &str) -> String {
+    fn table(&self, counters: &BTreeSet<String>, input: &str, output: &str) -> String {
         let mut out = String::new();
-        out.push_str("table inet guitai_flow\ndelete table inet guitai_flow\ntable inet guitai_flow {\n");
+        out.push_str(
+            "table inet guitai_flow\ndelete table inet guitai_flow\ntable inet guitai_flow {\n",
+        );
         let ours = ["not_in_matrix", "over_limit"];
-        for name in counters.iter().copied().chain(ours) {
+        for name in counters.iter().map(String::as_str).chain(ours) {
             out.push_str(&format!("\tcounter {name} {{\n\t}}\n"));
         }
         for (name, (kind, elements)) in &self.sets {
-            let interval = if kind.contains(" . ") { "" } else { "\t\tflags interval\n" };
+            let interval = if kind.contains(" . ") {
+                ""
+            } else {
+                "\t\tflags interval\n"
+            };
             let elements = elements.join(",\n\t\t\t");
             out.push_str(&format!(
                 "\tset {name} {{\n\t\ttype {kind}\n{interval}\t\telements = {{\n\t\t\t{elements}\n\t\t}}\n\t}}\n"
@@ -277,9 +292,17 @@ fn head(matrix: &Matrix, ends: &BTreeSet<End>, expired: &[&Row], on: Date) -> St
     );
     out.push_str("# 矩阵之外一律丢弃,含管理口(SSH)、DNS、NTP / whatever the matrix does not allow is dropped: SSH, DNS and NTP too\n");
     for row in expired {
-        out.push_str(&format!("# 已到期 / expired: {} ({})\n", row.id, row.expires));
+        out.push_str(&format!(
+            "# 已到期 / expired: {} ({})\n",
+            row.id, row.expires
+        ));
     }
     out
+}
+
+/// A row's counter. Bare ids would not do: one may be a word of nft's, such as `log`, and nft takes no quotes here.
+fn counter(row: &Row) -> String {
+    format!("row-{}", row.id)
 }
 
 /// What the rows of a rule are for, in English and without what would end the comment.
@@ -292,4 +315,3 @@ fn comment(rows: &[&Row]) -> String {
     let end = all.floor_char_boundary(COMMENT_BYTES_MAX);
     all.get(..end).unwrap_or_default().to_owned()
 }
-

@@ -211,7 +211,8 @@ impl Matrix {
     /// # Errors
     /// As [`Self::canonical`].
     pub fn digest(&self) -> Result<Hex, CanonicalError> {
-        self.canonical().map(|bytes| Hex(sm3::hash(&bytes).to_vec()))
+        self.canonical()
+            .map(|bytes| Hex(sm3::hash(&bytes).to_vec()))
     }
 }
 
@@ -246,7 +247,15 @@ impl Row {
 
     /// Whether it and another allow the same connection, so that nobody could say which one did.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let place = |row: &Self| (row.opener(), row.listener(), row.protocol, row.transport, row.port);
+        let place = |row: &Self| {
+            (
+                row.opener(),
+                row.listener(),
+                row.protocol,
+                row.transport,
+                row.port,
+            )
+        };
         place(self) == place(other)
     }
 }
@@ -258,7 +267,9 @@ pub struct RowId(String);
 
 /// Why a text is no id of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a row's id has 1 to {ROW_ID_BYTES_MAX} characters of a-z, 0-9 and '-', and begins with a letter")]
+#[error(
+    "a row's id has 1 to {ROW_ID_BYTES_MAX} characters of a-z, 0-9 and '-', and begins with a letter"
+)]
 pub struct RowIdError;
 
 impl RowId {

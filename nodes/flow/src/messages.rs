@@ -86,6 +86,8 @@ impl Protocol {
 
     /// Whether it has this kind of message.
     pub fn knows(self, message: &str) -> bool {
-        self.messages().iter().any(|family| family.contains(&message))
+        self.messages()
+            .iter()
+            .any(|family| family.contains(&message))
     }
 }

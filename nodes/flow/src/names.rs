@@ -298,7 +298,9 @@ impl FromStr for Port {
         if let Ok(name) = PortName::read(text) {
             return Ok(Self::Named(name));
         }
-        let number = text.parse::<i64>().map_err(|_| PortError(text.to_owned()))?;
+        let number = text
+            .parse::<i64>()
+            .map_err(|_| PortError(text.to_owned()))?;
         Self::try_from(number)
     }
 }
@@ -344,6 +346,8 @@ impl<'de> Deserialize<'de> for RawPort {
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        RawPort::deserialize(from)?.0.map_err(serde::de::Error::custom)
+        RawPort::deserialize(from)?
+            .0
+            .map_err(serde::de::Error::custom)
     }
 }

@@ -6,21 +6,25 @@ use std::collections::BTreeMap;
 use guitai_types::{Date, Zone, place::Text};
 
 use crate::{
-    admit::ways,
     matrix::{Matrix, Row},
-    names::{DataClass, End, Role, Word as _},
+    names::{DataClass, End, Role, Ways, Word as _},
 };
 
 /// The picture's size in its own units.
-const WIDTH: i32 = 1960;
+const WIDTH: i32 = 2030;
 const HEIGHT: i32 = 1040;
 /// A line of a card, and its letters.
 const LINE: i32 = 21;
 const LETTERS: i32 = 13;
-/// Room inside of a card.
+/// Room inside of a card, and between its columns.
 const PAD: i32 = 10;
+const GAP: i32 = 12;
+/// How much of a line a mark of class takes, and a lock.
+const CHIP: i32 = 36;
+const LOCK: i32 = 13;
 
-const FONT: &str = "'Noto Sans CJK SC','Source Han Sans SC','PingFang SC','Microsoft YaHei',sans-serif";
+const FONT: &str =
+    "'Noto Sans CJK SC','Source Han Sans SC','PingFang SC','Microsoft YaHei',sans-serif";
 const STYLE: &str = "text{fill:#1d2733}.z{font-size:22px;font-weight:700}.zi{font-size:13px;fill:#64748b}\
 .r{font-size:18px;font-weight:700}.ri{font-size:13px;fill:#64748b}.c{font-size:13px}.p{font-size:12px;fill:#64748b}\
 .k{font-size:11px;font-weight:700}.t{font-size:28px;font-weight:700}.s{font-size:14px;fill:#64748b}\
@@ -58,7 +62,7 @@ const fn zone_area(zone: Zone) -> (Area, &'static str, &'static str) {
     match zone {
         Zone::Outer => (Area::new(40, 130, 250, 830), "#f1f5f9", "#94a3b8"),
         Zone::Dmz => (Area::new(560, 130, 250, 830), "#fff7ed", "#fb923c"),
-        Zone::Inner => (Area::new(1050, 130, 870, 830), "#ecfdf5", "#34d399"),
+        Zone::Inner => (Area::new(1050, 130, 940, 830), "#ecfdf5", "#34d399"),
     }
 }
 
@@ -69,9 +73,9 @@ const fn role_area(role: Role) -> Area {
         Role::Edge => Area::new(585, 210, 200, 540),
         Role::Relay => Area::new(1075, 210, 190, 130),
         Role::Core => Area::new(1075, 570, 190, 190),
-        Role::Recorder => Area::new(1370, 400, 170, 100),
-        Role::Agent => Area::new(1735, 400, 165, 100),
-        Role::Operator => Area::new(1735, 830, 165, 100),
+        Role::Recorder => Area::new(1510, 400, 170, 100),
+        Role::Agent => Area::new(1800, 400, 165, 100),
+        Role::Operator => Area::new(1800, 830, 165, 100),
     }
 }
 
@@ -89,7 +93,13 @@ pub fn svg(matrix: &Matrix, chinese: bool, on: Date) -> String {
          <defs><marker id=\"h\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\"><path d=\"M0 0L10 5L0 10z\" fill=\"#334155\"/></marker></defs>\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n"
     );
-    let pick = |text: &Text| if chinese { text.zh.clone() } else { text.en.clone() };
+    let pick = |text: &Text| {
+        if chinese {
+            text.zh.clone()
+        } else {
+            text.en.clone()
+        }
+    };
     head(&mut out, matrix, chinese, on);
     for zone in matrix.zones() {
         let (area, fill, stroke) = zone_area(zone.id);
@@ -119,7 +129,7 @@ pub fn svg(matrix: &Matrix, chinese: bool, on: Date) -> String {
         middle(&mut out, "ri", area.cx(), y + 21, role.id.word());
     }
     for (way, rows) in &ways {
-        card(&mut out, way.card, rows);
+        card(&mut out, way.card, rows, chinese);
     }
     out.push_str("</svg>\n");
     out
@@ -175,8 +185,16 @@ fn head(out: &mut String, matrix: &Matrix, chinese: bool, on: Date) {
 fn way(opener: Role, listener: Role, rows: &[&Row]) -> Way {
     let (a, b) = (role_area(opener), role_area(listener));
     let across = |y: i32| {
-        let (from, to) = if a.x > b.x { (a.x, b.right()) } else { (a.right(), b.x) };
-        let middle = if a.x > b.x { i32::midpoint(zone_gap(a), to) } else { i32::midpoint(from, to) };
+        let (from, to) = if a.x > b.x {
+            (a.x, b.right())
+        } else {
+            (a.right(), b.x)
+        };
+        let middle = if a.x > b.x {
+            i32::midpoint(zone_gap(a), to)
+        } else {
+            i32::midpoint(from, to)
+        };
         Way {
             points: vec![(from, y), (to, y)],
             card: (middle, y),
@@ -188,33 +206,33 @@ fn way(opener: Role, listener: Role, rows: &[&Row]) -> Way {
     };
     match (opener, listener) {
         (Role::Customer | Role::Relay | Role::Core, Role::Edge) => across(a.cy()),
-        (Role::Agent, Role::Relay) => elbow(a.cx(), a.y, b.cy() - 28, 1600),
-        (Role::Recorder, Role::Relay) => elbow(a.cx(), a.y, b.cy() + 36, 1390),
-        (Role::Recorder, Role::Core) => elbow(a.cx() + 25, a.bottom(), b.y + 34, 1430),
+        (Role::Agent, Role::Relay) => elbow(a.cx(), a.y, b.cy() - 28, 1690),
+        (Role::Recorder, Role::Relay) => elbow(a.x + 30, a.y, b.cy() + 36, 1420),
+        (Role::Recorder, Role::Core) => elbow(a.x + 30, a.bottom(), b.y + 34, 1420),
         (Role::Core, Role::Recorder) => Way {
-            points: vec![(a.right(), a.y + 90), (b.x + 30, a.y + 90), (b.x + 30, b.bottom())],
-            card: (1430, a.y + 90),
+            points: vec![
+                (a.right(), a.y + 90),
+                (b.x + 140, a.y + 90),
+                (b.x + 140, b.bottom()),
+            ],
+            card: (1470, a.y + 90),
         },
-        (Role::Agent, Role::Core) => elbow(a.cx(), a.bottom(), b.y + 150, 1610),
+        (Role::Agent, Role::Core) => elbow(a.cx(), a.bottom(), b.y + 150, 1640),
         (Role::Operator, Role::Core) => Way {
-            points: vec![(a.x, a.y + 30), (b.right() - 45, a.y + 30), (b.right() - 45, b.bottom())],
-            card: (1480, a.y + 30),
+            points: vec![
+                (a.x, a.y + 30),
+                (b.right() - 45, a.y + 30),
+                (b.right() - 45, b.bottom()),
+            ],
+            card: (1540, a.y + 30),
         },
         (Role::Operator, Role::Edge) => Way {
             points: vec![(a.x, a.y + 75), (b.cx(), a.y + 75), (b.cx(), b.bottom())],
             card: (930, a.y + 75),
         },
-        (Role::Relay, Role::Relay) => hoop(a, a.bottom(), 1, rows),
-        (Role::Core, Role::Core) => hoop(a, a.y, -1, rows),
-        (Role::Recorder, Role::Recorder) => Way {
-            points: vec![
-                (a.right(), a.cy() - 20),
-                (a.right() + 26, a.cy() - 20),
-                (a.right() + 26, a.cy() + 20),
-                (a.right(), a.cy() + 20),
-            ],
-            card: (a.right() + 26 + 4 + card_size(rows).0 / 2, a.cy()),
-        },
+        (Role::Relay, Role::Relay) => hoop(a.cx(), a.bottom(), 1, rows),
+        (Role::Core, Role::Core) => hoop(a.cx(), a.y, -1, rows),
+        (Role::Recorder, Role::Recorder) => hoop(a.x + 125, a.y, -1, rows),
         _ => Way {
             points: vec![(a.cx(), a.cy()), (b.cx(), b.cy())],
             card: (i32::midpoint(a.cx(), b.cx()), i32::midpoint(a.cy(), b.cy())),
@@ -228,13 +246,17 @@ const fn zone_gap(opener: Area) -> i32 {
     if opener.x > inner { inner } else { opener.x }
 }
 
-/// A connection of a role to its own kind, above (-1) or below (1) its box.
-fn hoop(area: Area, edge: i32, down: i32, rows: &[&Row]) -> Way {
+/// A connection of a role to its own kind, above (-1) or below (1) the edge of its box.
+fn hoop(x: i32, edge: i32, down: i32, rows: &[&Row]) -> Way {
     let reach = edge + down * 30;
-    let (left, right) = (area.x + 50, area.x + 110);
     Way {
-        points: vec![(left, edge), (left, reach), (right, reach), (right, edge)],
-        card: (area.cx(), reach + down * card_size(rows).1 / 2),
+        points: vec![
+            (x - 30, edge),
+            (x - 30, reach),
+            (x + 30, reach),
+            (x + 30, edge),
+        ],
+        card: (x, reach + down * card_size(rows).1 / 2),
     }
 }
 
@@ -246,39 +268,52 @@ fn arrow(out: &mut String, points: &[(i32, i32)]) {
     ));
 }
 
-/// What a line of a card says: protocol, and where it listens.
-fn lines(row: &Row) -> (String, String) {
-    let place = format!("{} {} · {}", row.transport, row.port, ways(row));
-    (row.protocol.word().to_owned(), place)
+/// Where a row's listener listens, and which way data go where it is not both.
+fn place(row: &Row) -> String {
+    let way = match row.data {
+        Ways::Both => "↔".to_owned(),
+        Ways::FromTo => format!("→ {}", row.to.role),
+        Ways::ToFrom => format!("→ {}", row.from.role),
+    };
+    format!("{} {} {way}", row.transport, row.port)
+}
+
+/// How wide the two columns of a card are, protocols and places.
+fn columns(rows: &[&Row]) -> (i32, i32) {
+    let widest = |it: &dyn Fn(&Row) -> i32| rows.iter().map(|row| it(row)).max();
+    let protocols = widest(&|row| width(row.protocol.word(), LETTERS));
+    let places = widest(&|row| width(&place(row), LETTERS - 1));
+    (protocols.unwrap_or_default(), places.unwrap_or_default())
 }
 
 fn card_size(rows: &[&Row]) -> (i32, i32) {
-    let widest = rows.iter().map(|row| {
-        let (protocol, place) = lines(row);
-        let sealed = if row.sealed_for.is_empty() { 0 } else { 20 };
-        36 + width(&protocol, LETTERS) + 10 + width(&place, LETTERS - 1) + sealed
-    });
-    let w = widest.max().unwrap_or_default() + 2 * PAD;
+    let (protocols, places) = columns(rows);
+    let sealed = rows.iter().any(|row| !row.sealed_for.is_empty());
+    let w = CHIP + protocols + GAP + places + if sealed { GAP + LOCK } else { 0 } + 2 * PAD;
     let h = LINE * i32::try_from(rows.len()).unwrap_or(i32::MAX / LINE) + PAD;
     (w, h)
 }
 
-fn card(out: &mut String, (cx, cy): (i32, i32), rows: &[&Row]) {
+fn card(out: &mut String, (cx, cy): (i32, i32), rows: &[&Row], chinese: bool) {
     let (w, h) = card_size(rows);
+    let (protocols, _) = columns(rows);
     let area = Area::new(cx - w / 2, cy - h / 2, w, h);
     rect(out, area, 8, "#ffffff", "#cbd5e1");
     let mut y = area.y + PAD / 2;
     for row in rows {
-        let (protocol, place) = lines(row);
-        let title = format!("<g><title>{}: {}</title>\n", row.id, escaped(&row.purpose.zh));
-        out.push_str(&title);
+        let purpose = if chinese {
+            &row.purpose.zh
+        } else {
+            &row.purpose.en
+        };
+        let (id, purpose) = (&row.id, escaped(purpose));
+        out.push_str(&format!("<g><title>{id}: {purpose}</title>\n"));
         chip(out, area.x + PAD, y + 3, row.class);
-        let x = area.x + PAD + 36;
-        text(out, "c", x, y + 15, &protocol);
-        let x = x + width(&protocol, LETTERS) + 10;
-        text(out, "p", x, y + 15, &place);
+        let x = area.x + PAD + CHIP;
+        text(out, "c", x, y + 15, row.protocol.word());
+        text(out, "p", x + protocols + GAP, y + 15, &place(row));
         if !row.sealed_for.is_empty() {
-            lock(out, area.right() - PAD - 13, y + 3);
+            lock(out, area.right() - PAD - LOCK, y + 3);
         }
         out.push_str("</g>\n");
         y += LINE;
@@ -314,7 +349,9 @@ fn rect(out: &mut String, area: Area, round: i32, fill: &str, stroke: &str) {
 
 fn text(out: &mut String, class: &str, x: i32, y: i32, words: &str) {
     let words = escaped(words);
-    out.push_str(&format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{words}</text>\n"));
+    out.push_str(&format!(
+        "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{words}</text>\n"
+    ));
 }
 
 fn middle(out: &mut String, class: &str, x: i32, y: i32, words: &str) {
@@ -326,7 +363,13 @@ fn middle(out: &mut String, class: &str, x: i32, y: i32, words: &str) {
 
 /// How wide a text is about, in letters of `size`.
 fn width(text: &str, size: i32) -> i32 {
-    let letter = |c: char| if c < '\u{2e80}' { size * 58 / 100 } else { size };
+    let letter = |c: char| {
+        if c < '\u{2e80}' {
+            size * 62 / 100
+        } else {
+            size
+        }
+    };
     text.chars().map(letter).sum()
 }
 

@@ -153,7 +153,9 @@ fn row_around(text: &str, at: usize) -> Option<String> {
 }
 
 fn first_id(text: &str) -> Option<String> {
-    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("[["));
+    let lines = text
+        .lines()
+        .take_while(|line| !line.trim_start().starts_with("[["));
     let id = lines
         .filter_map(|line| line.trim().strip_prefix("id"))
         .find_map(|rest| rest.trim_start().strip_prefix('='))?;
@@ -169,7 +171,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&mut self, at: Option<Range<usize>>, field: &'static str, why: Why) {
-        let line = at.map(|at| line_of(self.text, at.start)).unwrap_or_default();
+        let line = at
+            .map(|at| line_of(self.text, at.start))
+            .unwrap_or_default();
         let row = self.row.clone();
         self.faults.push(Fault {
             line,

@@ -70,13 +70,19 @@ fn head(matrix: &Matrix, found: &mut Vec<Broken>) {
     let mut seen = BTreeSet::new();
     for zone in &matrix.zones {
         let value = zone.id.word().to_owned();
-        say("zones.id", (!seen.insert(zone.id)).then_some(Why::Twice { value }));
+        say(
+            "zones.id",
+            (!seen.insert(zone.id)).then_some(Why::Twice { value }),
+        );
         say("zones.name", both(&zone.name, NAME_CHARS_MAX));
     }
     let mut roles = BTreeSet::new();
     for role in &matrix.roles {
         let value = role.id.word().to_owned();
-        say("roles.id", (!roles.insert(role.id)).then_some(Why::Twice { value }));
+        say(
+            "roles.id",
+            (!roles.insert(role.id)).then_some(Why::Twice { value }),
+        );
         say("roles.name", both(&role.name, NAME_CHARS_MAX));
         let end = crate::End {
             zone: role.zone,
@@ -102,10 +108,16 @@ fn one(matrix: &Matrix, row: &Row, found: &mut Vec<Broken>) {
     }
     let (opener, listener) = (row.opener(), row.listener());
     let allowed = may_open(opener.zone, listener.zone);
-    say("opens", (!allowed).then_some(Why::Opens { opener, listener }));
+    say(
+        "opens",
+        (!allowed).then_some(Why::Opens { opener, listener }),
+    );
     let carried = row.protocol.transport() == row.transport;
     let protocol = row.protocol;
-    say("transport", (!carried).then_some(Why::Transport { protocol }));
+    say(
+        "transport",
+        (!carried).then_some(Why::Transport { protocol }),
+    );
     for why in messages(row) {
         say("messages", Some(why));
     }
@@ -113,11 +125,20 @@ fn one(matrix: &Matrix, row: &Row, found: &mut Vec<Broken>) {
         say("sealed_for", Some(why));
     }
     let limits = &row.limits;
-    say("limits.message_bytes", range(limits.message_bytes, MESSAGE_BYTES_MAX));
+    say(
+        "limits.message_bytes",
+        range(limits.message_bytes, MESSAGE_BYTES_MAX),
+    );
     let most = MESSAGES_PER_SECOND_MAX;
-    say("limits.messages_per_second", range(limits.messages_per_second, most));
+    say(
+        "limits.messages_per_second",
+        range(limits.messages_per_second, most),
+    );
     let most = CONNECTIONS_PER_SECOND_MAX;
-    say("limits.connections_per_second", range(limits.connections_per_second, most));
+    say(
+        "limits.connections_per_second",
+        range(limits.connections_per_second, most),
+    );
     say("purpose", both(&row.purpose, PURPOSE_CHARS_MAX));
     say("owner", line(&row.owner, OWNER_CHARS_MAX));
 }
