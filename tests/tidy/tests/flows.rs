@@ -57,7 +57,7 @@ fn sockets_are_opened_where_the_matrix_knows_them() {
     let known = places([
         ("nodes/net/src/door.rs", 1),
         ("nodes/net/src/mesh.rs", 1),
-        ("nodes/node/src/ports.rs", 3),
+        ("nodes/node/src/ports.rs", 2),
         ("nodes/node/src/run/doorway.rs", 3),
         ("nodes/node/src/run/edge.rs", 1),
         ("nodes/node/src/run/inner.rs", 1),
