@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::composite::Composite;
 use crate::dr::args::Dr;
+use crate::flow::Flow;
 use crate::keys::Keys;
 use crate::log::Log;
 use crate::node::Node;
@@ -32,6 +33,9 @@ pub enum Command {
     /// 透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline
     #[command(subcommand)]
     Log(Log),
+    /// 流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius
+    #[command(subcommand)]
+    Flow(Flow),
     /// 密码:清单与自检 / Cryptography: the inventory and the self-test
     #[command(subcommand)]
     Crypto(Crypto),
@@ -67,6 +71,7 @@ impl Command {
             Self::Evidence(Evidence::Verify(verify)) => Some(&verify.output),
             Self::Evidence(Evidence::Composite(composite)) => Some(composite.output()),
             Self::Log(log) => Some(log.output()),
+            Self::Flow(flow) => Some(flow.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Command as Clap, FromArgMatches as _, Subcommand as _};
-use guitai_cli::{Command, FAILED, NOT_REACHABLE, NOT_VERIFIED, USAGE};
+use guitai_cli::{Command, FAILED, FINDINGS, NOT_REACHABLE, NOT_VERIFIED, USAGE};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -34,6 +34,7 @@ fn help_names_every_command_in_both_languages() {
             "  recordings  录制一览;保存期限、保全与销毁 / The recordings; how long they are kept, holds, and their end",
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
             "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
+            "  flow        流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
             "  tsa         时间戳:签发与离线校验 / Time stamps: make one, and check offline",
@@ -230,5 +231,123 @@ async fn nobody_there_has_its_own_code() -> Outcome {
 #[tokio::test]
 async fn openapi_needs_nobody() -> Outcome {
     assert_eq!(run(&["openapi"]).await?, ExitCode::SUCCESS);
+    Ok(())
+}
+
+/// A file of the repository's profiles.
+fn profile(name: &str) -> String {
+    format!("{}/../../profiles/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn help_of_flow_names_its_commands_in_both_languages() {
+    let mut parser = parser();
+    let flow = parser.find_subcommand_mut("flow").expect("flow");
+    let help = flow.render_help().to_string();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "  show      哪些区域之间可有哪些流转:表格、规范形式、图 / What may flow between which zones: a table, the canonical form, a picture",
+            "  check     检查矩阵:错误、到期,及与部署的出入 / Check a matrix: faults, expiry, and where a deployment differs",
+            "  diff      两版矩阵之差,逐条成句,标明放宽与收紧 / What one version allows that another did not, in sentences",
+            "  firewall  由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone",
+            "  reach     某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not",
+            "  help      Print this message or the help of the given subcommand(s)",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_flow_matrix_is_checked_without_anybody() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (matrix, demo) = (profile("demo.flows.toml"), profile("demo.toml"));
+    let (matrix, demo) = (matrix.as_str(), demo.as_str());
+    let on = ["--on", "2026-11-23"];
+    let check = ["flow", "check", matrix, "--profile", demo];
+    for more in [&[][..], &["--json"], &["--lang", "zh"]] {
+        let words = [&check[..], &on, more].concat();
+        assert_eq!(run(&words).await?, ExitCode::SUCCESS);
+    }
+    // Its rows have expired by then.
+    let late = [&check[..], &["--on", "2029-01-01"]].concat();
+    assert_eq!(run(&late).await?, ExitCode::from(FINDINGS));
+
+    // An edge that would open inward is a finding, and for every other command no matrix.
+    let bad = dir.path().join("bad.toml");
+    let text = std::fs::read_to_string(matrix)?;
+    std::fs::write(&bad, text.replace("opens = \"to\"", "opens = \"from\""))?;
+    let bad = bad.to_str().ok_or("path")?;
+    for more in [&[][..], &["--json"]] {
+        let words = [&["flow", "check", bad][..], more].concat();
+        assert_eq!(run(&words).await?, ExitCode::from(FINDINGS));
+    }
+    for words in [
+        &["flow", "show", bad][..],
+        &["flow", "diff", matrix, bad],
+        &["flow", "reach", bad, "--from", "dmz/edge"],
+        &["flow", "check", demo],
+        &["flow", "check", "no-such-file"],
+        &["flow", "reach", matrix, "--from", "dmz/core"],
+        &["flow", "reach", matrix, "--from", "edge"],
+    ] {
+        assert_eq!(run(words).await?, ExitCode::from(USAGE), "{words:?}");
+    }
+    assert!(
+        run(&["flow", "check", matrix, "--on", "2026-02-30"])
+            .await
+            .is_err()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_follows_from_a_flow_matrix_is_printed() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (matrix, demo) = (profile("demo.flows.toml"), profile("demo.toml"));
+    let (matrix, demo) = (matrix.as_str(), demo.as_str());
+    let svg = dir.path().join("flows.svg");
+    let picture = svg.to_str().ok_or("path")?;
+    for words in [
+        &["flow", "show"][..],
+        &["flow", "show", "--json"],
+        &["flow", "show", matrix, "--canonical"],
+        &["flow", "show", matrix, "--svg", picture, "--lang", "zh"],
+        &["flow", "diff", matrix, matrix],
+        &["flow", "diff", matrix, matrix, "--json"],
+        &["flow", "reach", matrix, "--from", "dmz/edge"],
+        &["flow", "reach", matrix, "--from", "dmz/edge", "--json"],
+        &[
+            "flow",
+            "firewall",
+            matrix,
+            "--node-zone",
+            "dmz",
+            "--role",
+            "edge",
+            "--addresses",
+            demo,
+        ],
+    ] {
+        assert_eq!(run(words).await?, ExitCode::SUCCESS, "{words:?}");
+    }
+    assert!(std::fs::read_to_string(&svg)?.starts_with("<svg"));
+    let nowhere = [
+        "flow",
+        "firewall",
+        matrix,
+        "--node-zone",
+        "inner",
+        "--role",
+        "edge",
+        "--addresses",
+        demo,
+    ];
+    assert_eq!(run(&nowhere).await?, ExitCode::from(USAGE));
     Ok(())
 }

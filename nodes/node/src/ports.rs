@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
+use guitai_flow::{Transport, deployment};
 use guitai_types::{Code, profile::Profile};
 
 use crate::exit::Failure;
@@ -9,15 +10,13 @@ use crate::exit::Failure;
 /// Binds and releases every address of the profile.
 pub(crate) fn all_free(profile: &Profile) -> Result<(), Failure> {
     for node in &profile.nodes {
-        free(&node.name, "mesh, UDP", node.mesh, |at| {
-            UdpSocket::bind(at).map(drop)
-        })?;
-        free(&node.name, "door, UDP", node.door, |at| {
-            UdpSocket::bind(at).map(drop)
-        })?;
-        free(&node.name, "door, TCP", node.door, |at| {
-            TcpListener::bind(at).map(drop)
-        })?;
+        for listener in deployment::listeners(node) {
+            let bind = |at| match listener.transport {
+                Transport::Udp => UdpSocket::bind(at).map(drop),
+                Transport::Tcp => TcpListener::bind(at).map(drop),
+            };
+            free(&node.name, listener.what, listener.address, bind)?;
+        }
     }
     Ok(())
 }

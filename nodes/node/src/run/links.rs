@@ -93,3 +93,68 @@ fn target(member: &Member) -> Target {
         zone: member.zone,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use guitai_flow::{Matrix, Protocol, check, deployment};
+    use guitai_types::{Date, Hex, UnixMillis, profile::Profile};
+
+    use super::*;
+
+    fn demo() -> Profile {
+        toml::from_str(include_str!("../../../../profiles/demo.toml")).unwrap()
+    }
+
+    fn members(profile: &Profile) -> Vec<Member> {
+        let nodes = profile.nodes.iter();
+        nodes
+            .map(|node| Member {
+                id: node.id,
+                name: node.name.clone(),
+                centre: node.centre.clone(),
+                zone: node.zone,
+                roles: node.roles.clone(),
+                voice: node.voice,
+                mesh: node.mesh,
+                door: node.door,
+                public_key: Hex(Vec::new()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_dialled_is_what_the_flow_matrix_is_checked_against() {
+        let profile = demo();
+        let members = members(&profile);
+        let mut dialled = BTreeSet::new();
+        for me in &members {
+            for to in tunnel_targets(me, &members) {
+                dialled.insert((me.name.clone(), to.name, Protocol::Tunnel));
+            }
+            let relays = me.has(Role::Relay).then(|| media_targets(me, &members));
+            for to in relays.into_iter().flatten() {
+                dialled.insert((me.name.clone(), to.name, Protocol::MoqMesh));
+            }
+        }
+        let by_links = |dial: &deployment::Dial| {
+            let relay = dial.by.role == guitai_flow::Role::Relay;
+            dial.protocol == Protocol::Tunnel || (relay && dial.protocol == Protocol::MoqMesh)
+        };
+        let declared: BTreeSet<_> = deployment::dials(&profile.nodes)
+            .into_iter()
+            .filter(by_links)
+            .map(|dial| (dial.from, dial.to, dial.protocol))
+            .collect();
+        assert_eq!(dialled, declared);
+    }
+
+    #[test]
+    fn the_shipped_matrix_covers_the_demonstration() {
+        // 2026-11-23, long before any row expires.
+        let on = Date::of(UnixMillis(1_795_363_200_000));
+        let matrix = Matrix::shipped().unwrap();
+        assert_eq!(check(&matrix, Some(&demo()), on), []);
+    }
+}

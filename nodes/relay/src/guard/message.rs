@@ -281,6 +281,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_flow_matrix_knows_the_same_kinds() {
+        fn named<M: Message>() -> Vec<String> {
+            let kinds = M::KINDS.iter();
+            kinds.map(|kind| format!("{}.{kind}", M::TAG)).collect()
+        }
+        assert_eq!(named::<Ask>(), guitai_flow::messages::ASKS);
+        assert_eq!(named::<Answer>(), guitai_flow::messages::ANSWERS);
+        assert_eq!(named::<Order>(), guitai_flow::messages::ORDERS);
+    }
+
     fn json_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -1,0 +1,202 @@
+//! What the nodes of a profile listen on and dial. `guitai up` probes these listeners, and a test of the node
+//! compares the dials with those its links make; a matrix is checked against both.
+
+use std::net::SocketAddr;
+
+use guitai_types::{
+    Date, NodeName, Voice,
+    profile::{Node, Profile},
+};
+
+use crate::{
+    admit::{Refusal, Verdict},
+    matrix::{Matrix, RowId},
+    names::{End, Port, PortName, Protocol, Role, Transport},
+};
+
+/// A socket that a node binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// What it is, for people.
+    pub what: &'static str,
+    /// How it is carried.
+    pub transport: Transport,
+    /// Its name in a profile.
+    pub port: Port,
+    /// Where it is bound.
+    pub address: SocketAddr,
+}
+
+/// A connection that a node opens by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dial {
+    /// The node.
+    pub from: NodeName,
+    /// In which of its roles.
+    pub by: End,
+    /// The node it dials.
+    pub to: NodeName,
+    /// In which of that one's roles.
+    pub at: End,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+/// Every socket that a node binds.
+pub fn listeners(node: &Node) -> Vec<Listener> {
+    let listener = |what, transport, port, address| Listener {
+        what,
+        transport,
+        port: Port::Named(port),
+        address,
+    };
+    vec![
+        listener("mesh, UDP", Transport::Udp, PortName::Mesh, node.mesh),
+        listener("door, UDP", Transport::Udp, PortName::Door, node.door),
+        listener("door, TCP", Transport::Tcp, PortName::Door, node.door),
+    ]
+}
+
+/// Every connection that the nodes of a deployment open to each other. Browsers and command lines are none.
+pub fn dials(nodes: &[Node]) -> Vec<Dial> {
+    let mut dials = Vec::new();
+    for node in nodes {
+        for other in nodes.iter().filter(|other| other.id != node.id) {
+            dials.extend(between(node, other));
+        }
+    }
+    dials.sort();
+    dials
+}
+
+fn between(node: &Node, other: &Node) -> Vec<Dial> {
+    use guitai_types::Role as Of;
+    let is = |role: Of| node.roles.contains(&role);
+    let has = |role: Of| other.roles.contains(&role);
+    let mut found = Vec::new();
+    let mut dial = |by: Role, at: Role, protocol| {
+        found.push(Dial {
+            from: node.name.clone(),
+            by: End::of(by),
+            to: other.name.clone(),
+            at: End::of(at),
+            protocol,
+        });
+    };
+    if is(Of::Core) && has(Of::Edge) {
+        for protocol in [Protocol::Tunnel, Protocol::Node, Protocol::Crl] {
+            dial(Role::Core, Role::Edge, protocol);
+        }
+    }
+    if is(Of::Core) && has(Of::Core) {
+        let votes = node.voice != Voice::None && other.voice != Voice::None;
+        let consensus = votes.then_some(Protocol::Raft);
+        let rest = [Protocol::Call, Protocol::Node, Protocol::Crl];
+        for protocol in consensus.into_iter().chain(rest) {
+            dial(Role::Core, Role::Core, protocol);
+        }
+    }
+    if is(Of::Core) && has(Of::Recorder) {
+        dial(Role::Core, Role::Recorder, Protocol::Call);
+    }
+    if is(Of::Recorder) && has(Of::Core) {
+        dial(Role::Recorder, Role::Core, Protocol::Call);
+    }
+    if is(Of::Recorder) && has(Of::Recorder) {
+        dial(Role::Recorder, Role::Recorder, Protocol::Call);
+    }
+    // A pair of relays has one link, opened by the one with the higher id.
+    if is(Of::Relay) && (has(Of::Edge) || (has(Of::Relay) && other.id < node.id)) {
+        let at = if has(Of::Edge) {
+            Role::Edge
+        } else {
+            Role::Relay
+        };
+        dial(Role::Relay, at, Protocol::MoqMesh);
+    }
+    if is(Of::Recorder) && has(Of::Relay) {
+        dial(Role::Recorder, Role::Relay, Protocol::MoqMesh);
+    }
+    found
+}
+
+/// Something that a deployment does and a matrix does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// A socket that no row of any of the node's roles allows.
+    Listener {
+        /// Which node.
+        node: NodeName,
+        /// Which socket.
+        listener: Listener,
+        /// Why not, for the last of its roles that was asked.
+        refusal: Refusal,
+    },
+    /// A connection that no row allows.
+    Dial {
+        /// Which.
+        dial: Dial,
+        /// Why not.
+        refusal: Refusal,
+    },
+}
+
+/// Whether a node may have a socket: one of its roles must be allowed to.
+pub fn admitted(matrix: &Matrix, node: &Node, listener: &Listener, on: Date) -> Verdict {
+    let mut last = Verdict::Refused(Refusal::NoRow);
+    for role in &node.roles {
+        let (transport, port) = (listener.transport, listener.port);
+        last = matrix.admit_listener(node.zone, (*role).into(), transport, port, on);
+        if last.is_admitted() {
+            break;
+        }
+    }
+    last
+}
+
+/// Everything that a deployment does and a matrix does not allow on a day.
+pub fn gaps(matrix: &Matrix, profile: &Profile, on: Date) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    for node in &profile.nodes {
+        for listener in listeners(node) {
+            if let Verdict::Refused(refusal) = admitted(matrix, node, &listener, on) {
+                let node = node.name.clone();
+                gaps.push(Gap::Listener {
+                    node,
+                    listener,
+                    refusal,
+                });
+            }
+        }
+    }
+    for dial in dials(&profile.nodes) {
+        let verdict = matrix.admit_dial(dial.by, dial.at, dial.protocol, on);
+        if let Verdict::Refused(refusal) = verdict {
+            gaps.push(Gap::Dial { dial, refusal });
+        }
+    }
+    gaps
+}
+
+/// Rows between nodes for which the deployment has nothing: they allow what nobody needs.
+pub fn unused(matrix: &Matrix, profile: &Profile) -> Vec<RowId> {
+    let dials = dials(&profile.nodes);
+    let roles: Vec<Role> = profile
+        .nodes
+        .iter()
+        .flat_map(|node| node.roles.iter().map(|role| Role::from(*role)))
+        .collect();
+    let has = |end: End| !end.role.is_node() || roles.contains(&end.role);
+    let needed = |row: &crate::Row| {
+        let (opener, listener) = (row.opener(), row.listener());
+        if opener.role.is_node() && listener.role.is_node() {
+            let mut dials = dials.iter();
+            return dials.any(|dial| {
+                dial.by == opener && dial.at == listener && dial.protocol == row.protocol
+            });
+        }
+        has(opener) && has(listener)
+    };
+    let rows = matrix.rows().iter().filter(|row| !needed(row));
+    rows.map(|row| row.id.clone()).collect()
+}

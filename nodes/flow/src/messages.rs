@@ -1,0 +1,93 @@
+//! Which kinds of message each protocol has, as the code that speaks it names them.
+//!
+//! The lists stand here and not with the guard, so that a matrix can be checked without it; a test of `relay`
+//! compares them with the guard's types, and one of `tests/tidy` with what is registered on the mesh.
+
+use crate::names::Protocol;
+
+/// Questions of customers (`guitai_types::control::Ask`), edge to core.
+pub const ASKS: &[&str] = &[
+    "ask.catalogue",
+    "ask.open-ticket",
+    "ask.ticket",
+    "ask.watch-ticket",
+    "ask.close-ticket",
+    "ask.rate",
+    "ask.rejoin",
+    "ask.leave",
+    "ask.confirm",
+];
+/// Answers to them (`guitai_types::control::Answer`), core to edge.
+pub const ANSWERS: &[&str] = &[
+    "answer.catalogue",
+    "answer.opened",
+    "answer.ticket",
+    "answer.done",
+    "answer.refused",
+];
+/// What the core orders unasked (`guitai_types::control::Order`), core to edge.
+pub const ORDERS: &[&str] = &[
+    "order.hello",
+    "order.end-session",
+    "order.revoke-ticket",
+    "order.doors",
+];
+/// Calls on `guitai-call/1`.
+pub const CALLS: &[&str] = &[
+    "api.consensus",
+    "api.door",
+    "meta.lease",
+    "meta.lineage",
+    "meta.log",
+    "meta.read",
+    "meta.status",
+    "meta.write",
+    "recording.canary",
+    "recording.export",
+    "recording.read",
+    "tsa.stamp",
+];
+/// Questions on `guitai-node/1`.
+pub const QUESTIONS: &[&str] = &[
+    "api.doors",
+    "api.inventory",
+    "api.keys",
+    "api.permit",
+    "dr.live",
+    "dr.vitals",
+];
+/// Messages of consensus on `guitai-raft/1`.
+pub const CONSENSUS: &[&str] = &[
+    "raft.append",
+    "raft.piece",
+    "raft.pre-vote",
+    "raft.transfer",
+    "raft.vote",
+];
+/// Whose broadcasts a media link carries.
+pub const BROADCASTS: &[&str] = &["broadcast.agent", "broadcast.customer"];
+/// The one message of `guitai-crl/1`.
+pub const LISTS: &[&str] = &["crl.list"];
+
+impl Protocol {
+    /// Kinds of message it has, in families. Empty where kinds are not told apart: HTTP's are its paths, which
+    /// the guard turns into the tunnel's.
+    pub const fn messages(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Http => &[],
+            Self::Tunnel => &[ASKS, ANSWERS, ORDERS],
+            Self::Node => &[QUESTIONS],
+            Self::Crl => &[LISTS],
+            Self::Raft => &[CONSENSUS],
+            Self::Call => &[CALLS],
+            Self::WebSocket | Self::WebTransport | Self::MoqDoor | Self::MoqMesh => &[BROADCASTS],
+        }
+    }
+
+    /// Whether it has this kind of message.
+    pub fn knows(self, message: &str) -> bool {
+        self.messages()
+            .iter()
+            .any(|family| family.contains(&message))
+    }
+}
