@@ -15,7 +15,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A row that has expired: it allows nothing any more.
+    /// A row that has expired: a node in service lets it through still, and says so.
     Expired {
         /// Which.
         row: RowId,
@@ -69,8 +69,10 @@ impl Finding {
     pub fn words(&self) -> Text {
         let (zh, en) = match self {
             Self::Expired { row, since } => (
-                format!("{row} 行已于 {since} 到期,不再允许任何连接"),
-                format!("row {row} expired on {since} and allows nothing any more"),
+                format!("{row} 行已于 {since} 到期:节点仍放行并告警,请续期或删除"),
+                format!(
+                    "row {row} expired on {since}: nodes still let it through and say so; renew or remove it"
+                ),
             ),
             Self::ExpiresSoon { row, until } => (
                 format!("{row} 行将于 {until} 到期"),

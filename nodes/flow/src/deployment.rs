@@ -42,8 +42,13 @@ pub struct Dial {
     pub protocol: Protocol,
 }
 
-/// Every socket that a node binds.
+/// Every socket that a node of a profile binds.
 pub fn listeners(node: &Node) -> Vec<Listener> {
+    sockets(node.mesh, node.door)
+}
+
+/// Every socket that a node with these addresses binds.
+pub fn sockets(mesh: SocketAddr, door: SocketAddr) -> Vec<Listener> {
     let listener = |what, transport, port, address| Listener {
         what,
         transport,
@@ -51,9 +56,9 @@ pub fn listeners(node: &Node) -> Vec<Listener> {
         address,
     };
     vec![
-        listener("mesh, UDP", Transport::Udp, PortName::Mesh, node.mesh),
-        listener("door, UDP", Transport::Udp, PortName::Door, node.door),
-        listener("door, TCP", Transport::Tcp, PortName::Door, node.door),
+        listener("mesh, UDP", Transport::Udp, PortName::Mesh, mesh),
+        listener("door, UDP", Transport::Udp, PortName::Door, door),
+        listener("door, TCP", Transport::Tcp, PortName::Door, door),
     ]
 }
 
@@ -139,6 +144,15 @@ pub enum Gap {
         /// Why not.
         refusal: Refusal,
     },
+}
+
+impl Gap {
+    /// Why it is not allowed.
+    pub const fn refusal(&self) -> &Refusal {
+        match self {
+            Self::Listener { refusal, .. } | Self::Dial { refusal, .. } => refusal,
+        }
+    }
 }
 
 /// Whether a node may have a socket: one of its roles must be allowed to.

@@ -7,6 +7,7 @@ use guitai_types::Zone;
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use crate::{
+    gate::Place,
     handshake::Handshakes,
     mesh::{CODE_FORBIDDEN, CloseOnDrop, HANDSHAKE_MS_MAX, Handlers, Hold, Link, alpn_of, lock},
     name::Peer,
@@ -17,24 +18,27 @@ use crate::{
 /// Handshakes accepted at once; a cluster has fewer nodes.
 const HANDSHAKES_MAX: usize = 128;
 
+/// What whoever comes in is held against, and whom it is led to.
+#[derive(Clone)]
+pub(crate) struct House {
+    pub(crate) zone: Zone,
+    pub(crate) gate: Place,
+    pub(crate) handlers: Handlers,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// Accepts until the endpoint closes.
-pub(crate) async fn accept(
-    endpoint: Endpoint,
-    zone: Zone,
-    handlers: Handlers,
-    revocations: Arc<Revocations>,
-    clock: Arc<dyn Clock>,
-) {
+pub(crate) async fn accept(endpoint: Endpoint, house: House) {
     let handshakes = Handshakes::new(HANDSHAKES_MAX);
     while let Some(incoming) = endpoint.accept().await {
         let Some((incoming, place)) = handshakes.enter(incoming) else {
             continue;
         };
-        let handlers = handlers.clone();
-        let (revocations, clock) = (revocations.clone(), clock.clone());
+        let house = house.clone();
         tokio::spawn(async move {
             let from = incoming.remote_address();
-            let accepted = welcome(incoming, zone, &revocations, &*clock).await;
+            let accepted = welcome(incoming, &house).await;
             drop(place);
             let link = match accepted {
                 Ok(link) => link,
@@ -45,7 +49,7 @@ pub(crate) async fn accept(
                 }
             };
             let _closed = CloseOnDrop(link.conn.clone());
-            let handler = lock(&handlers).get(&link.alpn).cloned();
+            let handler = lock(&house.handlers).get(&link.alpn).cloned();
             if let Some(handler) = handler {
                 handler(link).await;
             }
@@ -71,21 +75,22 @@ enum WelcomeError {
         #[source]
         source: rule::Forbidden,
     },
+    #[error("{alpn} from {peer}: {why}")]
+    Undeclared {
+        alpn: String,
+        peer: Peer,
+        why: String,
+    },
 }
 
-async fn welcome(
-    incoming: quinn::Incoming,
-    zone: Zone,
-    revocations: &Revocations,
-    clock: &dyn Clock,
-) -> Result<Link, WelcomeError> {
+async fn welcome(incoming: quinn::Incoming, house: &House) -> Result<Link, WelcomeError> {
     let connecting = incoming.accept()?;
     let handshake = Duration::from_millis(HANDSHAKE_MS_MAX);
     let conn = match tokio::time::timeout(handshake, connecting).await {
         Ok(conn) => conn?,
         Err(_elapsed) => return Err(WelcomeError::Slow),
     };
-    let admitted = admit(&conn, zone, revocations, clock.wall().0 / 1000);
+    let admitted = admit(&conn, house);
     if admitted.is_err() {
         conn.close(CODE_FORBIDDEN, b"");
     }
@@ -98,16 +103,15 @@ async fn welcome(
     })
 }
 
-fn admit(
-    conn: &Connection,
-    zone: Zone,
-    revocations: &Revocations,
-    now_unix: u64,
-) -> Result<(Peer, String), WelcomeError> {
+fn admit(conn: &Connection, house: &House) -> Result<(Peer, String), WelcomeError> {
     let alpn = alpn_of(conn).ok_or(WelcomeError::NoAlpn)?;
-    let peer = revocations.examine(conn, &alpn, now_unix)?;
-    match rule::may_open(&alpn, peer.zone, zone) {
+    let now_unix = house.clock.wall().0 / 1000;
+    let peer = house.revocations.examine(conn, &alpn, now_unix)?;
+    if let Err(source) = rule::may_open(&alpn, peer.zone, house.zone) {
+        return Err(WelcomeError::Forbidden { alpn, peer, source });
+    }
+    match house.gate.may_enter(&alpn, &peer) {
         Ok(()) => Ok((peer, alpn)),
-        Err(source) => Err(WelcomeError::Forbidden { alpn, peer, source }),
+        Err(why) => Err(WelcomeError::Undeclared { alpn, peer, why }),
     }
 }

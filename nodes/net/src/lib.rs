@@ -21,6 +21,7 @@ pub mod rule;
 mod accept;
 mod apart;
 mod fence;
+mod gate;
 mod handshake;
 mod transport;
 
@@ -29,6 +30,7 @@ use std::pin::Pin;
 pub use apart::Apart;
 pub use calls::Calls;
 pub use door::Door;
+pub use gate::Gate;
 pub use mesh::{Link, Mesh};
 pub use name::{Peer, Target};
 pub use pool::CallError;

@@ -25,6 +25,7 @@ use crate::{
     BoxFuture, accept,
     apart::{self, Apart},
     fence::{FencedClient, FencedServer},
+    gate::{self, Gate},
     name::{Peer, Target},
     pool::Pool,
     revocation::{CertificateStats, ExamineError, Revocations},
@@ -121,6 +122,14 @@ pub enum DialError {
         #[source]
         source: rule::Forbidden,
     },
+    /// The deployment does not have it.
+    #[error("dialling {peer}: {why}")]
+    Undeclared {
+        /// Whom.
+        peer: Peer,
+        /// Why.
+        why: String,
+    },
     /// No connection could be started: the endpoint is closed or the address unusable.
     #[error("dialling {peer}")]
     Start {
@@ -202,6 +211,7 @@ struct Inner {
     handlers: Handlers,
     pool: Pool,
     apart: apart::Order,
+    gate: gate::Place,
     clock: Arc<dyn Clock>,
 }
 
@@ -245,14 +255,18 @@ impl Mesh {
         });
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
+        let gate = gate::Place::default();
         let handlers = Handlers::default();
         let revocations = Arc::<Revocations>::default();
         tokio::spawn(accept::accept(
             endpoint.clone(),
-            me.zone,
-            handlers.clone(),
-            revocations.clone(),
-            clock.clone(),
+            accept::House {
+                zone: me.zone,
+                gate: gate.clone(),
+                handlers: handlers.clone(),
+                revocations: revocations.clone(),
+                clock: clock.clone(),
+            },
         ));
         let inner = Inner {
             endpoint,
@@ -264,11 +278,18 @@ impl Mesh {
             handlers,
             pool: Pool::default(),
             apart,
+            gate,
             clock,
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// From now on `gate` is asked before each connection, in both directions. To be called once, before the first
+    /// [`Mesh::serve`] and [`Mesh::dial`].
+    pub fn guard(&self, gate: Arc<dyn Gate>) {
+        self.inner.gate.set(gate);
     }
 
     /// This node, as its certificate names it.
@@ -347,6 +368,9 @@ impl Mesh {
         let peer = to.peer();
         if let Err(source) = rule::may_open(alpn, self.inner.me.zone, to.zone) {
             return Err(DialError::Forbidden { peer, source });
+        }
+        if let Err(why) = self.inner.gate.may_dial(alpn, &peer) {
+            return Err(DialError::Undeclared { peer, why });
         }
         let config = client_config(&lock(&self.inner.own).client, alpn);
         let config = config.ok_or(DialError::Initial)?;

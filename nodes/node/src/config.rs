@@ -94,6 +94,9 @@ pub(crate) struct Files {
     /// Keys of the cluster's transparency log; core nodes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<LogFiles>,
+    /// Its copy of the flow matrix; a directory of the release before has none and lives by the one that ships.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flows: Option<PathBuf>,
     /// Where the node keeps data; none on an edge, which writes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
@@ -218,6 +221,7 @@ impl Files {
         self.crl.iter_mut().for_each(at);
         self.media_key.iter_mut().for_each(at);
         self.kek.iter_mut().for_each(at);
+        self.flows.iter_mut().for_each(at);
         self.data.iter_mut().for_each(at);
         self.foundation.iter_mut().for_each(at);
         if let Some(log) = &mut self.log {

@@ -19,9 +19,9 @@ use guitai_cli::{
     CLUSTER_FILE, Cluster, LoginFile,
     keys::{Seat, migrate},
 };
-use guitai_types::{Code, Role, profile::Profile};
+use guitai_types::{Code, Date, Role, UnixMillis, profile::Profile};
 
-use crate::{exit::Failure, founding};
+use crate::{exit::Failure, flows::Flows, founding};
 
 /// File with the logins made at foundation.
 const LOGIN_FILE: &str = "demo-login.json";
@@ -89,7 +89,8 @@ impl Deployment {
                 return Err(foreign(data, "is not empty and holds no deployment"));
             }
             free(&profile)?;
-            let (logins, lock) = found(data, &profile, &text, now_unix)?;
+            let flows = matrix(&profile, profile_path, now_unix)?;
+            let (logins, lock) = found(data, &profile, &text, &flows, now_unix)?;
             (logins, lock, false)
         };
         let (logins, lock, resumed) = logins_and_lock;
@@ -113,11 +114,22 @@ impl Deployment {
     }
 }
 
+/// The flow matrix that a profile names, which must cover the deployment.
+fn matrix(profile: &Profile, path: Option<&Path>, now_unix: u64) -> Result<Flows, Failure> {
+    let base = path.and_then(Path::parent).unwrap_or(Path::new("."));
+    let file = profile.flow_matrix.as_ref().map(|file| base.join(file));
+    let flows = Flows::read(file.as_deref())?;
+    let today = Date::of(UnixMillis(now_unix.saturating_mul(1_000)));
+    flows.cover(profile, today)?;
+    Ok(flows)
+}
+
 /// Founds beside the directory and renames: a deployment either is there whole or is not there.
 fn found(
     data: &Path,
     profile: &Profile,
     text: &str,
+    flows: &Flows,
     now_unix: u64,
 ) -> Result<(LoginFile, File), Failure> {
     let mut staged = data.as_os_str().to_owned();
@@ -128,7 +140,8 @@ fn found(
     }
     founding::make_dir(&staged).map_err(|error| internal(&error))?;
     let lock = lock(&staged)?;
-    let founded = founding::found(profile, &staged, now_unix).map_err(|error| internal(&error))?;
+    let founded =
+        founding::found(profile, flows, &staged, now_unix).map_err(|error| internal(&error))?;
     let logins = serde_json::to_vec_pretty(&founded.logins).map_err(|error| internal(&error))?;
     let cluster = Cluster {
         edges: urls(profile, Role::Edge),

@@ -17,6 +17,8 @@ pub(crate) const FOREIGN_DATA: u8 = 12;
 pub(crate) const SELFTEST_FAILED: u8 = 13;
 /// The node asks to be started again: its lineage has changed.
 pub(crate) const START_AGAIN: u8 = 14;
+/// The flow matrix does not declare what the node or the deployment would do.
+pub(crate) const FLOW_UNDECLARED: u8 = 15;
 /// The demo call was not verified.
 pub(crate) const NOT_VERIFIED: u8 = 3;
 
@@ -34,6 +36,7 @@ impl Failure {
             Code::PortTaken => PORT_TAKEN,
             Code::ForeignData => FOREIGN_DATA,
             Code::SelfTestFailed => SELFTEST_FAILED,
+            Code::FlowUndeclared => FLOW_UNDECLARED,
             _ => FAILED,
         };
         Self {

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{Files, Keys, LogFiles, NodeConfig, SignerFiles};
+use crate::{
+    config::{Files, Keys, LogFiles, NodeConfig, SignerFiles},
+    flows::{self, Flows},
+};
 use guitai_cli::{
     Account, LoginFile,
     keys::{Seat, demo_passphrase, found as found_keys},
@@ -70,7 +73,12 @@ pub(crate) enum FoundError {
 }
 
 /// Makes everything under `data` that a first start needs.
-pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Founded, FoundError> {
+pub(crate) fn found(
+    profile: &Profile,
+    flows: &Flows,
+    data: &Path,
+    now_unix: u64,
+) -> Result<Founded, FoundError> {
     let cluster = ClusterId::from_random(random::array::<16>());
     let mut pki = Pki::create(data, &cluster, now_unix)?;
 
@@ -133,6 +141,7 @@ pub(crate) fn found(profile: &Profile, data: &Path, now_unix: u64) -> Result<Fou
             founder == Some(member.id),
             log.files(member),
         );
+        write(&dir.join(flows::FILE), flows.text.as_bytes())?;
         write(&dir.join("node.toml"), toml::to_string(&config)?.as_bytes())?;
     }
     Ok(Founded {
@@ -215,6 +224,7 @@ fn node_config(
                 key: file("tsa.key.pem"),
             }),
             log,
+            flows: Some(file(flows::FILE)),
             data: (!edge).then(|| file("data")),
             foundation: founds.then(|| file("foundation.json")),
         },

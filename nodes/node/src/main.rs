@@ -3,6 +3,7 @@
 mod config;
 mod deployment;
 mod exit;
+mod flows;
 mod founding;
 mod identity;
 mod keys;

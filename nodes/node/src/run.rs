@@ -9,15 +9,17 @@ mod inventory;
 mod links;
 mod renewal;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use guitai_crypto::selftest;
-use guitai_types::{Code, Role};
+use guitai_host::{Clock, SystemClock};
+use guitai_types::{Code, Date, Role};
 use tokio::{io::AsyncReadExt as _, sync::watch};
 
 use crate::{
     config::{ConfigError, NodeConfig},
     exit::{Failure, START_AGAIN, chain},
+    flows::{self, Flows},
 };
 
 /// Arguments of `run`.
@@ -48,10 +50,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let supervised = arguments.supervised;
     let stop = stop_signal(supervised);
     tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
+    let gate = match gate(&config) {
+        Ok(gate) => gate,
+        Err(failure) => {
+            tracing::error!(error = %failure.problem, "the node does not run");
+            if supervised {
+                failure.report();
+                end_at_once(failure.code);
+            }
+            return Err(failure);
+        }
+    };
     let outcome = if config.member.has(Role::Edge) {
-        edge::run(config, checks, stop).await.map(|()| Ended::Asked)
+        let ran = edge::run(config, gate, checks, stop).await;
+        ran.map(|()| Ended::Asked)
     } else {
-        inner::run(config, checks, stop).await
+        inner::run(config, gate, checks, stop).await
     };
     let ended = match outcome {
         Ok(ended) => ended,
@@ -69,6 +83,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Ended::Asked => Ok(ExitCode::SUCCESS),
         Ended::StartAgain => end_at_once(START_AGAIN),
     }
+}
+
+/// What the flow matrix says of this node: it does not start where it may not listen, and speaks with nobody whom no
+/// row names.
+fn gate(config: &NodeConfig) -> Result<Arc<flows::Door>, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let flows = Flows::read(config.files.flows.as_deref())?;
+    flows.listeners(&config.member, Date::of(clock.wall()))?;
+    flows.say();
+    let members = [&config.peers[..], std::slice::from_ref(&config.member)].concat();
+    Ok(flows.gate(&config.member, &members, clock))
 }
 
 /// Ends the process. A supervised node's reader of standard input would hold the runtime's end until the

@@ -105,6 +105,8 @@ codes! {
     ForeignData = "GT-0603", 409, "数据目录属于另一个集群", "The data directory belongs to another cluster", "换一个 --data 目录", "Choose another --data directory";
     /// A key store that does not open, or a key that does not fit.
     KeysRefused = "GT-0604", 409, "密钥库无法使用", "The key store cannot be used", "核对口令文件与 keys 目录,见 docs/operating/keys.md", "Check the passphrase file and the keys directory, see docs/operating/keys.md";
+    /// A listener, a peer or a deployment that the flow matrix does not declare.
+    FlowUndeclared = "GT-0605", 409, "流转矩阵未声明", "The flow matrix does not declare it", "用 guitai flow check 核对矩阵与部署;不要为绕过而增加行", "Compare matrix and deployment by guitai flow check; do not add a row to get around it";
     /// Evidence that does not verify.
     EvidenceBroken = "GT-0701", 422, "证据包校验不通过", "The evidence package does not verify", "以报告中列出的文件为准核查", "See the files named in the report";
     /// The cryptography computes wrong: nothing may be served with it.

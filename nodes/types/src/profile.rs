@@ -2,7 +2,7 @@
 //! whoever has one (`node`, `installer`). Unknown keys are errors; a profile that passes
 //! [`Profile::check`] can be started.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Profile {
     pub schema: u32,
     /// Name of the deployment, for people.
     pub name: String,
+    /// File with the flow matrix, relative to the profile's; the one that ships with the product without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_matrix: Option<PathBuf>,
     /// Cities.
     pub cities: Vec<City>,
     /// Centres.

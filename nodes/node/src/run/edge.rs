@@ -17,11 +17,12 @@ use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
 use super::{doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
-use crate::{config::NodeConfig, identity, keys};
+use crate::{config::NodeConfig, flows::Door, identity, keys};
 
 /// Assembles and runs an edge until it is asked to stop.
 pub(crate) async fn run(
     config: NodeConfig,
+    gate: Arc<Door>,
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AssembleError> {
@@ -39,6 +40,7 @@ pub(crate) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    mesh.guard(gate);
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
     let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
+    flows::Door,
     identity::{self, Office},
     keys,
 };
@@ -37,6 +38,7 @@ use crate::{
 /// Assembles and runs an inner node until it is asked to stop.
 pub(crate) async fn run(
     config: NodeConfig,
+    gate: Arc<Door>,
     selftest: Vec<Check>,
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, AssembleError> {
@@ -80,6 +82,7 @@ pub(crate) async fn run(
         tracing::warn!(aside = %aside.display(), "the view was damaged; it is made again from snapshot and log");
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
+    mesh.guard(gate.clone());
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
     let mut renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 
@@ -247,6 +250,7 @@ pub(crate) async fn run(
     tasks.spawn(keys::follow(keys));
     tasks.spawn(links::keep(
         member.clone(),
+        gate,
         meta.clone(),
         mesh.clone(),
         relay.clone(),

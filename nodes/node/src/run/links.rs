@@ -1,7 +1,7 @@
 //! Who dials whom, by the member list: core nodes keep a tunnel to every edge, inner relays a media
 //! link to every edge and to the inner relays with a lower id (so that a pair has one link).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt as _;
 use guitai_meta::{Meta, State};
@@ -9,16 +9,20 @@ use guitai_net::{Mesh, Target};
 use guitai_relay::{PeerLink, Relay, guard::Tunnels};
 use guitai_types::{Member, Role, event::Change};
 
+use crate::flows::Door;
+
 /// Follows the member list and keeps the links of this node. In quarantine it has no tunnel to any edge,
 /// and its relay takes no token of an epoch that is over; calls in progress keep their media.
 pub(crate) async fn keep(
     me: Member,
+    gate: Arc<Door>,
     meta: Meta,
     mesh: Mesh,
     relay: Option<Relay>,
     tunnels: Tunnels,
 ) {
-    let following = follow(me, meta.clone(), mesh, relay.clone(), tunnels.clone());
+    let links = (relay.clone(), tunnels.clone());
+    let following = follow(me, gate, meta.clone(), mesh, links);
     tokio::pin!(following);
     tokio::select! {
         biased;
@@ -33,11 +37,20 @@ pub(crate) async fn keep(
     std::future::pending::<()>().await;
 }
 
-async fn follow(me: Member, meta: Meta, mesh: Mesh, relay: Option<Relay>, tunnels: Tunnels) {
+async fn follow(
+    me: Member,
+    gate: Arc<Door>,
+    meta: Meta,
+    mesh: Mesh,
+    (relay, tunnels): (Option<Relay>, Tunnels),
+) {
     let mut links = BTreeMap::new();
     let mut events = meta.events(meta.peek(State::event_number) + 1);
     loop {
         let members: Vec<Member> = meta.peek(|state| state.members().cloned().collect());
+        if !members.is_empty() {
+            gate.learn(&members);
+        }
         tunnels.keep(&tunnel_targets(&me, &members));
         if let Some(relay) = &relay {
             keep_links(&mut links, relay, &mesh, &media_targets(&me, &members));
