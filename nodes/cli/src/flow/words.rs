@@ -176,7 +176,10 @@ pub(super) fn reach(matrix: &Matrix, reach: &Reach, lang: Language) -> String {
     let mut line = |what: &str, words: String| {
         text.push_str(&format!("\n{what}\n  {words}\n"));
     };
-    let upper = |all: &BTreeSet<guitai_flow::DataClass>| list(all, lang).to_uppercase();
+    let upper = |all: &BTreeSet<guitai_flow::DataClass>| match all.is_empty() {
+        true => list(all, lang),
+        false => list(all, lang).to_uppercase(),
+    };
     line(
         lang.pick("读得到的数据级别", "classes of data it reads"),
         upper(&reach.reads),
