@@ -124,6 +124,10 @@ async function whole(transport, lang) {
     await shows(agent.by("remote-video"), RED);
     await until(agent.page, "recording", "state", "running");
     await agent.shot(`desk-4b-rekeyed-${call}`);
+    // What the call is about: typed in the call, completed in the wrap-up.
+    await agent.by("business-number").fill(`HT-2026-${transport}`);
+    await agent.by("business-save").click();
+    await until(agent.page, "business", "saved", "true");
     for (const step of ["identity", "disclosure", "confirm"]) {
       const confirm = customer.by("confirm-step");
       if (await confirm.isVisible().catch(() => false)) await confirm.click();
@@ -142,6 +146,10 @@ async function whole(transport, lang) {
     await until(customer.page, "phase", "phase", "farewell");
     await customer.shot(`customer-7-farewell-${call}`);
     await until(agent.page, "wrap-recording", "state", "sealed");
+    assert.equal(await agent.by("business-number").inputValue(), `HT-2026-${transport}`);
+    await agent.by("business-customer").fill(`C-${transport}`);
+    await agent.by("business-save").click();
+    await until(agent.page, "business", "saved", "true");
     await agent.shot(`desk-6-wrap-up-${call}`);
     await agent.by("finish").click();
     await until(agent.page, "phase", "phase", "ready");
@@ -215,6 +223,11 @@ async function searchAndPlay(operator, lang) {
   const { page } = operator;
   await operator.by("search-text").fill("nobody-has-this-name");
   await until(page, "search-found", "found", "0");
+  // By the numbers that the agent wrote down, one in the call and one after it.
+  await operator.by("search-text").fill("ht-2026-ws c-ws");
+  await until(page, "search-found", "found", "1");
+  assert.equal(await operator.by("business").first().textContent(), "HT-2026-ws");
+  await operator.shot(`console-8-business-${lang}`);
   await operator.by("search-text").fill("edge-");
   await page.waitForFunction(() => Number(document.querySelector('[data-test="search-found"]')?.dataset.found) > 0, undefined, WAIT);
   await operator.shot(`console-5-search-${lang}`);

@@ -42,7 +42,7 @@ export const zh = {
   role: { core: "元数据", relay: "中继", recorder: "录制", edge: "边缘" },
   tab: { calls: "进行中通话", queues: "队列", recordings: "录音录像", nodes: "节点", security: "密钥与密码" },
   table: {
-    business: "业务编号",
+    about: "客户 · 业务",
     customer: "客户",
     agent: "坐席",
     service: "业务",
@@ -272,7 +272,7 @@ export const en: typeof zh = {
   role: { core: "core", relay: "relay", recorder: "recorder", edge: "edge" },
   tab: { calls: "Running calls", queues: "Queues", recordings: "Recordings", nodes: "Nodes", security: "Keys and cryptography" },
   table: {
-    business: "Business",
+    about: "Customer · business",
     customer: "Customer",
     agent: "Agent",
     service: "Service",
