@@ -116,7 +116,9 @@ impl Deployment {
 
 /// The flow matrix that a profile names, which must cover the deployment.
 fn matrix(profile: &Profile, path: Option<&Path>, now_unix: u64) -> Result<Flows, Failure> {
-    let base = path.and_then(Path::parent).unwrap_or_else(|| Path::new("."));
+    let base = path
+        .and_then(Path::parent)
+        .unwrap_or_else(|| Path::new("."));
     let file = profile.flow_matrix.as_ref().map(|file| base.join(file));
     let flows = Flows::read(file.as_deref())?;
     let today = Date::of(UnixMillis(now_unix.saturating_mul(1_000)));
