@@ -14,7 +14,7 @@ mod session;
 mod tlog;
 mod view;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
 use futures::{FutureExt as _, future::BoxFuture};
@@ -58,6 +58,9 @@ use crate::{
     problem::Refusal,
     streams::Streams,
 };
+
+/// How often it is looked whether a leader is still heard, in milliseconds, while an operator waits for one.
+const SILENCE_LOOK_MS: u64 = 100;
 
 /// What an inner node's door needs.
 pub struct CoreDeps {
@@ -230,12 +233,19 @@ impl Core {
             .map_err(|error| Refusal(error.problem()))
     }
 
-    /// As [`Core::read`], or, when no leader answers, what this node has applied; says whether it is that.
-    async fn read_or_here<T>(&self, look: impl Fn(&State) -> T) -> (T, Result<(), Refusal>) {
-        match self.read(&look).await {
-            Ok(seen) => (seen, Ok(())),
-            Err(refusal) => (self.meta.peek(&look), Err(refusal)),
-        }
+    /// As [`Core::read`], or, when no leader answers or none is heard any more, what this node has applied.
+    async fn read_or_here<T>(&self, look: impl Fn(&State) -> T) -> T {
+        let silence = async {
+            while self.meta.leader_heard().is_some() {
+                tokio::time::sleep(Duration::from_millis(SILENCE_LOOK_MS)).await;
+            }
+        };
+        let read = tokio::select! {
+            biased;
+            read = self.read(&look) => read.ok(),
+            () = silence => None,
+        };
+        read.unwrap_or_else(|| self.meta.peek(&look))
     }
 
     /// Makes tokens for views, in the epoch of the state they are made from.

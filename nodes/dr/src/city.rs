@@ -6,9 +6,10 @@
 use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use guitai_meta::may_approve;
+use guitai_meta::{CheckedTakeover, TAKEOVER_CHECK_MS, TakeoverError, may_approve};
 use guitai_types::{
     Epoch, Problem, RunId, StaffRef, UnixMillis,
     dr::{
@@ -176,18 +177,15 @@ impl Inner {
 
     /// Goes on when its time has come; called at every look.
     pub(crate) async fn drive_city(&self) {
-        let Some(mut run) = self.city.run() else {
+        let Some(run) = self.city.run() else {
             return;
         };
         match run.state {
-            RunState::AbortPoint { until, .. } if self.clock.wall() >= until => {
+            // The dead are asked, and given their time, while it still may be aborted.
+            RunState::AbortPoint { until, .. }
+                if self.clock.wall().plus(TAKEOVER_CHECK_MS) >= until =>
+            {
                 let Some(epoch) = epoch_of(&run) else { return };
-                self.note(&mut run, Some("take-over"), "begun", "");
-                let since = self.clock.wall();
-                run.state = RunState::Running { step: 0, since };
-                if self.keep(&mut self.city.lock(), run.clone()).is_err() {
-                    return;
-                }
                 let names = run.approvals.iter().map(|it| it.officer.to_string());
                 let by = names.collect::<Vec<_>>().join(" + ");
                 let order = TakeoverOrder {
@@ -195,17 +193,36 @@ impl Inner {
                     survivors: Vec::new(),
                     reason: format!("disaster recovery run {}", run.id),
                 };
-                if let Err(error) = self.meta.takeover(order, by).await {
-                    self.note(&mut run, Some("take-over"), "failed", &error.to_string());
-                    run.state = RunState::Aborted {
-                        why: error.to_string(),
-                    };
-                    let kept = self.keep(&mut self.city.lock(), run);
-                    kept.unwrap_or_else(|problem| tracing::error!(%problem, "not kept"));
-                }
+                let checked = self.meta.check_takeover(order, by).await;
+                let left = until.since(self.clock.wall());
+                tokio::time::sleep(Duration::from_millis(left)).await;
+                self.take_over(run, checked);
             }
             RunState::Running { step: 0, since } => self.enter_city(run, since).await,
             _ => {}
+        }
+    }
+
+    /// The abort point is over: what was checked meanwhile is done, or the run ends by it.
+    fn take_over(&self, mut run: Run, checked: Result<CheckedTakeover, TakeoverError>) {
+        let mut held = self.city.lock();
+        // Aborted, or proposed anew, while it was checked.
+        if held.as_ref() != Some(&run) {
+            return;
+        }
+        self.note(&mut run, Some("take-over"), "begun", "");
+        let since = self.clock.wall();
+        run.state = RunState::Running { step: 0, since };
+        if self.keep(&mut held, run.clone()).is_err() {
+            return;
+        }
+        if let Err(error) = checked.and_then(|checked| self.meta.takeover(checked)) {
+            self.note(&mut run, Some("take-over"), "failed", &error.to_string());
+            run.state = RunState::Aborted {
+                why: error.to_string(),
+            };
+            let kept = self.keep(&mut held, run);
+            kept.unwrap_or_else(|problem| tracing::error!(%problem, "not kept"));
         }
     }
 

@@ -184,7 +184,7 @@ impl Recovery {
                 survivors: Vec::new(),
                 reason: "plan".to_owned(),
             };
-            let refused = meta.may_take_over(order).await.err();
+            let refused = meta.check_takeover(order, String::new()).await.err();
             refused.map(|error| error.to_string())
         };
         // Both wait for the same dead nodes, so at the same time.

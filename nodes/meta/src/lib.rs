@@ -52,5 +52,5 @@ pub use membership::VoiceError;
 pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;
 pub use status::{BEHIND_MAX, RaftStatus, SILENT_MS};
-pub use takeover::TakeoverError;
+pub use takeover::{CheckedTakeover, TAKEOVER_CHECK_MS, TakeoverError};
 pub use tlog::{Included, LogFile, LogKeys, LogReadError, Pick, Proofs, Proven};

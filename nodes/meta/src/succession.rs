@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use guitai_host::random_id;
 use guitai_types::{
     Member, NodeId, RequestId, Voice,
@@ -155,8 +156,14 @@ async fn ask_in(meta: &Meta) {
         }
         return;
     }
-    for member in meta.directory().others(meta.id()) {
-        if let Some(Told::Done) = meta.ask_lineage(&member, &Ask::Join).await {
+    // All at once: of a lost city nobody answers, and each would be waited for in turn. Only a leader takes it in.
+    let others = meta.directory().others(meta.id());
+    let mut asked: FuturesUnordered<_> = others
+        .iter()
+        .map(|member| meta.ask_lineage(member, &Ask::Join))
+        .collect();
+    while let Some(told) = asked.next().await {
+        if matches!(told, Some(Told::Done)) {
             return;
         }
     }

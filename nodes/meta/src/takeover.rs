@@ -1,7 +1,7 @@
 //! A forced takeover: the surviving side goes on without a quorum of the lost one.
 //!
-//! [`Meta::takeover`] checks that nothing of the old lineage can still be agreed on, keeps the order
-//! durably and asks the process to start anew. The next start rebuilds ([`rebuild`]): every entry of
+//! [`Meta::check_takeover`] finds out that nothing of the old lineage can still be agreed on;
+//! [`Meta::takeover`] keeps the order durably and asks the process to start anew. The next start rebuilds ([`rebuild`]): every entry of
 //! the log is applied, known to be committed or not, since one of them may have been acknowledged;
 //! the result becomes the snapshot of a new generation whose only voter is this node; and one small
 //! file says that this generation counts. Whatever is interrupted is done again from the order.
@@ -44,8 +44,21 @@ const ORDER_BYTES_MAX: u64 = 64 * 1024;
 const ASK_MS: u64 = 1_500;
 /// A leader that was heard of within this, in milliseconds, lives: several election timeouts.
 const LEADER_HEARD_MS: u64 = 3_000;
+/// How long a check of a takeover lasts, in milliseconds. It takes up to [`TAKEOVER_CHECK_MS`]: the dead are given
+/// that long to answer.
+const CHECKED_MS: u64 = 5_000;
+/// What checking a takeover takes at most, in milliseconds, so that one can begin to while it still may be aborted.
+pub const TAKEOVER_CHECK_MS: u64 = ASK_MS;
 /// Entries read at once.
 const CHUNK: u64 = 512;
+
+/// A takeover that nothing stood against a moment ago.
+#[derive(Debug, Clone)]
+pub struct CheckedTakeover {
+    kept: Kept,
+    /// When the check began, by the monotonic clock.
+    since: Duration,
+}
 
 /// What is kept between the order and the rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +113,14 @@ pub enum TakeoverError {
         /// Which.
         node: NodeName,
     },
+    /// It was checked too long ago.
+    #[error(
+        "what was checked {age_ms} ms ago may be otherwise by now, at most {CHECKED_MS} ms count: check again"
+    )]
+    Stale {
+        /// Since the check began, in milliseconds.
+        age_ms: u64,
+    },
     /// There is a leader.
     #[error("{node} hears of the leader {leader}: the cluster can agree without a takeover")]
     LeaderKnown {
@@ -144,17 +165,37 @@ impl TakeoverError {
 }
 
 impl Meta {
-    /// Takes over on this node: checks the order, keeps it, and asks for a new start of the process
-    /// (see [`Meta::restart_wanted`]), which rebuilds. `ordered_by` is `institution/name` of whoever
-    /// the caller has checked. Gives the epoch that will count.
+    /// Whether this node may take over, asked of every core node; nothing is kept. `ordered_by` is `institution/name`
+    /// of whoever the caller has checked.
     ///
-    /// After the order is kept this node answers no other and proposes nothing.
-    pub async fn takeover(
+    /// # Errors
+    /// When it may not, with the reason.
+    pub async fn check_takeover(
         &self,
         order: TakeoverOrder,
         ordered_by: String,
-    ) -> Result<Epoch, TakeoverError> {
+    ) -> Result<CheckedTakeover, TakeoverError> {
+        let since = self.now();
         let kept = self.check_order(order, ordered_by).await?;
+        Ok(CheckedTakeover { kept, since })
+    }
+
+    /// Takes over on this node: looks once more at what it knows itself, keeps the order, and asks for a new start
+    /// of the process (see [`Meta::restart_wanted`]), which rebuilds. Gives the epoch that will count.
+    ///
+    /// After the order is kept this node answers no other and proposes nothing.
+    ///
+    /// # Errors
+    /// When the check has grown old, a leader has been heard since, or the order could not be kept.
+    pub fn takeover(&self, checked: CheckedTakeover) -> Result<Epoch, TakeoverError> {
+        let CheckedTakeover { kept, since } = checked;
+        let age = self.now().saturating_sub(since).as_millis();
+        let age_ms = u64::try_from(age).unwrap_or(u64::MAX);
+        if age_ms > CHECKED_MS {
+            return Err(TakeoverError::Stale { age_ms });
+        }
+        self.is_above(kept.epoch)?;
+        self.unled()?;
         self.lineage().leave();
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
         let written = self.lineage().disk().write_whole(Path::new(ORDER), &bytes);
@@ -172,12 +213,29 @@ impl Meta {
         Ok(kept.epoch)
     }
 
-    /// Whether [`Meta::takeover`] would be refused now; nothing is kept.
-    ///
-    /// # Errors
-    /// When it would, with the reason.
-    pub async fn may_take_over(&self, order: TakeoverOrder) -> Result<(), TakeoverError> {
-        self.check_order(order, String::new()).await.map(drop)
+    /// Whether that epoch would be new here; gives the present one.
+    fn is_above(&self, asked: Epoch) -> Result<Epoch, TakeoverError> {
+        if let Some(quarantine) = self.lineage().quarantine() {
+            let heard = quarantine.heard;
+            return Err(TakeoverError::Quarantined { heard });
+        }
+        let present = self.lineage().epoch().ok_or(TakeoverError::Empty)?;
+        if asked <= present {
+            return Err(TakeoverError::EpochNotAbove { asked, present });
+        }
+        Ok(present)
+    }
+
+    /// How this node stands, unless it hears of a leader.
+    fn unled(&self) -> Result<Stand, TakeoverError> {
+        let own = self.stand();
+        match own.leader {
+            None => Ok(own),
+            Some(leader) => {
+                let node = self.name().clone();
+                Err(TakeoverError::LeaderKnown { node, leader })
+            }
+        }
     }
 
     /// Which line of history this node belongs to.
@@ -212,27 +270,24 @@ impl Meta {
             survivors,
             reason,
         } = order;
-        if let Some(quarantine) = self.lineage().quarantine() {
-            let heard = quarantine.heard;
-            return Err(TakeoverError::Quarantined { heard });
-        }
-        let present = self.lineage().epoch().ok_or(TakeoverError::Empty)?;
-        let epoch = epoch.unwrap_or_else(|| Epoch(present.0.saturating_add(1)));
-        if epoch <= present {
-            let asked = epoch;
-            return Err(TakeoverError::EpochNotAbove { asked, present });
-        }
+        let next = || {
+            Epoch(
+                self.lineage()
+                    .epoch()
+                    .unwrap_or_default()
+                    .0
+                    .saturating_add(1),
+            )
+        };
+        let epoch = epoch.unwrap_or_else(next);
+        let present = self.is_above(epoch)?;
         if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
             return Err(TakeoverError::Reason);
         }
         let cores = self.cores();
         let survivors = self.survivors(&cores, survivors)?;
-        let own = self.stand();
+        let own = self.unled()?;
         let here = own.last.ok_or(TakeoverError::Empty)?;
-        if let Some(leader) = own.leader {
-            let node = self.name().clone();
-            return Err(TakeoverError::LeaderKnown { node, leader });
-        }
 
         let others: Vec<&Member> = cores.iter().filter(|it| it.id != self.id()).collect();
         let asked = others.iter().map(|member| self.ask_stand(member));

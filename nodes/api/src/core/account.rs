@@ -5,7 +5,7 @@ use guitai_types::{
     Code, InstitutionId, StaffName, StaffRef, UnixMillis,
     claims::{Claims, Grant},
     limits::LOGIN_LIFE_MS,
-    record::{Duty, Staff},
+    record::Duty,
     view::StaffView,
 };
 use serde::{Deserialize, Serialize};
@@ -64,21 +64,15 @@ async fn login(
         let view = state.staff_view(&staff);
         (state.staff(&staff).cloned(), state.epoch(), view)
     };
-    let is_operator = |account: &Staff| {
+    let operates = |state: &guitai_meta::State| {
         let lets_in = [Duty::Operator, Duty::Officer];
-        account.duties.iter().any(|duty| lets_in.contains(duty))
+        let account = state.staff(&staff);
+        account.is_some_and(|account| account.duties.iter().any(|duty| lets_in.contains(duty)))
     };
-    let operates = |state: &guitai_meta::State| state.staff(&staff).is_some_and(is_operator);
-    // They need not wait for a leader that was silent for seconds.
-    let in_here = core.meta.leader_heard().is_none() && core.meta.peek(operates);
-    let (account, epoch, view) = if in_here {
-        core.meta.peek(look)
+    let (account, epoch, view) = if core.meta.peek(operates) {
+        core.read_or_here(look).await
     } else {
-        let (seen, fresh) = core.read_or_here(look).await;
-        if !seen.0.as_ref().is_some_and(is_operator) {
-            fresh?;
-        }
-        seen
+        core.read(look).await?
     };
     let phc = account.as_ref().map(|account| account.password_phc.clone());
     core.logins.check(&staff, phc, body.password).await?;

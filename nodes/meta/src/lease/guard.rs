@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use guitai_host::Disk;
 use guitai_meta_core::lease::{Answer, Ask, Grantor};
-use guitai_types::{NodeId, UnixMillis, sync::Verdict};
+use guitai_types::{UnixMillis, sync::Verdict};
 use openraft::async_runtime::WatchReceiver as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -129,8 +129,8 @@ impl Meta {
             tracing::warn!(%error, "the end of this guard's promise was not kept; it runs out by itself");
             return;
         }
-        let leader = self.raft().metrics().borrow_watched().current_leader;
-        let leader = leader.map(NodeId).filter(|leader| *leader != self.id());
+        // One that is not heard is not told: a node that takes over would wait for the dead.
+        let leader = self.leader_heard().filter(|leader| *leader != self.id());
         let body = serde_json::to_vec(&Request::Release { life }).unwrap_or_default();
         if let Some(leader) = leader {
             let told: Option<serde_json::Value> =

@@ -94,6 +94,12 @@ impl Cluster {
     }
 }
 
+/// Checks and takes over.
+async fn taking(meta: &Meta, order: TakeoverOrder) -> Result<Epoch, TakeoverError> {
+    let checked = meta.check_takeover(order, "bank/admin".to_owned()).await?;
+    meta.takeover(checked)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_other_city_goes_on_with_everything_acknowledged_and_the_first_is_fenced() {
     let mut cluster = two_cities(10_000).await;
@@ -103,7 +109,7 @@ async fn the_other_city_goes_on_with_everything_acknowledged_and_the_first_is_fe
     }
     cluster.lose(A).await;
     forgotten(cluster.meta(3)).await;
-    let epoch = cluster.meta(3).takeover(order(), "bank/admin".to_owned());
+    let epoch = taking(cluster.meta(3), order());
     assert_eq!(epoch.await.unwrap(), Epoch(2));
     cluster.restart_when_wanted(3).await;
 
@@ -160,7 +166,7 @@ async fn the_other_city_goes_on_with_everything_acknowledged_and_the_first_is_fe
     // For good: a restart does not lift it.
     cluster.restart(0).await;
     assert!(cluster.meta(0).lineage_view().quarantine.is_some());
-    let again = cluster.meta(0).takeover(order(), String::new()).await;
+    let again = taking(cluster.meta(0), order()).await;
     assert!(
         matches!(again, Err(TakeoverError::Quarantined { .. })),
         "{again:?}"
@@ -205,7 +211,7 @@ async fn an_entry_nobody_said_was_committed_is_taken_along() {
         "it is not applied"
     );
     forgotten(cluster.meta(3)).await;
-    let epoch = cluster.meta(3).takeover(order(), "bank/admin".to_owned());
+    let epoch = taking(cluster.meta(3), order());
     epoch.await.unwrap();
     cluster.restart_when_wanted(3).await;
     assert_eq!(missing(cluster.meta(3), &acked).await, 0);
@@ -216,11 +222,7 @@ async fn an_entry_nobody_said_was_committed_is_taken_along() {
 async fn a_takeover_that_need_not_be_is_refused_with_the_reason() {
     let mut cluster = two_cities(10_000).await;
     let leader = cluster.leader().await;
-    let taking = |seat: usize, order: TakeoverOrder| {
-        let meta = cluster.meta(seat).clone();
-        async move { meta.takeover(order, "bank/admin".to_owned()).await }
-    };
-    let refused = taking(3, order()).await;
+    let refused = taking(cluster.meta(3), order()).await;
     assert!(
         matches!(refused, Err(TakeoverError::LeaderKnown { .. })),
         "{refused:?}"
@@ -229,7 +231,7 @@ async fn a_takeover_that_need_not_be_is_refused_with_the_reason() {
         epoch: Some(Epoch(1)),
         ..order()
     };
-    let refused = taking(3, low).await;
+    let refused = taking(cluster.meta(3), low).await;
     assert!(
         matches!(refused, Err(TakeoverError::EpochNotAbove { .. })),
         "{refused:?}"
@@ -239,13 +241,13 @@ async fn a_takeover_that_need_not_be_is_refused_with_the_reason() {
         survivors: vec![unnamed],
         ..order()
     };
-    let refused = taking(3, strange).await;
+    let refused = taking(cluster.meta(3), strange).await;
     assert!(
         matches!(refused, Err(TakeoverError::Unknown { .. })),
         "{refused:?}"
     );
     let refused = taking(
-        3,
+        cluster.meta(3),
         TakeoverOrder {
             reason: " ".to_owned(),
             ..order()
@@ -265,7 +267,7 @@ async fn a_takeover_that_need_not_be_is_refused_with_the_reason() {
         .lose(lost.into_iter().filter(|seat| *seat != kept))
         .await;
     forgotten(cluster.meta(3)).await;
-    let refused = cluster.meta(3).takeover(order(), String::new()).await;
+    let refused = taking(cluster.meta(3), order()).await;
     let name = cluster.seats[kept].member.name.clone();
     assert!(
         matches!(&refused, Err(TakeoverError::Reachable { node }) if *node == name),
@@ -282,6 +284,29 @@ async fn a_takeover_that_need_not_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_checked_is_void_when_a_leader_is_heard_again() {
+    let mut cluster = two_cities(10_000).await;
+    cluster.lose(A).await;
+    forgotten(cluster.meta(3)).await;
+    let checked = cluster.meta(3).check_takeover(order(), String::new()).await;
+    for seat in A {
+        cluster.start(seat).await;
+    }
+    tickets(cluster.meta(3), 1).await;
+    let refused = cluster.meta(3).takeover(checked.unwrap());
+    // By the leader it hears, or by the clock where the cluster took longer to come back.
+    assert!(
+        matches!(
+            refused,
+            Err(TakeoverError::LeaderKnown { .. } | TakeoverError::Stale { .. })
+        ),
+        "{refused:?}"
+    );
+    tickets(cluster.meta(3), 1).await;
+    assert_eq!(cluster.meta(3).lineage_view().epoch, Epoch(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_survivor_with_more_entries_is_named() {
     let mut cluster = two_cities(10_000).await;
     let behind = cluster.seats[5].member.name.clone();
@@ -293,7 +318,7 @@ async fn the_survivor_with_more_entries_is_named() {
     for seat in B {
         forgotten(cluster.meta(seat)).await;
     }
-    let refused = cluster.meta(5).takeover(order(), String::new()).await;
+    let refused = taking(cluster.meta(5), order()).await;
     assert!(
         matches!(&refused, Err(TakeoverError::Behind { there, here, .. }) if there > here),
         "{refused:?}"
@@ -307,7 +332,7 @@ async fn a_rebuild_cut_at_any_place_is_done_again() {
     caught_up(cluster.meta(3), cluster.meta(0)).await;
     cluster.lose([0, 1, 2, 4, 5]).await;
     forgotten(cluster.meta(3)).await;
-    let epoch = cluster.meta(3).takeover(order(), "bank/admin".to_owned());
+    let epoch = taking(cluster.meta(3), order());
     epoch.await.unwrap();
     let mut cuts = 0;
     loop {

@@ -35,6 +35,9 @@ use crate::{
     keys,
 };
 
+/// What a node that starts again in another lineage leaves its peers and clients to hear of it.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// Assembles and runs an inner node until it is asked to stop.
 pub(crate) async fn run(
     config: NodeConfig,
@@ -294,7 +297,15 @@ pub(crate) async fn run(
             drop(say.send(ended));
         }
     };
-    let served = guitai_api::serve(door.http, router, ending).await;
+    // Who waits for an agreement of a lineage that is left waits for nothing; who ordered it is answered at once.
+    let hurry = async {
+        meta.restart_wanted().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    let served = tokio::select! {
+        served = guitai_api::serve(door.http, router, ending) => served,
+        () = hurry => Ok(()),
+    };
 
     // Down in the order of the data's way: no new orders, then media, recordings, metadata, sockets.
     tasks.shutdown().await;
@@ -306,11 +317,17 @@ pub(crate) async fn run(
         recorder.shutdown().await;
     }
     meta.shutdown().await;
-    door.media.close().await;
-    mesh.close().await;
-    served.map_err(AssembleError::Serve)?;
     // Nobody said why it ends only where serving ended by itself.
-    said.await.unwrap_or(Ok(Ended::Asked))
+    let ended = said.await.unwrap_or(Ok(Ended::Asked));
+    let closed = async { tokio::join!(door.media.close(), mesh.close()) };
+    if matches!(ended, Ok(Ended::StartAgain)) {
+        // Peers of a lost city never say that they have heard.
+        drop(tokio::time::timeout(FAREWELL, closed).await);
+    } else {
+        closed.await;
+    }
+    served.map_err(AssembleError::Serve)?;
+    ended
 }
 
 fn read_foundation(path: &Path) -> Result<Command, AssembleError> {
