@@ -19,7 +19,7 @@ use crate::{
     attach::Attached,
     canonical::{self, CanonicalError},
     layout,
-    manifest::{self, File, Manifest},
+    manifest::{File, Manifest},
     sink::Sink,
     tree,
 };
@@ -172,7 +172,7 @@ impl<S: Sink> Builder<S> {
         mut draft: Manifest,
         signer: Signer<'_>,
     ) -> Result<(Manifest, Seal), BuildError> {
-        manifest::FORMAT.clone_into(&mut draft.format);
+        draft.format_needed().clone_into(&mut draft.format);
         draft.files = self.listed();
         draft.root = Hex(sums_root(&draft.files).to_vec());
         let manifest = canonical::to_bytes(&draft)?;

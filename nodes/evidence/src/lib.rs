@@ -16,7 +16,7 @@ pub mod drill;
 pub mod header;
 pub mod layout;
 pub mod manifest;
-
+pub mod quality;
 mod reader;
 mod report;
 pub mod roots;

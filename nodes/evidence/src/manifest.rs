@@ -1,7 +1,7 @@
 //! The manifest: everything a package states. Fields are never renamed or reused; a release that adds
 //! one writes a new `format` and still reads the ones before. Version 2 added turns at recording: a field
 //! of it is left out of a package of version 1, whose bytes are as they were. Version 3 has more files
-//! and no other field.
+//! and no other field; version 4 is version 3 with numbers missing, each declared.
 
 use guitai_types::{
     ClusterId, Epoch, Hex, InstitutionId, NodeName, QueueId, SessionId, TicketId, UnixMillis,
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// The `format` that this release writes.
 pub const FORMAT: &str = "guitai-evidence/3";
+/// The `format` of a recording that was sealed after its disk had lost segments: their numbers are missing.
+pub const FORMAT_4: &str = "guitai-evidence/4";
 /// The `format` before roots by the second and attachments; it is still read.
 pub const FORMAT_2: &str = "guitai-evidence/2";
 /// The `format` before segments had a header ([`crate::header`]); it is still read.
@@ -21,7 +23,7 @@ pub const FORMAT_1: &str = "guitai-evidence/1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`], [`FORMAT_2`] or [`FORMAT_1`].
+    /// [`FORMAT`], [`FORMAT_4`], [`FORMAT_2`] or [`FORMAT_1`].
     pub format: String,
     /// The cluster that recorded.
     pub cluster: ClusterId,
@@ -65,7 +67,29 @@ pub struct Manifest {
     pub root: Hex,
 }
 
+/// Cause of a gap where segments were durable and cannot be read any more.
+pub const SEGMENT_LOST: &str = "segment-lost";
+/// The same of all segments of a track.
+pub const TRACK_LOST: &str = "track-lost";
+
 impl Manifest {
+    /// Whether it is of the format that may lack numbers of segments and tracks.
+    #[must_use]
+    pub fn may_lack(&self) -> bool {
+        self.format == FORMAT_4
+    }
+
+    /// The format that what it states needs.
+    #[must_use]
+    pub fn format_needed(&self) -> &'static str {
+        let is_lost = |gap: &Gap| [SEGMENT_LOST, TRACK_LOST].contains(&gap.cause.as_str());
+        if self.gaps.iter().any(is_lost) {
+            FORMAT_4
+        } else {
+            FORMAT
+        }
+    }
+
     /// Whether it is of a format that has roots by the second and attachments.
     #[must_use]
     pub fn has_attachments(&self) -> bool {
@@ -256,7 +280,7 @@ pub struct Track {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
-    /// Number in the track, from 1 without a gap.
+    /// Number in the track, from 1 without a gap; in version 4 rising.
     pub number: u32,
     /// Frames.
     pub frames: u32,
@@ -305,7 +329,8 @@ pub struct Gap {
     /// How long, milliseconds.
     pub length_ms: u64,
     /// `frames-missing`, `frames-refused`, `republished`, `recorder-restart`, `recorder-away`,
-    /// `recorder-joined`, `recorder-replaced`, `disk-full`, `io-error` or `no-media`.
+    /// `recorder-joined`, `recorder-replaced`, `disk-full`, `io-error` or `no-media`; in version 4
+    /// also [`SEGMENT_LOST`] and [`TRACK_LOST`].
     pub cause: String,
     /// The track that stops there; left out if there was none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

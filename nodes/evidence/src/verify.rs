@@ -111,7 +111,12 @@ fn read_manifest(package: &Package, findings: &mut Findings) -> Option<(Vec<u8>,
 
 /// What must hold before the manifest's names may be used as paths.
 fn plausible(manifest: &Manifest) -> Result<(), String> {
-    let known = [manifest::FORMAT, manifest::FORMAT_2, manifest::FORMAT_1];
+    let known = [
+        manifest::FORMAT,
+        manifest::FORMAT_4,
+        manifest::FORMAT_2,
+        manifest::FORMAT_1,
+    ];
     if !known.contains(&manifest.format.as_str()) {
         return Err(format!("unknown format {:?}", manifest.format));
     }

@@ -4,21 +4,28 @@
 use guitai_types::{UnixMillis, record::SessionEvent};
 use serde_json::{Value, json};
 
-use crate::manifest::{Manifest, Playable, Track};
+use crate::{
+    manifest::{Manifest, Playable, Track},
+    quality::{self, Mark},
+};
 
 const PAGE: &str = include_str!("view/page.html");
 /// What stands in the page for what it shows.
 const PLACE: &str = "@DATA@";
 
-/// The page of a package whose manifest will state this. Times are milliseconds from the session's start.
+/// The page of a package whose manifest will state this; `logs` has each track's number with its frame log. Times are
+/// milliseconds from the session's start.
 #[must_use]
-pub fn page(manifest: &Manifest, events: &[SessionEvent]) -> String {
+pub fn page(manifest: &Manifest, events: &[SessionEvent], logs: &[(u32, &str)]) -> String {
     // In a script only this would end it; JSON may write it another way.
-    let data = data(manifest, events).to_string().replace('<', "\\u003c");
+    let marks = quality::marks(manifest, logs);
+    let data = data(manifest, events, &marks)
+        .to_string()
+        .replace('<', "\\u003c");
     PAGE.replacen(PLACE, &data, 1)
 }
 
-fn data(manifest: &Manifest, events: &[SessionEvent]) -> Value {
+fn data(manifest: &Manifest, events: &[SessionEvent], marks: &[Mark]) -> Value {
     let started = manifest.session.started_at;
     let bars: Vec<(&Track, u64, u64)> = manifest
         .tracks
@@ -56,6 +63,7 @@ fn data(manifest: &Manifest, events: &[SessionEvent]) -> Value {
         "files": files.filter_map(|it| file(it, manifest, started)).collect::<Vec<_>>(),
         "bars": bars.iter().map(bar).collect::<Vec<_>>(),
         "gaps": manifest.gaps,
+        "marks": marks,
         "events": events.iter().map(event).collect::<Vec<_>>(),
     })
 }

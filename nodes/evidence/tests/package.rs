@@ -369,7 +369,7 @@ fn draft_with<S: Sink>(
     let chain = x509::certificates_to_pem(&cluster.identity.chain);
     let path = layout::recorder_chain(1);
     builder.add(&path, chain.as_bytes()).unwrap();
-    let page = view::page(&draft, &events());
+    let page = view::page(&draft, &events(), &[]);
     builder.add(layout::VIEW, page.as_bytes()).unwrap();
     (builder, draft, lines)
 }
@@ -1082,7 +1082,7 @@ fn statements_that_do_not_fit_the_files_are_found() {
         m.steps[1].done_at = Some(UnixMillis(5));
     });
     faulty(Check::Manifest, |m, _| {
-        m.format = "guitai-evidence/4".to_owned();
+        m.format = "guitai-evidence/5".to_owned();
     });
     // Said to be of the version before, which had no turns.
     faulty(Check::Turns, |m, _| {

@@ -22,6 +22,7 @@ use crate::{
     Shared, attaching,
     cluster::{Call, ReportError},
     fmp4::Setup,
+    lost,
     package::{self, Sealed},
     room::Arrival,
     roots::Closed,
@@ -43,6 +44,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 const DRAIN_IDLE: Duration = Duration::from_millis(400);
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often sealing is tried before a segment that the disk does not give is given up: about a minute.
+const SEAL_TRIES_MAX: u32 = 12;
 /// Broadcasts whose catalog is remembered.
 const CATALOGS_MAX: usize = 256;
 /// What the leader says of a recorder that nobody hears.
@@ -414,12 +417,14 @@ impl Keeper {
     }
 
     async fn seal(mut self, orders: &mut watch::Receiver<Order>) {
+        let mut tries = 0;
         loop {
+            tries += 1;
             // The last events (who hung up) are in the cluster's view, perhaps not in ours.
             if let Some(call) = self.shared.cluster.call(&self.session) {
                 self.call = call;
             }
-            let sealed = self.seal_once().await;
+            let sealed = self.seal_once(tries >= SEAL_TRIES_MAX).await;
             match sealed {
                 Ok(sealed) => {
                     return tell_sealed(&self.shared, &self.session, sealed.summary, orders).await;
@@ -438,7 +443,8 @@ impl Keeper {
         }
     }
 
-    async fn seal_once(&self) -> Result<Sealed, SealError> {
+    /// `is_final`: a segment that the disk does not give is given up.
+    async fn seal_once(&self, is_final: bool) -> Result<Sealed, SealError> {
         let at = self.shared.clock.wall();
         let ended_at = self.call.session.ended_at.unwrap_or(at);
         let closing = self.take.closing_gaps(ended_at);
@@ -456,8 +462,16 @@ impl Keeper {
                 root: &shared.config.root,
             };
             let node = &shared.config.name;
+            let lost =
+                lost::find(&vault, &segments, is_final).map_err(|(track, number, source)| {
+                    package::PackageError::Segment {
+                        track,
+                        number,
+                        source,
+                    }
+                })?;
             let sealed = package::seal(
-                &vault, &segments, closing, &call, opened_at, at, node, signer, &roots,
+                &vault, &segments, closing, &call, opened_at, at, node, signer, &roots, &lost,
             )?;
             vault.put_document(SEAL, &sealed)?;
             Ok(sealed)

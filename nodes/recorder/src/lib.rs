@@ -20,6 +20,7 @@ mod export;
 mod fmp4;
 mod h264;
 mod keeper;
+mod lost;
 mod package;
 mod proving;
 mod room;

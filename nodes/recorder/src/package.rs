@@ -2,7 +2,7 @@
 //! for, byte for byte the same.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
 };
 
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cluster::Call,
     fmp4::{self, Mp4Error, Setup},
+    lost::{self, Lost},
     roots::{self, Kept},
     take::{SegmentRecord, TrackRecord},
     vault::Vault,
@@ -125,13 +126,15 @@ pub(crate) fn seal(
     node: &NodeName,
     signer: Signer<'_>,
     roots: &[Kept],
+    lost: &Lost,
 ) -> Result<Sealed, PackageError> {
-    let wholes = wholes(journal);
+    let wholes = wholes(journal, lost);
     let gaps: Vec<Gap> = journal
         .iter()
         .filter_map(|s| s.gap.clone())
         .chain(closing)
         .collect();
+    let gaps = lost::declare(gaps, journal, lost, call.session.started_at);
     let plays = plays(&wholes)?;
     let gaps: Vec<Gap> = gaps
         .into_iter()
@@ -161,8 +164,17 @@ pub(crate) fn seal(
     }
     let mut draft = manifest(call, tracks, &plays, gaps, opened_at, at, node);
     draft.disowned = disowned(&draft);
-    small.extend(rooted(&call.session.id, roots, signer.root)?);
-    let page = view::page(&draft, &call.session.events);
+    small.extend(rooted(&call.session.id, roots, signer.root, lost)?);
+    let logs: Vec<(u32, &str)> = draft
+        .tracks
+        .iter()
+        .filter_map(|track| {
+            let path = layout::frames(track.number);
+            let (_, log) = small.iter().find(|(name, _)| *name == path)?;
+            Some((track.number, std::str::from_utf8(log).ok()?))
+        })
+        .collect();
+    let page = view::page(&draft, &call.session.events, &logs);
     small.push((layout::VIEW.to_owned(), page.into_bytes()));
     for (path, content) in small
         .iter()
@@ -221,7 +233,14 @@ pub(crate) fn export<S: Sink>(
     for (path, content) in &sealed.documents {
         builder.add(path, &content.0)?;
     }
-    for segment in journal {
+    let manifest = sealed.manifest()?;
+    let listed: BTreeSet<(u32, u32)> = manifest
+        .tracks
+        .iter()
+        .flat_map(|track| track.segments.iter().map(|it| (track.number, it.number)))
+        .collect();
+    let is_listed = |it: &&SegmentRecord| listed.contains(&(it.track, it.number));
+    for segment in journal.iter().filter(is_listed) {
         let (track, number) = (segment.track, segment.number);
         let content = vault.segment(track, number);
         let content = content.map_err(|source| PackageError::Segment {
@@ -270,8 +289,9 @@ fn rooted(
     session: &SessionId,
     kept: &[Kept],
     root: &[u8],
+    lost: &Lost,
 ) -> Result<Vec<(String, Vec<u8>)>, CanonicalError> {
-    let (lines, chains) = roots::lines(session, kept);
+    let (lines, chains) = roots::lines(session, kept, lost);
     let mut text = Vec::new();
     for line in &lines {
         text.extend(canonical::to_bytes(line)?);
@@ -348,7 +368,7 @@ fn check_header(content: &[u8], record: &SegmentRecord) -> Result<(), &'static s
     }
 }
 
-fn wholes(journal: &[SegmentRecord]) -> Vec<Whole<'_>> {
+fn wholes<'a>(journal: &'a [SegmentRecord], lost: &Lost) -> Vec<Whole<'a>> {
     let mut wholes: Vec<Whole<'_>> = Vec::new();
     for segment in journal {
         if let Some(record) = &segment.opens {
@@ -360,10 +380,12 @@ fn wholes(journal: &[SegmentRecord]) -> Vec<Whole<'_>> {
         if let Some(whole) = wholes
             .iter_mut()
             .find(|whole| whole.record.number == segment.track)
+            && !lost.contains(&(segment.track, segment.number))
         {
             whole.segments.push(segment);
         }
     }
+    wholes.retain(|whole| !whole.segments.is_empty());
     wholes
 }
 

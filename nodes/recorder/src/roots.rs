@@ -17,6 +17,8 @@ use guitai_evidence::{
 use guitai_types::{Hex, NodeName, SessionId, UnixMillis, tlog::RecorderRoot};
 use serde::{Deserialize, Serialize};
 
+use crate::lost::Lost;
+
 /// A durable segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,10 +98,15 @@ fn hashes(leaves: &[Leaf]) -> Vec<Hash> {
 /// What a package says of roots: its lines, and the chains that they were signed under, the first being
 /// that of `signer` 1. A segment that is under two roots, since nobody knew whether the earlier one was
 /// kept, is said to be under the later.
-pub(crate) fn lines(session: &SessionId, kept: &[Kept]) -> (Vec<RootLine>, Vec<Vec<Hex>>) {
+pub(crate) fn lines(
+    session: &SessionId,
+    kept: &[Kept],
+    lost: &Lost,
+) -> (Vec<RootLine>, Vec<Vec<Hex>>) {
     let mut kept: Vec<&Kept> = kept.iter().collect();
     kept.sort_by_key(|kept| kept.root.second);
-    let mut seen = BTreeSet::new();
+    // What is lost has no place in the package.
+    let mut seen = lost.clone();
     let mut mine = Vec::new();
     for kept in kept.into_iter().rev() {
         let places: Vec<(u32, u32, u32, Hash)> = (0..)
@@ -315,7 +322,7 @@ mod tests {
         let kept = make(&mut roots, 6_900).unwrap();
         assert_eq!((kept.root.second, kept.root.count), (6, 2));
         assert!(roots.is_settled(&one) && make(&mut roots, 8_000).is_none());
-        let (lines, chains) = lines(&one, std::slice::from_ref(&kept));
+        let (lines, chains) = lines(&one, std::slice::from_ref(&kept), &Lost::new());
         let [line] = &lines[..] else {
             panic!("one line");
         };
@@ -367,7 +374,7 @@ mod tests {
         roots.told(6);
         assert_eq!(roots.untold(), Some(&third.root));
         let session = "5e55".parse().unwrap();
-        let (lines, _) = lines(&session, &[third, first, second]);
+        let (lines, _) = lines(&session, &[third, first, second], &Lost::new());
         let seconds: Vec<u64> = lines.iter().map(|line| line.second).collect();
         assert_eq!(seconds, [5, 6, 7]);
         // Found again after the seal, a root is needed by nobody.
@@ -379,7 +386,7 @@ mod tests {
     #[test]
     fn a_segment_under_two_roots_is_said_to_be_under_the_later() {
         let twice = [5, 6].map(|second| signed(second, vec![segment("5e55", 1, 1)]));
-        let (lines, chains) = lines(&"5e55".parse().unwrap(), &twice);
+        let (lines, chains) = lines(&"5e55".parse().unwrap(), &twice, &Lost::new());
         let seconds: Vec<u64> = lines.iter().map(|line| line.second).collect();
         assert_eq!((seconds, chains.len()), (vec![6], 1));
     }

@@ -536,6 +536,83 @@ async fn a_recorder_that_was_away_at_the_end_seals_with_a_declared_gap() {
     );
 }
 
+/// Takes segments off the disk, or spoils them, while the call goes on; what is left must make a package.
+async fn sealed_without(removed: &[(u32, u32)], spoilt: &[(u32, u32)]) -> Manifest {
+    let mut world = World::new(true);
+    world.start();
+    let clip = Clip::synthetic(6);
+    world.publish_all(&clip, "5e1f", 0..6_000).await;
+    world
+        .reported(|report| *report == RecordingReport::Running)
+        .await;
+    world.settled(12).await;
+    let session = world.session();
+    let path = |(track, number): &(u32, u32)| {
+        std::path::Path::new(session.as_str()).join(format!("t{track}-{number:06}.seg"))
+    };
+    for segment in removed {
+        guitai_host::Disk::remove(&*world.disk, &path(segment)).expect("was there");
+    }
+    for segment in spoilt {
+        world.disk.dangerous_flip_bit(&path(segment), 900).unwrap();
+    }
+    world.end().await;
+    // `package` verifies it.
+    package(&world).await.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_that_the_disk_lost_before_the_seal_are_declared_and_the_rest_is_sealed() {
+    let manifest = sealed_without(&[(1, 2), (3, 1)], &[(2, 2)]).await;
+    assert_eq!(manifest.format, guitai_evidence::manifest::FORMAT_4);
+    let numbers = |number: u32| -> Vec<u32> {
+        let track = manifest.tracks.iter().find(|it| it.number == number);
+        track.map_or_else(Vec::new, |it| {
+            it.segments.iter().map(|it| it.number).collect()
+        })
+    };
+    assert_eq!(numbers(1).get(..2), Some(&[1, 3][..]));
+    assert_eq!(numbers(2).get(..2), Some(&[1, 3][..]));
+    assert_eq!(numbers(3).first(), Some(&2));
+    let lost: Vec<_> = manifest
+        .gaps
+        .iter()
+        .filter(|gap| gap.cause == "segment-lost")
+        .map(|gap| (gap.track, gap.segment, gap.resumed))
+        .collect();
+    let inside = |track| (Some(track), Some(1), Some(track));
+    assert_eq!(lost, [inside(1), inside(2), (None, None, Some(3))]);
+    assert!(
+        manifest.gaps.iter().all(|gap| gap.length_ms > 500),
+        "{:?}",
+        manifest.gaps
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_is_lost_whole_is_declared_too() {
+    let all: Vec<(u32, u32)> = (1..=6).map(|number| (1, number)).collect();
+    let whole = sealed_without(&[], &[]).await;
+    assert_eq!(whole.format, guitai_evidence::manifest::FORMAT);
+    let there = whole.tracks.iter().find(|it| it.number == 1).unwrap();
+    // The last one is closed by the end of the call.
+    let closed = there.segments.len() - 1;
+    let manifest = sealed_without(&all[..closed], &[]).await;
+    let left = manifest.tracks.iter().find(|it| it.number == 1);
+    assert_eq!(
+        left.map_or(0, |track| track.segments.len()),
+        1,
+        "{:?}",
+        manifest.gaps
+    );
+    assert_eq!(
+        manifest.gaps.len(),
+        1,
+        "neighbours are one gap: {:?}",
+        manifest.gaps
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_recording_until_there_is_room_again() {
     let mut world = World::new(true);

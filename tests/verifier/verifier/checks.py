@@ -8,8 +8,9 @@ from .container import Container, NotContainer
 from .package import FILE_BYTES_MAX, FILES_MAX, NotReadable, Package, is_safe
 from .report import Findings
 
-FORMATS = ("guitai-evidence/1", "guitai-evidence/2", "guitai-evidence/3")
+FORMATS = ("guitai-evidence/1", "guitai-evidence/2", "guitai-evidence/3", "guitai-evidence/4")
 WITH_ROOTS = FORMATS[2:]
+WITH_LOSSES = FORMATS[3:]
 UNLISTED = ("manifest.json", "manifest.p7s", "manifest.sig", "SM3SUMS")
 REQUIRED = ("README.txt", "events.jsonl", "gaps.json", "trust/chain.pem", "trust/root.pem")
 REQUIRED_3 = ("roots.jsonl", "view.html")
@@ -222,18 +223,15 @@ def _tracks(findings, package, manifest, found):
     segments, expected = [], set()
     # Of the manifest's list: whether the files are as listed is for `files` to say.
     listed = {file["path"]: file for file in manifest["files"]}
-    for place, track in enumerate(manifest["tracks"], 1):
+    fault = lambda detail, name="manifest.json": findings.fault("tracks", name, detail)
+    _numbers(fault, manifest)
+    for track in manifest["tracks"]:
         folder = f"tracks/{track['number']}"
-        fault = lambda detail, name="manifest.json": findings.fault("tracks", name, detail)
-        if track["number"] != place:
-            fault(f"track {track['number']} stands in place {place}")
         names = ["init.mp4"]
-        for number, part in enumerate(track["segments"], 1):
-            name = f"{number:06}.m4s"
+        for part in track["segments"]:
+            name = f"{part['number']:06}.m4s"
             names.append(name)
             segments.append((track, part, f"{folder}/{name}"))
-            if part["number"] != number:
-                fault(f"track {place}: segment {part['number']} stands in place {number}")
         expected |= {f"{folder}/{name}" for name in [*names, "frames.csv", "tree.sm3"]}
         _track_tree(fault, package, track, folder, names, listed)
         _track_sums(fault, track, folder, names, listed)
@@ -245,6 +243,27 @@ def _tracks(findings, package, manifest, found):
         findings.fault("tracks", path, "belongs to no track")
     findings.holds_unless_faulty("tracks", f"{len(manifest['tracks'])} tracks, {len(segments)} segments")
     return segments
+
+
+def _numbers(fault, manifest):
+    """Tracks and segments are numbered from 1; in a format with losses, what is missing between is declared."""
+    gaps = manifest["gaps"] if manifest["format"] in WITH_LOSSES else []
+    spare = sum(gap["cause"] == "track-lost" for gap in gaps)
+    lost = {(gap.get("track"), gap.get("segment"), gap.get("resumed")) for gap in gaps if gap["cause"] == "segment-lost"}
+    last = 0
+    for track in manifest["tracks"]:
+        number = track["number"]
+        spare -= number - last - 1
+        if number <= last or spare < 0:
+            fault(f"track {number} stands after track {last}")
+            return
+        last, before = number, 0
+        for part in track["segments"]:
+            place = (number, before, number) if before else (None, None, number)
+            if part["number"] != before + 1 and (part["number"] <= before or place not in lost):
+                fault(f"track {number}: segment {part['number']} stands after segment {before}")
+                break
+            before = part["number"]
 
 
 def _track_tree(fault, package, track, folder, names, listed):
@@ -269,13 +288,16 @@ def _track_sums(fault, track, folder, names, listed):
     facts = {
         "frames": sum(part["frames"] for part in segments),
         "bytes": sum(sizes),
-        "first_us": segments[0]["first_us"],
         "end_us": segments[-1]["end_us"],
         "duration_ms": (track["end_us"] - track["first_us"]) // 1000,
     }
     for name, value in facts.items():
         if track[name] != value:
             fault(f"{name} of track {number} is {value}")
+    # Times are counted from the track's first frame, lost or not.
+    begins = track["first_us"] < segments[0]["first_us"] if segments[0]["number"] > 1 else track["first_us"] == segments[0]["first_us"]
+    if not begins:
+        fault(f"track {number} does not begin with its first segment")
     if any(part["first_us"] > part["end_us"] for part in segments):
         fault(f"track {number}: a segment ends before it begins")
 
@@ -362,7 +384,7 @@ def _continuity(findings, manifest):
         if kind in seen and all((gap["party"], gap["media"], gap.get("resumed")) != (*kind, number) for gap in gaps):
             fault(f"track {number} goes on after no declared gap")
         seen.add(kind)
-    tracks = {track["number"]: (track["party"], track["media"], len(track["segments"])) for track in manifest["tracks"]}
+    tracks = {track["number"]: (track["party"], track["media"], {part["number"] for part in track["segments"]}) for track in manifest["tracks"]}
     for gap in gaps:
         _gap(fault, gap, tracks)
     for party in PARTIES:
@@ -378,8 +400,8 @@ def _gap(fault, gap, tracks):
         if name in gap and tracks.get(gap[name], ())[:2] != (gap["party"], gap["media"]):
             fault(f"a gap names a track {gap[name]} that is not there, or of another party or medium")
     if "segment" in gap:
-        last = tracks[gap["track"]][2] if gap.get("track") in tracks else 0
-        if not 1 <= gap["segment"] <= last:
+        numbers = tracks[gap["track"]][2] if gap.get("track") in tracks else ()
+        if gap["segment"] not in numbers:
             fault(f"a gap names a segment {gap['segment']} that is not there")
 
 

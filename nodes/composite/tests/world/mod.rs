@@ -205,7 +205,7 @@ pub(crate) fn package(call: &Call, dir: &Path) {
         .add(&layout::recorder_chain(1), chain.as_bytes())
         .unwrap();
     builder
-        .add(layout::VIEW, view::page(&draft, &[]).as_bytes())
+        .add(layout::VIEW, view::page(&draft, &[], &[]).as_bytes())
         .unwrap();
     let (_, seal) = builder.seal(draft, signer.signer()).unwrap();
     let missing = [

@@ -7,7 +7,7 @@ use guitai_types::Hex;
 use super::{Package, media};
 use crate::{
     canonical, layout,
-    manifest::{File, Gap, Manifest, Media, Track},
+    manifest::{File, Gap, Manifest, Media, SEGMENT_LOST, TRACK_LOST, Track},
     report::{Check, Findings},
     tree,
 };
@@ -18,15 +18,11 @@ pub(super) fn check(package: &Package, manifest: &Manifest, findings: &mut Findi
         .iter()
         .map(|f| (f.path.as_str(), f))
         .collect();
-    for (index, track) in manifest.tracks.iter().enumerate() {
-        if track.number as usize != index + 1 {
-            findings.fault(
-                Check::Tracks,
-                layout::MANIFEST,
-                "tracks are not numbered from 1",
-            );
-        }
-        if let Err((file, fault)) = track_holds(package, track, &files) {
+    if let Some(fault) = misnumbered(manifest) {
+        findings.fault(Check::Tracks, layout::MANIFEST, fault);
+    }
+    for track in &manifest.tracks {
+        if let Err((file, fault)) = track_holds(package, manifest, track, &files) {
             findings.fault(Check::Tracks, &file, fault);
         }
     }
@@ -62,9 +58,46 @@ pub(super) fn check(package: &Package, manifest: &Manifest, findings: &mut Findi
     findings.holds_unless_faulty(Check::Gaps, format!("{} gaps", manifest.gaps.len()));
 }
 
+/// Tracks are numbered from 1; in a package that may lack some, each that is missing between them is declared.
+fn misnumbered(manifest: &Manifest) -> Option<&'static str> {
+    let mut missing = 0_u64;
+    let mut last = 0;
+    for track in &manifest.tracks {
+        if track.number <= last {
+            return Some("tracks are not numbered from 1");
+        }
+        missing += u64::from(track.number - last - 1);
+        last = track.number;
+    }
+    let declared = manifest.gaps.iter().filter(|it| it.cause == TRACK_LOST);
+    let is_declared = manifest.may_lack() && missing <= declared.count() as u64;
+    (missing > 0 && !is_declared).then_some("tracks are not numbered from 1")
+}
+
+/// Segments are numbered from 1 without a gap; in a package that may lack some, each hole is declared in its place.
+fn is_numbered(manifest: &Manifest, track: &Track) -> bool {
+    let mut last = 0;
+    track.segments.iter().all(|segment| {
+        let before = std::mem::replace(&mut last, segment.number);
+        let is_next = Some(segment.number) == before.checked_add(1);
+        is_next || (segment.number > before && declares_loss(manifest, track.number, before))
+    })
+}
+
+/// Whether a gap says that segments after `before` of the track are lost; 0 is before the first.
+fn declares_loss(manifest: &Manifest, track: u32, before: u32) -> bool {
+    let after = (before > 0).then_some(before);
+    manifest.may_lack()
+        && manifest.gaps.iter().any(|gap| {
+            let place = (gap.track, gap.segment, gap.resumed);
+            gap.cause == SEGMENT_LOST && place == (after.map(|_| track), after, Some(track))
+        })
+}
+
 /// One track: its files are listed, its list and root are those of the files, its sums are right.
 fn track_holds(
     package: &Package,
+    manifest: &Manifest,
     track: &Track,
     files: &BTreeMap<&str, &File>,
 ) -> Result<(), (String, String)> {
@@ -103,11 +136,6 @@ fn track_holds(
     if Hex(tree::root_of_lines(lines.lines()).to_vec()) != track.root {
         return Err(in_manifest("its root is not that of its files"));
     }
-    let numbered = track
-        .segments
-        .iter()
-        .zip(1u32..)
-        .all(|(segment, number)| segment.number == number);
     let frames = track
         .segments
         .iter()
@@ -115,13 +143,19 @@ fn track_holds(
         .sum::<u64>();
     let ends = track.segments.first().zip(track.segments.last());
     let spans = ends.is_some_and(|(first, last)| {
-        (first.first_us, last.end_us) == (track.first_us, track.end_us)
+        // Times of a track are counted from its first frame, lost or not.
+        let begins = if first.number > 1 {
+            track.first_us < first.first_us
+        } else {
+            track.first_us == first.first_us
+        };
+        begins && last.end_us == track.end_us
     });
     let ordered = track
         .segments
         .iter()
         .all(|segment| segment.first_us <= segment.end_us);
-    if !numbered {
+    if !is_numbered(manifest, track) {
         Err(in_manifest(
             "segments are not numbered from 1 without a gap",
         ))
@@ -225,12 +259,139 @@ fn names_nothing(manifest: &Manifest, gap: &Gap) -> Option<String> {
             "a gap of {media} of the {party} names a track {number}"
         ));
     }
-    let segments = gap
-        .track
-        .and_then(find)
-        .map_or(0, |it| it.segments.len() as u64);
-    let segment = gap
-        .segment
-        .filter(|it| *it == 0 || u64::from(*it) > segments);
+    let track = gap.track.and_then(find);
+    let is_there = |number: &u32| {
+        let mut segments = track.into_iter().flat_map(|track| &track.segments);
+        segments.any(|segment| segment.number == *number)
+    };
+    let segment = gap.segment.filter(|number| !is_there(number));
     segment.map(|segment| format!("a gap names a segment {segment} that is not there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_types::{
+        UnixMillis,
+        record::{EndReason, Policy},
+    };
+
+    use super::*;
+    use crate::manifest::{FORMAT, FORMAT_4, Named, Segment, SessionFacts};
+
+    fn manifest(format: &str, tracks: &[(u32, &[u32])], gaps: Vec<Gap>) -> Manifest {
+        let segment = |number: &u32| Segment {
+            number: *number,
+            frames: 1,
+            first_us: 0,
+            end_us: 0,
+            key: true,
+            assignment: 1,
+            epoch: Default::default(),
+        };
+        let track = |(number, segments): &(u32, &[u32])| Track {
+            number: *number,
+            party: "customer".to_owned(),
+            media: Media::Video,
+            broadcast: String::new(),
+            codec: String::new(),
+            width: 0,
+            height: 0,
+            sample_rate: 0,
+            channels: 0,
+            started_at: UnixMillis(0),
+            first_us: 0,
+            end_us: 0,
+            duration_ms: 0,
+            frames: 0,
+            bytes: 0,
+            refused: 0,
+            segments: segments.iter().map(segment).collect(),
+            root: Hex::default(),
+        };
+        Manifest {
+            format: format.to_owned(),
+            cluster: "c1".parse().unwrap(),
+            institution: Named {
+                id: "bank".parse().unwrap(),
+                name: Default::default(),
+            },
+            session: SessionFacts {
+                id: "5e55".parse().unwrap(),
+                ticket: "71c4".parse().unwrap(),
+                queue: "wealth".parse().unwrap(),
+                edge: "edge-a1".parse().unwrap(),
+                epoch: Default::default(),
+                started_at: UnixMillis(0),
+                ended_at: None,
+                end_reason: Some(EndReason::CustomerHungUp),
+            },
+            participants: Vec::new(),
+            consent: None,
+            policy: Policy::default(),
+            steps: Vec::new(),
+            events: 0,
+            tracks: tracks.iter().map(track).collect(),
+            playable: Vec::new(),
+            gaps,
+            assignments: Vec::new(),
+            disowned: Vec::new(),
+            recorder: "a1-2".parse().unwrap(),
+            started_at: UnixMillis(0),
+            sealed_at: UnixMillis(0),
+            files: Vec::new(),
+            root: Hex::default(),
+        }
+    }
+
+    fn gap(cause: &str, track: Option<u32>, segment: Option<u32>, resumed: Option<u32>) -> Gap {
+        Gap {
+            party: "customer".to_owned(),
+            media: Media::Video,
+            from_ms: 0,
+            length_ms: 1,
+            cause: cause.to_owned(),
+            track,
+            segment,
+            resumed,
+            assignment: None,
+        }
+    }
+
+    /// Whether tracks and segments are numbered as they may be.
+    fn holds(format: &str, tracks: &[(u32, &[u32])], gaps: Vec<Gap>) -> bool {
+        let manifest = manifest(format, tracks, gaps);
+        let mut tracks = manifest.tracks.iter();
+        misnumbered(&manifest).is_none() && tracks.all(|track| is_numbered(&manifest, track))
+    }
+
+    #[test]
+    fn a_missing_number_must_be_declared_in_its_place_and_only_format_4_may_lack_one() {
+        let inside = || vec![gap(SEGMENT_LOST, Some(1), Some(1), Some(1))];
+        assert!(holds(FORMAT, &[(1, &[1, 2, 3])], vec![]));
+        assert!(holds(FORMAT_4, &[(1, &[1, 3])], inside()));
+        assert!(!holds(FORMAT, &[(1, &[1, 3])], inside()), "format 3");
+        assert!(!holds(FORMAT_4, &[(1, &[1, 3])], vec![]), "undeclared");
+        assert!(!holds(FORMAT_4, &[(1, &[1, 2, 4])], inside()), "elsewhere");
+        let other = vec![gap("frames-missing", Some(1), Some(1), Some(1))];
+        assert!(!holds(FORMAT_4, &[(1, &[1, 3])], other), "another cause");
+        let first = || vec![gap(SEGMENT_LOST, None, None, Some(1))];
+        assert!(holds(FORMAT_4, &[(1, &[2, 3])], first()));
+        assert!(!holds(FORMAT_4, &[(1, &[2, 3])], inside()));
+        for numbers in [&[1, 1][..], &[2, 1], &[1, 3, 2]] {
+            let gaps = [first(), inside()].concat();
+            assert!(!holds(FORMAT_4, &[(1, numbers)], gaps), "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_track_needs_a_gap_of_its_own() {
+        let lost = || gap(TRACK_LOST, None, None, None);
+        let tracks = |numbers: [u32; 2]| numbers.map(|number| (number, &[1][..]));
+        assert!(holds(FORMAT_4, &tracks([1, 3]), vec![lost()]));
+        assert!(!holds(FORMAT, &tracks([1, 3]), vec![lost()]));
+        assert!(!holds(FORMAT_4, &tracks([1, 3]), vec![]));
+        assert!(!holds(FORMAT_4, &tracks([1, 4]), vec![lost()]));
+        assert!(holds(FORMAT_4, &tracks([2, 4]), vec![lost(), lost()]));
+        assert!(!holds(FORMAT_4, &tracks([2, 2]), vec![lost(), lost()]));
+    }
 }
