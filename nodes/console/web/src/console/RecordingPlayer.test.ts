@@ -17,6 +17,7 @@ const data: PlayData = {
   files: [{ party: "customer", file: "customer-1.mp4", from_ms: 1_000, to_ms: 9_000 }],
   bars: [{ party: "customer", media: "video", from_ms: 1_000, to_ms: 9_000 }],
   gaps: [{ party: "agent", media: "audio", from_ms: 2_000, length_ms: 500, cause: "recorder-restart" }],
+  marks: [{ party: "customer", media: "video", from_ms: 3_000, length_ms: 900, flaw: "frozen" }],
   events: [
     { at_ms: 0, kind: "consent", actor: "customer", details: "" },
     { at_ms: 4_000, kind: "step", actor: "agent", details: "step: risk" },
@@ -31,6 +32,7 @@ test("jumps from event to event, shows the picture that is there then, and who w
   expect(said("player")).toContain("5e55");
   expect(all("player-mark").every((mark) => mark.textContent?.includes("赵审计 9001"))).toBe(true);
   expect(all("player-gap")[0]!.title).toBe("recorder-restart 500 ms");
+  expect(all("player-flaw").map((mark) => mark.title)).toEqual(["画面停顿 900 ms"]);
   expect(at("player-customer").getAttribute("src")).toBeNull();
   await press("player-next");
   expect(at("player").dataset.at).toBe("4000");

@@ -26,6 +26,8 @@ export interface PlayData {
   files: PlayFile[];
   bars: { party: string; media: string; from_ms: number; to_ms: number }[];
   gaps: { party: string; media: string; from_ms: number; length_ms: number; cause: string }[];
+  /** Where it was bad to look at or to hear; packages made before have none. */
+  marks?: { party: string; media: string; from_ms: number; length_ms: number; flaw: string }[];
   events: PlayEvent[];
 }
 

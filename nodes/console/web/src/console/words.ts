@@ -220,6 +220,7 @@ export const zh = {
     large: "证据包超过 {limit}",
     party: { customer: "客户", agent: "坐席" },
     media: { video: "画面", audio: "声音" },
+    flaw: { frozen: "画面停顿", slow: "画面迟缓", small: "画面缩小", dropout: "声音中断" },
   },
   logAlarm: {
     title: "透明日志出现两棵树",
@@ -451,6 +452,7 @@ export const en: typeof zh = {
     large: "the package is larger than {limit}",
     party: { customer: "Customer", agent: "Agent" },
     media: { video: "picture", audio: "sound" },
+    flaw: { frozen: "picture stood still", slow: "picture came slowly", small: "picture was small", dropout: "sound broke off" },
   },
   logAlarm: {
     title: "The transparency log shows two trees",
