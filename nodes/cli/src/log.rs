@@ -1,6 +1,7 @@
 //! `log`: the transparency log, read from the cluster and checked without it.
 
 mod online;
+mod records;
 
 use std::{
     fs,
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use online::{About, Accesses, Mirror, OfTree, Prove};
+pub use records::Records;
 
 /// Largest file of a log that is read: a bundle of 256 entries of 65,535 bytes.
 const FILE_BYTES_MAX: u64 = 256 * (2 + 65_535);
@@ -48,6 +50,8 @@ pub enum Log {
     Prove(Prove),
     /// 谁因何取用过录音录像 / Who was given recordings, and why
     Accesses(Accesses),
+    /// 日志中有哪些事件及其内容 / What was entered in the log, and what is behind it
+    Records(Records),
     /// 复制整份日志,可续传 / Copy the whole log; goes on where it was interrupted
     Mirror(Mirror),
 }
@@ -79,6 +83,7 @@ impl Log {
             Self::Checkpoint(of) | Self::Policy(of) => &of.asked.output,
             Self::Prove(prove) => &prove.asked.output,
             Self::Accesses(accesses) => &accesses.asked.output,
+            Self::Records(records) => &records.asked.output,
             Self::Mirror(mirror) => &mirror.asked.output,
         }
     }
@@ -125,6 +130,7 @@ pub(crate) async fn run(log: &Log, lang: Language) -> Result<String, Failure> {
         Log::Policy(of) => online::text(of, "policy").await,
         Log::Prove(arguments) => online::prove(arguments, lang).await,
         Log::Accesses(arguments) => online::accesses(arguments, lang).await,
+        Log::Records(arguments) => records::records(arguments, lang).await,
         Log::Mirror(arguments) => online::mirror(arguments, lang).await,
     }
 }

@@ -219,6 +219,8 @@ struct Inner {
 struct Own {
     client: rustls::ClientConfig,
     server: rustls::ServerConfig,
+    /// The certificate itself, DER.
+    leaf: Vec<u8>,
     /// Authorities of the own chain: they sign lists as the roots do.
     issuers: Vec<Vec<u8>>,
     not_after: u64,
@@ -354,6 +356,16 @@ impl Mesh {
         self.inner.revocations.lists()
     }
 
+    /// The certificate (DER) that this node shows.
+    pub fn certificate(&self) -> Vec<u8> {
+        lock(&self.inner.own).leaf.clone()
+    }
+
+    /// Peers that a connection is open to, each with the certificate (DER) that it showed last.
+    pub fn met(&self) -> BTreeMap<Peer, Vec<u8>> {
+        self.inner.revocations.met()
+    }
+
     /// Numbers about certificates and the connections they opened.
     pub fn certificate_stats(&self) -> CertificateStats {
         CertificateStats {
@@ -455,6 +467,7 @@ impl Own {
         Ok(Self {
             client: tls::client_config(identity, roots, &[])?,
             server: tls::server_config(identity, roots, &[])?,
+            leaf: identity.chain.first().cloned().unwrap_or_default(),
             issuers: identity.chain.iter().skip(1).cloned().collect(),
             not_after,
         })

@@ -87,6 +87,8 @@ pub(crate) struct Revocations {
 struct Open {
     conn: Connection,
     peer: Peer,
+    /// The certificate it showed, DER.
+    leaf: Vec<u8>,
     chain: Vec<CertificateId>,
 }
 
@@ -109,6 +111,7 @@ impl Revocations {
         }
         let peer = Peer::of_certificate(&read.dns_names).ok_or(ExamineError::Nameless)?;
         x509::check_may_sign(leaf)?;
+        let leaf = leaf.to_vec();
         let chain = chain.iter().map(|one| x509::identify(one));
         let chain = chain.collect::<Result<Vec<_>, _>>()?;
         // First among the open ones, then looked up: a list that arrives in between meets one of the
@@ -116,6 +119,7 @@ impl Revocations {
         let open = Open {
             conn: conn.clone(),
             peer: peer.clone(),
+            leaf,
             chain: chain.clone(),
         };
         {
@@ -175,6 +179,15 @@ impl Revocations {
     /// The lists held.
     pub(crate) fn lists(&self) -> Vec<Arc<Crl>> {
         lock(&self.held).values().cloned().collect()
+    }
+
+    /// Peers of the open connections, each with the certificate (DER) that it showed last.
+    pub(crate) fn met(&self) -> BTreeMap<Peer, Vec<u8>> {
+        let mut all = lock(&self.open);
+        all.retain(|one| one.conn.close_reason().is_none());
+        // Later connections stand behind earlier ones.
+        let met = all.iter().map(|one| (one.peer.clone(), one.leaf.clone()));
+        met.collect()
     }
 
     pub(crate) fn stats(&self) -> CertificateStats {

@@ -1,6 +1,7 @@
 //! `guitai run`: one node. Everything is read before anything is bound, everything is bound before
 //! anything is served.
 
+mod custody;
 mod doorway;
 mod edge;
 mod error;

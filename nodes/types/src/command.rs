@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Centre, City, ClusterId, Epoch, Hex, InstitutionId, MarkName, Member, NodeName, QueueId,
     RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
+    custody::Holding,
     dr::{Lane, Order},
     media::KeyChange,
     problem::Problem,
@@ -285,6 +286,15 @@ pub enum Command {
         /// Which witness, and what it saw.
         alarm: LogAlarm,
     },
+    /// What a node has of certificates or keys is other than it was.
+    PutHolding {
+        /// Whose.
+        node: NodeName,
+        /// Who says so: the node itself, or for a node of the DMZ the inner node it showed its certificate to.
+        by: NodeName,
+        /// All of one sort.
+        holding: Holding,
+    },
     /// How long recordings are kept: the matrix, classes, holds, and what recorders have erased.
     Keep {
         /// What.
@@ -311,6 +321,7 @@ impl Command {
                 | Self::LogAccess { .. }
                 | Self::AlarmLog { .. }
                 | Self::Keep { .. }
+                | Self::PutHolding { .. }
                 | Self::ReportRecording {
                     report: RecordingReport::Sealed { .. },
                     ..

@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod claims;
 pub mod command;
 pub mod control;
+pub mod custody;
 pub mod date;
 pub mod dr;
 pub mod event;

@@ -39,6 +39,7 @@ impl Command {
             | Self::AppendRoot { .. }
             | Self::LogAccess { .. }
             | Self::Keep { .. }
+            | Self::PutHolding { .. }
             | Self::Rate { .. } => WriteClass::Sync,
             // Who approved what is relied on; the steps of a drill that holds the guard city apart must not
             // wait for it.

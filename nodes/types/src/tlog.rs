@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     CentreId, ClusterId, Epoch, Hex, Member, NodeName, RunId, SessionId, StaffRef, UnixMillis,
     canonical,
+    custody::{CustodyChange, HeldCertificate, HeldKey, HeldList, Told},
     record::{Policy, RecordingSummary, Staff},
     retention::{Erasure, Health, Matrix, Noted},
     sync::SyncMode,
@@ -54,9 +55,34 @@ pub enum EntryKind {
     RecordingCopy,
     /// Recorders destroyed the key of a recording whose time was over.
     RecordingErased,
+    /// A node's certificates, or the revocation lists it obeys, changed.
+    Certificate,
+    /// A node's keys that wrap others changed.
+    Key,
 }
 
 impl EntryKind {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::Trust,
+        Self::RecordingSealed,
+        Self::RecorderRoot,
+        Self::Policy,
+        Self::Staff,
+        Self::Member,
+        Self::Dr,
+        Self::Epoch,
+        Self::SyncMode,
+        Self::Access,
+        Self::Alarm,
+        Self::Retention,
+        Self::RecordingKept,
+        Self::RecordingCopy,
+        Self::RecordingErased,
+        Self::Certificate,
+        Self::Key,
+    ];
+
     /// The word that stands in an entry.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +101,8 @@ impl EntryKind {
             Self::RecordingKept => "recording-kept",
             Self::RecordingCopy => "recording-copy",
             Self::RecordingErased => "recording-erased",
+            Self::Certificate => "certificate",
+            Self::Key => "key",
         }
     }
 }
@@ -246,6 +274,24 @@ pub enum Record {
         /// What allowed it.
         erasure: Erasure,
     },
+    /// A node's certificates, or the revocation lists it obeys, changed.
+    Certificate {
+        /// Whose, and who says so.
+        #[serde(flatten)]
+        told: Told,
+        /// Certificates.
+        certificates: CustodyChange<HeldCertificate>,
+        /// Revocation lists.
+        lists: CustodyChange<HeldList>,
+    },
+    /// A node's keys that wrap others changed.
+    Key {
+        /// Whose, and who says so.
+        #[serde(flatten)]
+        told: Told,
+        /// Made, and destroyed.
+        keys: CustodyChange<HeldKey>,
+    },
 }
 
 impl Record {
@@ -267,6 +313,8 @@ impl Record {
             Self::RecordingKept { .. } => EntryKind::RecordingKept,
             Self::RecordingCopy { .. } => EntryKind::RecordingCopy,
             Self::RecordingErased { .. } => EntryKind::RecordingErased,
+            Self::Certificate { .. } => EntryKind::Certificate,
+            Self::Key { .. } => EntryKind::Key,
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(status))
         .routes(routes!(found))
         .routes(routes!(accesses))
+        .routes(routes!(records))
         .routes(routes!(proof))
 }
 
@@ -72,6 +73,31 @@ pub(super) struct AccessView {
     at: UnixMillis,
     /// Who, what and why.
     access: Access,
+}
+
+/// An entry and the record behind it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct RecordView {
+    /// Number of the entry in the log.
+    index: u64,
+    /// When, in milliseconds since 1970.
+    at: UnixMillis,
+    /// What it is about.
+    kind: EntryKind,
+    /// The record, as docs/reference/transparency-log.md has it.
+    #[schema(value_type = Object)]
+    record: Record,
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+struct OfKind {
+    /// What they are about; without it everything but the recorders' roots of each second.
+    #[param(value_type = Option<String>)]
+    kind: Option<EntryKind>,
+    /// Made at this time or after it, in milliseconds since 1970.
+    #[param(value_type = Option<u64>)]
+    since: Option<UnixMillis>,
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -178,6 +204,37 @@ async fn accesses(
     Ok(Json(found.into_iter().map(view).collect()))
 }
 
+/// Entries with what is behind them, newest first, at most 256; of the cluster and of the own institution. Operators
+/// and auditors only.
+#[utoipa::path(get, path = "/api/v1/log/records", tag = "cluster", params(OfKind),
+    security(("staff" = [])), responses((status = 200, body = Vec<RecordView>),
+        (status = "default", body = ProblemBody)))]
+async fn records(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(OfKind { kind, since }): Query<OfKind>,
+) -> Result<Json<Vec<RecordView>>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let asked = core.clone();
+    let of = move |at: UnixMillis, record: Record| {
+        let is_kind = match kind {
+            Some(kind) => kind == record.kind(),
+            None => record.kind() != EntryKind::RecorderRoot,
+        };
+        let is_wanted = is_kind && since.is_none_or(|since| at >= since);
+        (is_wanted && asked.may_see(&record, &bearer)).then_some((at, record))
+    };
+    let found = core.meta.log_find(FOUND_MAX, of).await.map_err(refusal)?;
+    let view = |(index, (at, record)): (u64, (UnixMillis, Record))| RecordView {
+        index,
+        at,
+        kind: record.kind(),
+        record,
+    };
+    Ok(Json(found.into_iter().map(view).collect()))
+}
+
 /// An entry with its proofs under the checkpoints published last; what is behind it only for operators and
 /// auditors of its institution.
 #[utoipa::path(get, path = "/api/v1/log/entries/{index}", tag = "cluster",
@@ -221,20 +278,22 @@ impl Core {
     }
 
     /// Records of persons and calls stay with their institution; those of the cluster are for all that run it.
-    fn may_open(&self, opening: &Opening, bearer: &StaffBearer) -> bool {
+    fn may_see(&self, record: &Record, bearer: &StaffBearer) -> bool {
         let own = &bearer.staff.institution;
-        match serde_json::from_str(&opening.record) {
-            Ok(
-                Record::RecordingSealed { session, .. }
-                | Record::RecordingKept { session, .. }
-                | Record::RecordingCopy { session, .. }
-                | Record::RecordingErased { session, .. },
-            ) => self.is_of(&session, bearer),
-            Ok(Record::Access { access }) => access.who.institution == *own,
-            Ok(Record::Staff { account }) => account.id.institution == *own,
-            Ok(_) => true,
-            Err(_) => false,
+        match record {
+            Record::RecordingSealed { session, .. }
+            | Record::RecordingKept { session, .. }
+            | Record::RecordingCopy { session, .. }
+            | Record::RecordingErased { session, .. } => self.is_of(session, bearer),
+            Record::Access { access } => access.who.institution == *own,
+            Record::Staff { account } => account.id.institution == *own,
+            _ => true,
         }
+    }
+
+    fn may_open(&self, opening: &Opening, bearer: &StaffBearer) -> bool {
+        let record = serde_json::from_str(&opening.record);
+        record.is_ok_and(|record| self.may_see(&record, bearer))
     }
 }
 

@@ -25,7 +25,7 @@ use super::{FILE_BYTES_MAX, Tree};
 use crate::{Language, args::Asked, failure::Failure, http::Door, show, staff, table::Table};
 
 /// Who asks about the log.
-const READERS: &[Duty] = &[Duty::Operator, Duty::Auditor];
+pub(super) const READERS: &[Duty] = &[Duty::Operator, Duty::Auditor];
 /// The trees that are copied.
 const TREES: [Tree; 2] = [Tree::Sm3, Tree::Sha256];
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use zeroize::Zeroizing;
 
 use super::device::{Description, DeviceError, RootSecret};
-use super::file::{FormatError, KekEntry, RingFile, RootFile, WrappedFile};
+use super::file::{FormatError, KekEntry, RingFile, RootFile, RootName, WrappedFile};
 use super::passphrase::{Passphrase, PassphraseError};
 use super::place::{self, Directory, Memory, Place, PlaceError};
 use super::ring::{DataKeyError, Device, Ring, RingError, WrappedBy, version_1};
@@ -349,6 +349,13 @@ impl KeyStore {
     #[must_use]
     pub fn generation(&self, purpose: Purpose) -> Option<u32> {
         self.state().ring.newest(purpose).map(|kek| kek.generation)
+    }
+
+    /// The root's name, and the KEKs under it, as they are open: ids, generations and dates, no key.
+    #[must_use]
+    pub fn held(&self) -> (RootName, Vec<KekEntry>) {
+        let state = self.state();
+        (state.root.name.clone(), state.ring.file.keks.clone())
     }
 
     /// The root's id.

@@ -2,6 +2,7 @@
 
 use guitai_types::{
     Hex, Problem,
+    canonical::INTEGER_MAX,
     limits::{BUSINESS_CHARS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX},
     problem::Code,
 };
@@ -51,6 +52,15 @@ pub(crate) fn word(what: &str, text: &str) -> Result<(), Problem> {
         ));
     }
     at_most(what, text.len(), "WORD_BYTES_MAX", WORD_BYTES_MAX)
+}
+
+/// A number that every reader of canonical JSON keeps exact.
+pub(crate) fn integer(what: &str, number: u64) -> Result<(), Problem> {
+    let max = INTEGER_MAX;
+    if number <= max {
+        return Ok(());
+    }
+    Err(bad(format!("{what} {number} is past INTEGER_MAX, {max}")))
 }
 
 /// A page's SM2 public key: an uncompressed point. Whether it lies on the curve, who wraps to it sees.

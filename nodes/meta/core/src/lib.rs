@@ -12,6 +12,7 @@ mod apply;
 mod canary;
 mod check;
 mod cluster;
+mod custody;
 mod desks;
 mod dr;
 mod due;

@@ -63,6 +63,8 @@ pub enum RecordKey {
     Retention,
     /// A recording, for as long as it is kept and after.
     Recording(SessionId),
+    /// What a node has of certificates and keys.
+    Custody(NodeName),
     /// The transparency log: whom to believe, its size, its checkpoints.
     Log,
     /// The right edges of its trees above the leaves.
@@ -93,6 +95,7 @@ impl fmt::Display for RecordKey {
             Self::Canary(node) => write!(f, "canary/{node}"),
             Self::Retention => f.write_str("retention"),
             Self::Recording(id) => write!(f, "recording/{id}"),
+            Self::Custody(node) => write!(f, "custody/{node}"),
             Self::Log => f.write_str("log"),
             Self::LogTiles => f.write_str("log-tiles"),
             Self::LogEntry(index) => write!(f, "log-entry/{index:020}"),
@@ -134,6 +137,7 @@ impl RecordKey {
             "mark" => Some(Self::Mark(rest.parse().ok()?)),
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
             "recording" => Some(Self::Recording(rest.parse().ok()?)),
+            "custody" => Some(Self::Custody(rest.parse().ok()?)),
             "log-entry" => Some(Self::LogEntry(rest.parse().ok()?)),
             _ => None,
         }
@@ -216,6 +220,7 @@ impl State {
             }
             RecordKey::Retention => json(self.retention.as_ref()?),
             RecordKey::Recording(id) => json(self.recordings.get(id)?),
+            RecordKey::Custody(node) => json(self.custody.get(node)?),
             RecordKey::Log => json(&self.log.as_ref()?.head),
             RecordKey::LogTiles => json(&self.log.as_ref()?.tiles()),
             RecordKey::LogEntry(index) => {
@@ -258,6 +263,7 @@ impl State {
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
             .chain(self.retention.iter().map(|_| RecordKey::Retention))
             .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
+            .chain(self.custody.keys().cloned().map(RecordKey::Custody))
             .chain(self.log_keys())
     }
 
@@ -347,6 +353,7 @@ impl State {
             }
             RecordKey::Retention => self.retention = Some(parse(value)?),
             RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
+            RecordKey::Custody(node) => drop(self.custody.insert(node, parse(value)?)),
             // Those of the log go together, see `LogParts`.
             RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_) => {}
         }
@@ -435,6 +442,7 @@ mod tests {
             "canary/a1-1",
             "retention",
             "recording/s1",
+            "custody/a1-1",
             "log",
             "log-tiles",
             "log-entry/00000000000000000256",

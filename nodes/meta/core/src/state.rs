@@ -6,6 +6,7 @@ use guitai_types::{
     Centre, CentreId, City, ClusterId, Epoch, InstitutionId, MarkName, Member, NodeId, NodeName,
     RequestId, ReservationId, Role, SessionId, StaffRef, TicketId, UnixMillis,
     command::Reply,
+    custody::Custody,
     dr::{Lane, Run, Serials},
     event::Event,
     mark::Mark,
@@ -46,6 +47,8 @@ pub struct State {
     pub(crate) retention: Option<Retention>,
     /// Recordings, for as long as they are kept and after.
     pub(crate) recordings: BTreeMap<SessionId, Recording>,
+    /// What nodes have of certificates and keys.
+    pub(crate) custody: BTreeMap<NodeName, Custody>,
     /// The transparency log, once somebody has said whom to believe.
     pub(crate) log: Option<Log>,
     /// Computed from the tables above; never written down.

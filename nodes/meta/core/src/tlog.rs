@@ -345,7 +345,7 @@ impl Turn<'_> {
         if bytes == 0 {
             return Err(check::bad("a root without a signature"));
         }
-        integer("second", root.second)?;
+        check::integer("second", root.second)?;
         let Some(log) = &mut self.state.log else {
             return Err(no_log());
         };
@@ -401,7 +401,7 @@ impl Turn<'_> {
         if roots.iter().any(|root| root.0.len() != ROOT_BYTES) || alarm.known == alarm.shown {
             return Err(check::bad("two different roots of 32 bytes make an alarm"));
         }
-        integer("size", alarm.size)?;
+        check::integer("size", alarm.size)?;
         let is_same = |raised: &RaisedAlarm| {
             let (one, other) = (&raised.alarm, alarm);
             one.witness == other.witness && one.tree == other.tree && one.size == other.size
@@ -577,16 +577,6 @@ fn name(key: &str) -> &str {
     key.split_once('+').map_or(key, |(name, _)| name)
 }
 
-fn integer(what: &str, number: u64) -> Result<(), Problem> {
-    let max = guitai_types::canonical::INTEGER_MAX;
-    if number <= max {
-        return Ok(());
-    }
-    Err(check::bad(format!(
-        "{what} {number} is past INTEGER_MAX, {max}"
-    )))
-}
-
-fn no_log() -> Problem {
+pub(crate) fn no_log() -> Problem {
     check::wrong("this cluster keeps no transparency log")
 }

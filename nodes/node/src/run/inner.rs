@@ -15,14 +15,18 @@ use guitai_net::{Calls, Mesh};
 use guitai_recorder::{Authority, Recorder};
 use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
-use guitai_types::{Hex, Member, NodeId, Role, Voice, command::Command, profile::Raft};
+use guitai_types::{
+    Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse, profile::Raft,
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
 };
 
 use super::{
-    Ended, doorway,
+    Ended,
+    custody::Custodian,
+    doorway,
     error::AssembleError,
     inventory, links,
     renewal::{self, Renewal},
@@ -155,6 +159,20 @@ pub(crate) async fn run(
         authority.register(&calls);
         authority
     });
+    let signers = [
+        (CertificateUse::Seal, seal.clone()),
+        (CertificateUse::Tsa, tsa.clone()),
+    ];
+    let signers = signers
+        .into_iter()
+        .filter_map(|(usage, signer)| Some((usage, signer?)));
+    let custodian = Custodian {
+        member: member.clone(),
+        meta: meta.clone(),
+        mesh: mesh.clone(),
+        keys: keys.clone(),
+        signers: signers.collect(),
+    };
     let inventory = inventory::source(inventory::Subject {
         member: member.clone(),
         files: files.clone(),
@@ -251,6 +269,7 @@ pub(crate) async fn run(
     tasks.spawn(renewal.follow());
     tasks.spawn(renewal::spread(member.clone(), meta.clone(), mesh.clone()));
     tasks.spawn(keys::follow(keys));
+    tasks.spawn(custodian.follow());
     tasks.spawn(links::keep(
         member.clone(),
         gate,

@@ -7,6 +7,7 @@ use guitai_tlog::{Checkpoint, Digest, Edge, Party, Signer, note::Note};
 use guitai_types::{
     Centre, City, Hex, Member, NodeId, RequestId, Role, StaffRef, UnixMillis, Voice, Zone,
     command::{Command, PROPOSAL_VERSION, Proposal, Reply},
+    custody::{CERTIFICATES_HELD_MAX, CertificateUse, HeldCertificate, HeldKey, Holding},
     place::Text,
     problem::Code,
     record::{Branch, Institution, Policy, Staff},
@@ -478,4 +479,116 @@ fn a_checkpoint_needs_its_witnesses_and_this_very_tree() {
         sha256: sm3,
     };
     assert_eq!(world.refused(swapped), Code::BadRequest);
+}
+
+fn certificates(serials: &[u8]) -> Holding {
+    let certificates = serials.iter().map(|serial| HeldCertificate {
+        usage: CertificateUse::Node,
+        serial: Hex(vec![*serial]),
+        sm3: Hex(vec![*serial; 32]),
+        not_after_unix: 1_800_000_000,
+    });
+    Holding::Certificates {
+        certificates: certificates.collect(),
+        lists: Vec::new(),
+    }
+}
+
+fn kek(generation: u32) -> HeldKey {
+    HeldKey {
+        id: format!("{generation:032x}"),
+        purpose: "recording".to_owned(),
+        generation,
+        created_unix: 1_764_000_000,
+    }
+}
+
+fn put(node: &str, by: &str, holding: Holding) -> Command {
+    Command::PutHolding {
+        node: node.parse().unwrap(),
+        by: by.parse().unwrap(),
+        holding,
+    }
+}
+
+#[test]
+fn a_certificate_or_key_that_changes_is_logged_once_with_what_came_and_went() {
+    let mut world = World::founded();
+    world.done(put("a1-1", "a1-1", certificates(&[7])));
+    let keys = |generations: &[u32]| Holding::Keys {
+        keys: generations.iter().copied().map(kek).collect(),
+    };
+    world.done(put("a1-1", "a1-1", keys(&[1])));
+    let size = world.size();
+    world.done(put("a1-1", "a1-1", certificates(&[7])));
+    world.done(put("a1-1", "a1-1", keys(&[1])));
+    assert_eq!(world.size(), size, "nothing new, nothing logged");
+    world.done(put("a1-1", "a1-1", certificates(&[8, 9])));
+    world.done(put("a1-1", "a1-1", keys(&[2])));
+    let records: Vec<Record> = world
+        .entries()
+        .iter()
+        .map(|kept| serde_json::from_str(&kept.opening.record).unwrap())
+        .collect();
+    let [.., first, second] = records.as_slice() else {
+        panic!("entries");
+    };
+    let Record::Certificate { certificates, .. } = first else {
+        panic!("{first:?}");
+    };
+    let serials = |held: &[HeldCertificate]| -> Vec<u8> {
+        held.iter().map(|held| held.serial.0[0]).collect()
+    };
+    assert_eq!(serials(&certificates.taken), [8, 9]);
+    assert_eq!(serials(&certificates.gone), [7]);
+    let Record::Key { keys, told } = second else {
+        panic!("{second:?}");
+    };
+    assert_eq!(
+        (&keys.taken[..], &keys.gone[..]),
+        (&[kek(2)][..], &[kek(1)][..])
+    );
+    assert_eq!(told.by, told.node);
+    // It is known after a restore, too.
+    let restored = State::from_snapshot(&world.state.to_snapshot()).unwrap();
+    assert_eq!(restored, world.state);
+    let node = "a1-1".parse().unwrap();
+    assert_eq!(restored.custody(&node).unwrap().keys, [kek(2)]);
+}
+
+#[test]
+fn what_a_node_has_only_it_says_and_of_an_edge_an_inner_node() {
+    let mut world = World::founded();
+    let edge = Member {
+        zone: Zone::Dmz,
+        name: "edge".parse().unwrap(),
+        roles: vec![Role::Edge],
+        voice: Voice::None,
+        ..member(9, "a1")
+    };
+    world.done(Command::PutMember { member: edge });
+    let certificate = || certificates(&[1]);
+    assert_eq!(
+        world.refused(put("a1-1", "b-1", certificate())),
+        Code::BadRequest
+    );
+    assert_eq!(
+        world.refused(put("edge", "edge", certificate())),
+        Code::BadRequest
+    );
+    assert_eq!(
+        world.refused(put("nobody", "a1-1", certificate())),
+        Code::NotFound
+    );
+    assert_eq!(
+        world.done(put("edge", "b-1", certificate())).reply,
+        Reply::Done
+    );
+    // Not in order, twice, or more than a node has.
+    for serials in [&[2, 1][..], &[1, 1], &[7; CERTIFICATES_HELD_MAX + 1]] {
+        assert_ne!(
+            world.refused(put("a1-1", "a1-1", certificates(serials))),
+            Code::Internal
+        );
+    }
 }
