@@ -4,6 +4,7 @@ mod account;
 mod cluster;
 mod desk;
 mod dr;
+mod flows;
 mod keeping;
 mod lineage;
 mod marks;
@@ -42,6 +43,7 @@ pub use self::{
     account::{LoggedIn, Login},
     cluster::HEARD_MS_MAX,
     desk::SetPresence,
+    flows::FlowJudge,
     package::PACKAGES_MAX,
     session::{AddStep, SESSIONS_LISTED_MAX, Transfer},
 };
@@ -96,6 +98,8 @@ pub struct CoreDeps {
     pub policy: CryptoPolicy,
     /// Plans and runs of disaster recovery.
     pub recovery: Recovery,
+    /// Says what is wrong with a flow matrix.
+    pub judge: FlowJudge,
 }
 
 pub(crate) struct Core {
@@ -113,6 +117,7 @@ pub(crate) struct Core {
     keys: KeysSource,
     policy: CryptoPolicy,
     recovery: Recovery,
+    judge: FlowJudge,
     gate: Gate,
     logins: Logins,
     streams: Streams,
@@ -142,6 +147,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         keys,
         policy,
         recovery,
+        judge,
     } = deps;
     let epochs = meta.clone();
     let epoch = Box::new(move || epochs.peek(State::epoch));
@@ -172,6 +178,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         keys,
         policy,
         recovery,
+        judge,
         gate,
         logins,
         streams,
@@ -201,6 +208,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(lineage::routes())
         .merge(marks::routes())
         .merge(tlog::routes())
+        .merge(flows::routes())
 }
 
 impl Core {

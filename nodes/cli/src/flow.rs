@@ -1,5 +1,6 @@
 //! `flow …`: the flow matrix, offline: what may cross between zones, and what follows from it.
 
+mod online;
 mod words;
 
 use std::{
@@ -15,10 +16,12 @@ use guitai_flow::{
 };
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{Code, Date, profile::Profile};
+pub use online::{Approve, InForce, Plan, Undo, Withdraw};
 use serde_json::{Value, json};
 
 use crate::{
     Done, Language, Output,
+    args::Asked,
     failure::{FINDINGS, Failure},
     show,
 };
@@ -36,6 +39,18 @@ pub enum Flow {
     Firewall(Firewall),
     /// 某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not
     Reach(Reach),
+    /// 集群现行的矩阵 / The matrix that the cluster has in force
+    Matrix(InForce),
+    /// 新矩阵与现行矩阵之差;--submit 提交 / What a new matrix changes; --submit proposes it
+    Plan(Plan),
+    /// 批准待批准的一版,须两名授权人各以本人密钥 / Approve the version that is proposed; takes two officers, each with the own key
+    Approve(Approve),
+    /// 撤回待批准的一版 / Take the version that is proposed back
+    Withdraw(Withdraw),
+    /// 提交上一版,一步回退 / Propose the version before: one step back
+    Undo(Undo),
+    /// 历次版本:谁提出、谁批准、何时生效 / The versions: who proposed, who approved, in force since when
+    History(Asked),
 }
 
 /// Arguments of `flow show`.
@@ -140,18 +155,30 @@ impl Flow {
             Self::Diff(it) => &it.output,
             Self::Firewall(it) => &it.asked.output,
             Self::Reach(it) => &it.asked.output,
+            Self::Matrix(it) => &it.asked.output,
+            Self::Plan(it) => &it.asked.output,
+            Self::Approve(it) => &it.asked.output,
+            Self::Withdraw(it) => &it.asked.output,
+            Self::Undo(it) => &it.asked.output,
+            Self::History(asked) => &asked.output,
         }
     }
 }
 
 /// Runs one `guitai flow …` command.
-pub(crate) fn run(command: &Flow, lang: Language) -> Result<Done, Failure> {
+pub(crate) async fn run(command: &Flow, lang: Language) -> Result<Done, Failure> {
     match command {
         Flow::Show(arguments) => show(arguments, lang),
         Flow::Check(arguments) => check(arguments, lang),
         Flow::Diff(arguments) => compare(arguments, lang),
         Flow::Firewall(arguments) => rules(arguments),
         Flow::Reach(arguments) => reach(arguments, lang),
+        Flow::Matrix(arguments) => online::matrix(arguments, lang).await,
+        Flow::Plan(arguments) => online::plan(arguments, lang).await,
+        Flow::Approve(arguments) => online::approve(arguments, lang).await,
+        Flow::Withdraw(arguments) => online::withdraw(arguments, lang).await,
+        Flow::Undo(arguments) => online::undo(arguments, lang).await,
+        Flow::History(asked) => online::history(asked, lang).await,
     }
 }
 

@@ -89,7 +89,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         }
         Command::Evidence(Evidence::Composite(command)) => composite::answer(command, lang).await,
         Command::Log(command) => log::run(&command, lang).await.map(done),
-        Command::Flow(command) => flow::run(&command, lang),
+        Command::Flow(command) => flow::run(&command, lang).await,
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Pki(command) => pki::run(&command, lang).map(done),

@@ -9,8 +9,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{
     BranchId, ClassId, Date, QueueId, SessionId,
+    officer::OfficerWord,
     record::Duty,
-    retention::{Classing, Hold, KeptView, Matrix, Release, Retention, Stage, StartsAt},
+    retention::{Classing, Hold, KeptView, Matrix, Retention, Stage, StartsAt},
 };
 use reqwest::Method;
 use serde_json::json;
@@ -344,11 +345,11 @@ async fn release(it: &ReleaseHold, lang: Language) -> Result<String, Failure> {
         }
     };
     let at = SystemClock::new().wall();
-    let release = Release {
+    let release = OfficerWord {
         officer: officer.staff.clone(),
         at,
         key: officer.public.clone(),
-        signature: officer.sign(&Release::text(session, hold, at)),
+        signature: officer.sign(&Hold::release_text(session, hold, at)),
     };
     let path = format!("/api/v1/recordings/{session}/holds/{hold}/releases");
     let kept = officer.door.send(Method::POST, &path, &release).await?;

@@ -61,6 +61,39 @@ pub enum Refusal {
     },
 }
 
+/// What several verdicts on one question come to, as a node obeys them: one that admits is enough, and a row that has
+/// run out still lets through, loudly, for a date that passes in the night must not take the counter down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be.
+    Admitted,
+    /// It may be, and somebody has to see to the row.
+    RunOut {
+        /// The row whose last day is over.
+        row: RowId,
+        /// Its last day.
+        since: Date,
+    },
+    /// It may not be; the reason of the verdict that was first.
+    Refused(Refusal),
+}
+
+/// What verdicts come to; of none, nothing allows it.
+pub fn standing(verdicts: impl IntoIterator<Item = Verdict>) -> Standing {
+    let mut refused = None;
+    let mut run_out = None;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Admitted(_) => return Standing::Admitted,
+            Verdict::Refused(Refusal::Expired { row, since }) => {
+                run_out = run_out.or(Some(Standing::RunOut { row, since }));
+            }
+            Verdict::Refused(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    run_out.unwrap_or_else(|| Standing::Refused(refused.unwrap_or(Refusal::NoRow)))
+}
+
 impl Refusal {
     /// The reason in words.
     pub fn words(&self) -> Text {

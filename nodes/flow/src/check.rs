@@ -133,7 +133,7 @@ pub fn check(matrix: &Matrix, profile: Option<&Profile>, on: Date) -> Vec<Findin
         })
         .collect();
     if let Some(profile) = profile {
-        let gaps = deployment::gaps(matrix, profile, on).into_iter();
+        let gaps = deployment::gaps(matrix, &profile.nodes, on).into_iter();
         findings.extend(gaps.map(Finding::Gap));
         let unused = deployment::unused(matrix, profile).into_iter();
         findings.extend(unused.map(|row| Finding::Unused { row }));

@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 
 use guitai_types::{
-    Date, NodeName, Voice,
+    Date, NodeName, Voice, Zone,
     profile::{Node, Profile},
 };
 
 use crate::{
-    admit::{Refusal, Verdict},
+    admit::{Refusal, Standing, Verdict, standing},
     matrix::{Matrix, RowId},
     names::{End, Port, PortName, Protocol, Role, Transport},
 };
@@ -134,7 +134,7 @@ pub enum Gap {
         node: NodeName,
         /// Which socket.
         listener: Listener,
-        /// Why not, for the last of its roles that was asked.
+        /// Why not, for the first of its roles.
         refusal: Refusal,
     },
     /// A connection that no row allows.
@@ -153,37 +153,47 @@ impl Gap {
             Self::Listener { refusal, .. } | Self::Dial { refusal, .. } => refusal,
         }
     }
+
+    /// Whether a row allowed it until its last day: nodes do it still, see [`Standing::RunOut`].
+    pub const fn has_run_out(&self) -> bool {
+        matches!(self.refusal(), Refusal::Expired { .. })
+    }
 }
 
-/// Whether a node may have a socket: one of its roles must be allowed to.
-pub fn admitted(matrix: &Matrix, node: &Node, listener: &Listener, on: Date) -> Verdict {
-    let mut last = Verdict::Refused(Refusal::NoRow);
-    for role in &node.roles {
-        let (transport, port) = (listener.transport, listener.port);
-        last = matrix.admit_listener(node.zone, (*role).into(), transport, port, on);
-        if last.is_admitted() {
-            break;
-        }
-    }
-    last
+/// Whether a node with these roles may have a socket: one of them must be allowed to.
+pub fn admitted(
+    matrix: &Matrix,
+    zone: Zone,
+    roles: &[guitai_types::Role],
+    listener: &Listener,
+    on: Date,
+) -> Standing {
+    let (transport, port) = (listener.transport, listener.port);
+    let admit = |role: &guitai_types::Role| {
+        matrix.admit_listener(zone, Role::from(*role), transport, port, on)
+    };
+    standing(roles.iter().map(admit))
 }
 
 /// Everything that a deployment does and a matrix does not allow on a day.
-pub fn gaps(matrix: &Matrix, profile: &Profile, on: Date) -> Vec<Gap> {
+pub fn gaps(matrix: &Matrix, nodes: &[Node], on: Date) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    for node in &profile.nodes {
+    for node in nodes {
         for listener in listeners(node) {
-            if let Verdict::Refused(refusal) = admitted(matrix, node, &listener, on) {
-                let node = node.name.clone();
-                gaps.push(Gap::Listener {
-                    node,
-                    listener,
-                    refusal,
-                });
-            }
+            let refusal = match admitted(matrix, node.zone, &node.roles, &listener, on) {
+                Standing::Admitted => continue,
+                Standing::RunOut { row, since } => Refusal::Expired { row, since },
+                Standing::Refused(refusal) => refusal,
+            };
+            let node = node.name.clone();
+            gaps.push(Gap::Listener {
+                node,
+                listener,
+                refusal,
+            });
         }
     }
-    for dial in dials(&profile.nodes) {
+    for dial in dials(nodes) {
         let verdict = matrix.admit_dial(dial.by, dial.at, dial.protocol, on);
         if let Verdict::Refused(refusal) = verdict {
             gaps.push(Gap::Dial { dial, refusal });

@@ -34,7 +34,7 @@ mod read;
 mod render;
 mod rules;
 
-pub use admit::{Refusal, Verdict};
+pub use admit::{Refusal, Standing, Verdict, standing};
 pub use check::{Finding, check};
 pub use diff::{Diff, Effect, Head, RowChange, Sentence};
 pub use fault::{Fault, ParseError, Why};

@@ -55,6 +55,7 @@ pub const QUESTIONS: &[&str] = &[
     "api.permit",
     "dr.live",
     "dr.vitals",
+    "flows.take",
 ];
 /// Messages of consensus on `guitai-raft/1`.
 pub const CONSENSUS: &[&str] = &[

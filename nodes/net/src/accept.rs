@@ -42,6 +42,11 @@ pub(crate) async fn accept(endpoint: Endpoint, house: House) {
             drop(place);
             let link = match accepted {
                 Ok(link) => link,
+                // The gate says it, once for all the tries.
+                Err(WelcomeError::Undeclared { alpn, peer, why }) => {
+                    tracing::debug!(%from, alpn, %peer, why, "mesh connection refused");
+                    return;
+                }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(%from, error, "mesh connection refused");
@@ -106,7 +111,7 @@ async fn welcome(incoming: quinn::Incoming, house: &House) -> Result<Link, Welco
 fn admit(conn: &Connection, house: &House) -> Result<(Peer, String), WelcomeError> {
     let alpn = alpn_of(conn).ok_or(WelcomeError::NoAlpn)?;
     let now_unix = house.clock.wall().0 / 1000;
-    let peer = house.revocations.examine(conn, &alpn, now_unix)?;
+    let peer = house.revocations.examine(conn, &alpn, false, now_unix)?;
     if let Err(source) = rule::may_open(&alpn, peer.zone, house.zone) {
         return Err(WelcomeError::Forbidden { alpn, peer, source });
     }

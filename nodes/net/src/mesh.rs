@@ -294,6 +294,19 @@ impl Mesh {
         self.inner.gate.set(gate);
     }
 
+    /// Asks the gate again about every open connection, and ends those it refuses now.
+    pub fn recheck(&self) {
+        let gate = &self.inner.gate;
+        self.inner.revocations.end_unless(|alpn, peer, dialled| {
+            let asked = if dialled {
+                gate.may_dial(alpn, peer)
+            } else {
+                gate.may_enter(alpn, peer)
+            };
+            asked.is_ok()
+        });
+    }
+
     /// This node, as its certificate names it.
     pub fn me(&self) -> &Peer {
         &self.inner.me
@@ -399,7 +412,7 @@ impl Mesh {
         };
         let hold = Hold::of(&conn);
         let now_unix = self.inner.clock.wall().0 / 1000;
-        let met = match self.inner.revocations.examine(&conn, alpn, now_unix) {
+        let met = match self.inner.revocations.examine(&conn, alpn, true, now_unix) {
             Ok(met) => met,
             Err(source) => {
                 conn.close(CODE_FORBIDDEN, b"");

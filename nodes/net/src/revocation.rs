@@ -18,12 +18,17 @@ use guitai_types::Hex;
 use quinn::{Connection, VarInt};
 use rustls_pki_types::CertificateDer;
 
-use crate::{mesh::lock, name::Peer};
+use crate::{
+    mesh::{CODE_FORBIDDEN, lock},
+    name::Peer,
+};
 
 /// Closing code: a certificate of the peer's chain is revoked.
 pub const CODE_REVOKED: VarInt = VarInt::from_u32(4);
 /// What the peer reads beside the code.
 const REASON: &[u8] = b"certificate revoked";
+/// What the peer reads when the flow matrix does not declare the connection any more.
+const UNDECLARED: &[u8] = b"not declared any more";
 /// Issuers whose lists are held; a cluster has a root and an intermediate or two.
 const ISSUERS_MAX: usize = 8;
 
@@ -87,6 +92,9 @@ pub(crate) struct Revocations {
 struct Open {
     conn: Connection,
     peer: Peer,
+    alpn: String,
+    /// This node opened it.
+    dialled: bool,
     /// The certificate it showed, DER.
     leaf: Vec<u8>,
     chain: Vec<CertificateId>,
@@ -98,6 +106,7 @@ impl Revocations {
         &self,
         conn: &Connection,
         alpn: &str,
+        dialled: bool,
         now_unix: u64,
     ) -> Result<Peer, ExamineError> {
         let identity = conn.peer_identity().ok_or(ExamineError::Nameless)?;
@@ -119,6 +128,8 @@ impl Revocations {
         let open = Open {
             conn: conn.clone(),
             peer: peer.clone(),
+            alpn: alpn.to_owned(),
+            dialled,
             leaf,
             chain: chain.clone(),
         };
@@ -179,6 +190,18 @@ impl Revocations {
     /// The lists held.
     pub(crate) fn lists(&self) -> Vec<Arc<Crl>> {
         lock(&self.held).values().cloned().collect()
+    }
+
+    /// Ends every open connection that `may` refuses, asked with its ALPN, its peer, and whether this node opened it.
+    pub(crate) fn end_unless(&self, may: impl Fn(&str, &Peer, bool) -> bool) {
+        let mut all = lock(&self.open);
+        all.retain(|one| {
+            let stays = one.conn.close_reason().is_none() && may(&one.alpn, &one.peer, one.dialled);
+            if !stays {
+                one.conn.close(CODE_FORBIDDEN, UNDECLARED);
+            }
+            stays
+        });
     }
 
     /// Peers of the open connections, each with the certificate (DER) that it showed last.

@@ -5,23 +5,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use guitai_flow::{
-    End, Finding, Matrix, Protocol, Refusal, Role, Verdict, Word as _,
-    deployment::{self, Gap},
+    End, Finding, Matrix, Protocol, Role, Standing, Word as _, deployment, standing,
 };
-use guitai_host::Clock;
+use guitai_host::{Clock, Disk as _, SystemDisk};
 use guitai_net::{Gate, Peer};
-use guitai_types::{Code, Date, Member, NodeName, Zone, profile::Profile};
+use guitai_types::{
+    Code, Date, Hex, Member, NodeName, Zone,
+    profile::{Node, Profile},
+};
 
 use crate::exit::Failure;
 
 /// The file of a node's directory.
 pub(crate) const FILE: &str = "flows.toml";
-/// A row runs out: said again after this many refusals or passings of the same kind.
+/// What was said once is not said again, up to so many kinds; then all may be said once more.
 const KINDS_SAID_MAX: usize = 1_024;
 
 /// The matrix of a deployment, read and whole.
@@ -52,51 +54,35 @@ impl Flows {
 
     /// Refuses a deployment that would do what no row allows.
     pub(crate) fn cover(&self, profile: &Profile, on: Date) -> Result<(), Failure> {
-        let gaps = deployment::gaps(&self.matrix, profile, on);
-        let undeclared: Vec<String> = gaps.into_iter().filter_map(unless_expired).collect();
-        match undeclared.as_slice() {
-            [] => Ok(()),
-            [first, ..] => Err(Failure::new(
-                Code::FlowUndeclared,
-                format!("{first} ({} in all)", undeclared.len()),
-            )),
-        }
+        covers(&self.matrix, &profile.nodes, on)
+            .map_err(|why| Failure::new(Code::FlowUndeclared, why))
     }
 
     /// Refuses to listen where no row lets any role of this node listen.
     pub(crate) fn listeners(&self, member: &Member, on: Date) -> Result<(), Failure> {
-        for listener in deployment::sockets(member.mesh, member.door) {
-            let admit = |role: &guitai_types::Role| {
-                let role = Role::from(*role);
-                self.matrix
-                    .admit_listener(member.zone, role, listener.transport, listener.port, on)
-            };
-            let what = || format!("{} at {}", listener.what, listener.address);
-            judge(member.roles.iter().map(admit), &what).map_err(|why| {
-                let detail = format!("node {} may not listen: {}: {why}", member.name, what());
-                Failure::new(Code::FlowUndeclared, detail)
-            })?;
-        }
-        Ok(())
+        may_listen(&self.matrix, member, on).map_err(|why| {
+            let detail = format!("node {} may not listen: {why}", member.name);
+            Failure::new(Code::FlowUndeclared, detail)
+        })
     }
 
     /// What is said of it when a node starts.
     pub(crate) fn say(&self) {
-        let (name, version, sm3) = (
-            self.matrix.name(),
-            self.matrix.version(),
-            self.matrix.digest(),
-        );
-        let sm3 = sm3.map(|it| it.to_string()).unwrap_or_default();
-        tracing::info!(name, version, sm3, "flow matrix");
+        say(&self.matrix);
     }
 
-    /// The gate of this node's mesh.
-    pub(crate) fn gate(self, me: &Member, peers: &[Member], clock: Arc<dyn Clock>) -> Arc<Door> {
+    /// The gate of this node's mesh; a matrix that is agreed on later is kept in `file`.
+    pub(crate) fn gate(
+        self,
+        me: &Member,
+        peers: &[Member],
+        file: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Door> {
         let door = Door {
-            matrix: self.matrix,
-            zone: me.zone,
-            roles: me.roles.iter().map(|role| Role::from(*role)).collect(),
+            present: RwLock::new(self),
+            me: me.clone(),
+            file,
             known: RwLock::default(),
             said: Mutex::default(),
             clock,
@@ -106,14 +92,74 @@ impl Flows {
     }
 }
 
+/// Whether a matrix allows everything that these nodes do; else the first thing that it does not, and how many.
+fn covers(matrix: &Matrix, nodes: &[Node], on: Date) -> Result<(), String> {
+    let gaps = deployment::gaps(matrix, nodes, on);
+    let undeclared: Vec<String> = gaps
+        .into_iter()
+        .filter(|gap| !gap.has_run_out())
+        .map(|gap| Finding::Gap(gap).words().en)
+        .collect();
+    match undeclared.as_slice() {
+        [] => Ok(()),
+        [first, ..] => Err(format!("{first} ({} in all)", undeclared.len())),
+    }
+}
+
+fn may_listen(matrix: &Matrix, member: &Member, on: Date) -> Result<(), String> {
+    for listener in deployment::sockets(member.mesh, member.door) {
+        let what = format!("{} at {}", listener.what, listener.address);
+        match deployment::admitted(matrix, member.zone, &member.roles, &listener, on) {
+            Standing::Admitted => {}
+            Standing::RunOut { row, since } => {
+                tracing::warn!(%row, %since, what, "a row of the flow matrix has run out; it still lets through");
+            }
+            Standing::Refused(refusal) => return Err(format!("{what}: {}", refusal.words().en)),
+        }
+    }
+    Ok(())
+}
+
+fn say(matrix: &Matrix) {
+    let (name, version, sm3) = (matrix.name(), matrix.version(), digest(matrix));
+    tracing::info!(name, version, %sm3, "flow matrix");
+}
+
+/// A matrix that was read has a canonical form.
+fn digest(matrix: &Matrix) -> Hex {
+    matrix.digest().unwrap_or_default()
+}
+
+/// What is wrong with a matrix for these nodes, in words, or its digest.
+pub(crate) fn judged(text: &str, members: &[Member], on: Date) -> Result<Hex, String> {
+    let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
+    let nodes: Vec<Node> = members.iter().map(node).collect();
+    covers(&matrix, &nodes, on)?;
+    matrix.digest().map_err(|error| error.to_string())
+}
+
+/// The node behind a member, as a profile has it.
+fn node(member: &Member) -> Node {
+    Node {
+        id: member.id,
+        name: member.name.clone(),
+        centre: member.centre.clone(),
+        zone: member.zone,
+        roles: member.roles.clone(),
+        voice: member.voice,
+        mesh: member.mesh,
+        door: member.door,
+    }
+}
+
 /// What a connection of a node is held against.
 pub(crate) struct Door {
-    matrix: Matrix,
-    zone: Zone,
-    roles: Vec<Role>,
+    present: RwLock<Flows>,
+    me: Member,
+    /// Where the present one is kept for the next start.
+    file: Option<PathBuf>,
     /// Roles of the nodes that are known; an edge knows none.
     known: RwLock<BTreeMap<NodeName, Vec<Role>>>,
-    /// What was said once is not said for each connection.
     said: Mutex<BTreeSet<String>>,
     clock: Arc<dyn Clock>,
 }
@@ -126,14 +172,39 @@ impl Door {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
     }
 
+    /// Digest and text of the matrix that is obeyed.
+    pub(crate) fn present(&self) -> (Hex, String) {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        (digest(&present.matrix), present.text.clone())
+    }
+
+    /// Obeys another matrix from now on, and after the next start. Connections that are open are asked about anew by
+    /// whoever holds the mesh.
+    ///
+    /// # Errors
+    /// When it cannot be read, or this node might not even listen; then the one before is obeyed.
+    pub(crate) fn take(&self, text: &str) -> Result<(), String> {
+        let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
+        may_listen(&matrix, &self.me, Date::of(self.clock.wall()))?;
+        if let Some(file) = &self.file {
+            // A node that starts again before it hears of the cluster starts with this one.
+            keep(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        say(&matrix);
+        let text = text.to_owned();
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Flows { matrix, text };
+        lock(&self.said).clear();
+        Ok(())
+    }
+
     /// The ends that a node may be: by its roles where they are known, else any of its zone.
-    fn ends(&self, peer: &Peer) -> Vec<End> {
+    fn ends(&self, matrix: &Matrix, peer: &Peer) -> Vec<End> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let zone = peer.zone;
         match known.get(&peer.name) {
             Some(roles) => roles.iter().map(|role| End { zone, role: *role }).collect(),
             None => {
-                let roles = self.matrix.roles().iter();
+                let roles = matrix.roles().iter();
                 let there = roles.filter(|role| role.zone == zone);
                 there
                     .map(|role| End {
@@ -146,84 +217,75 @@ impl Door {
     }
 
     fn own(&self) -> Vec<End> {
-        let zone = self.zone;
-        self.roles
-            .iter()
-            .map(|role| End { zone, role: *role })
+        let zone: Zone = self.me.zone;
+        let roles = self.me.roles.iter();
+        roles
+            .map(|role| End {
+                zone,
+                role: Role::from(*role),
+            })
             .collect()
     }
 
-    fn judge(&self, alpn: &str, from: &[End], to: &[End], who: &str) -> Result<(), String> {
-        let protocol = protocol_of(alpn);
-        let on = Date::of(self.clock.wall());
+    fn judge(&self, alpn: &str, peer: &Peer, dials: bool) -> Result<(), String> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let matrix = &present.matrix;
+        let (own, other) = (self.own(), self.ends(matrix, peer));
+        let (from, to) = if dials { (own, other) } else { (other, own) };
+        let (protocol, on) = (protocol_of(alpn), Date::of(self.clock.wall()));
         let pairs = from
             .iter()
             .flat_map(|from| to.iter().map(move |to| (*from, *to)));
-        let verdicts = pairs.map(|(from, to)| self.matrix.admit_dial(from, to, protocol, on));
-        let what = || format!("{alpn} {who}");
-        let judged = judge(verdicts, &|| self.once(what()));
-        if let Err(why) = &judged
-            && !self.once(what()).is_empty()
-        {
-            tracing::warn!(
-                alpn,
-                who,
-                why,
-                "the flow matrix does not declare this connection"
-            );
+        let verdicts = pairs.map(|(from, to)| matrix.admit_dial(from, to, protocol, on));
+        let way = if dials { "to" } else { "from" };
+        let what = format!("{alpn} {way} {peer}");
+        match standing(verdicts) {
+            Standing::Admitted => Ok(()),
+            Standing::RunOut { row, since } => {
+                if self.is_news(&what) {
+                    tracing::warn!(%row, %since, what, "a row of the flow matrix has run out; it still lets through");
+                }
+                Ok(())
+            }
+            Standing::Refused(refusal) => {
+                let why = refusal.words().en;
+                if self.is_news(&what) {
+                    tracing::warn!(
+                        what,
+                        why,
+                        "the flow matrix does not declare this connection"
+                    );
+                }
+                Err(why)
+            }
         }
-        judged
     }
 
-    /// The text the first time, nothing afterwards.
-    fn once(&self, what: String) -> String {
+    /// Whether it was not said yet.
+    fn is_news(&self, what: &str) -> bool {
         let mut said = lock(&self.said);
         if said.len() >= KINDS_SAID_MAX {
             said.clear();
         }
-        if said.insert(what.clone()) {
-            what
-        } else {
-            String::new()
-        }
+        said.insert(what.to_owned())
     }
 }
 
 impl Gate for Door {
     fn may_dial(&self, alpn: &str, to: &Peer) -> Result<(), String> {
-        self.judge(alpn, &self.own(), &self.ends(to), &format!("to {to}"))
+        self.judge(alpn, to, true)
     }
 
     fn may_enter(&self, alpn: &str, from: &Peer) -> Result<(), String> {
-        self.judge(alpn, &self.ends(from), &self.own(), &format!("from {from}"))
+        self.judge(alpn, from, false)
     }
 }
 
-/// Admitted by one is admitted; else by one that has run out, which is said. The reason is the first refusal's.
-fn judge(verdicts: impl Iterator<Item = Verdict>, what: &dyn Fn() -> String) -> Result<(), String> {
-    let mut refused = None;
-    let mut expired = None;
-    for verdict in verdicts {
-        match verdict {
-            Verdict::Admitted(_) => return Ok(()),
-            Verdict::Refused(Refusal::Expired { row, since }) => expired = Some((row, since)),
-            Verdict::Refused(refusal) => refused = refused.or(Some(refusal)),
-        }
-    }
-    if let Some((row, since)) = expired {
-        let what = what();
-        if !what.is_empty() {
-            tracing::warn!(%row, %since, what, "a row of the flow matrix has run out; it still lets through");
-        }
-        return Ok(());
-    }
-    let none = || "a node without a role".to_owned();
-    Err(refused.map_or_else(none, |refusal| refusal.words().en))
-}
-
-fn unless_expired(gap: Gap) -> Option<String> {
-    let has_expired = matches!(gap.refusal(), Refusal::Expired { .. });
-    (!has_expired).then(|| Finding::Gap(gap).words().en)
+/// Replaces the file, whole or not at all.
+fn keep(file: &Path, text: &str) -> std::io::Result<()> {
+    let dir = file.parent().unwrap_or(Path::new("."));
+    let name = Path::new(file.file_name().unwrap_or(FILE.as_ref()));
+    SystemDisk::new(dir)?.write_whole(name, text.as_bytes())
 }
 
 /// Every wire version that is not one of ours is MoQ's.

@@ -1,6 +1,7 @@
 //! `guitai run`: one node. Everything is read before anything is bound, everything is bound before
 //! anything is served.
 
+mod agreed;
 mod custody;
 mod doorway;
 mod edge;
@@ -94,7 +95,10 @@ fn gate(config: &NodeConfig) -> Result<Arc<flows::Door>, Failure> {
     flows.listeners(&config.member, Date::of(clock.wall()))?;
     flows.say();
     let members = [&config.peers[..], std::slice::from_ref(&config.member)].concat();
-    Ok(flows.gate(&config.member, &members, clock))
+    // An edge writes no file: it starts with the one it was founded with, and is brought the one in force.
+    let file = config.files.flows.clone();
+    let file = file.filter(|_| config.member.zone == Zone::Inner);
+    Ok(flows.gate(&config.member, &members, file, clock))
 }
 
 /// Ends the process. A supervised node's reader of standard input would hold the runtime's end until the

@@ -10,6 +10,7 @@ use crate::{
     RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
     custody::Holding,
     dr::{Lane, Order},
+    flows::FlowOrder,
     media::KeyChange,
     problem::Problem,
     record::{
@@ -286,6 +287,11 @@ pub enum Command {
         /// Which witness, and what it saw.
         alarm: LogAlarm,
     },
+    /// The flow matrix: proposed, approved, in force, taken back.
+    Flow {
+        /// What.
+        order: Box<FlowOrder>,
+    },
     /// What a node has of certificates or keys is other than it was.
     PutHolding {
         /// Whose.
@@ -322,6 +328,7 @@ impl Command {
                 | Self::AlarmLog { .. }
                 | Self::Keep { .. }
                 | Self::PutHolding { .. }
+                | Self::Flow { .. }
                 | Self::ReportRecording {
                     report: RecordingReport::Sealed { .. },
                     ..

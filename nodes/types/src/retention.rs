@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::date::Period;
 use crate::{
     CentreId, ClassId, Date, Hex, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis,
-    place::Text,
+    officer::OfficerWord, place::Text,
 };
 
 /// The matrix that the product ships with.
@@ -124,27 +124,6 @@ pub struct Classing {
     pub dispute_ended: Option<Date>,
 }
 
-/// An officer's word that a hold may end, signed with the officer's own key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    /// Who.
-    pub officer: StaffRef,
-    /// When, by the officer's machine.
-    pub at: UnixMillis,
-    /// The officer's SM2 public key, 65 bytes.
-    pub key: Hex,
-    /// SM2 signature (GB/T 32918.2, DER) over [`Release::text`].
-    pub signature: Hex,
-}
-
-impl Release {
-    /// What is signed.
-    pub fn text(session: &SessionId, hold: u32, at: UnixMillis) -> String {
-        format!("guitai-hold-release/1\n{session}\n{hold}\n{at}\n")
-    }
-}
-
 /// A recording must be kept whatever its classes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -159,7 +138,14 @@ pub struct Hold {
     pub reason: String,
     /// Officers who have said that it may end, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub releases: Vec<Release>,
+    pub releases: Vec<OfficerWord>,
+}
+
+impl Hold {
+    /// What an officer signs who says that hold `number` of a recording may end.
+    pub fn release_text(session: &SessionId, number: u32, at: UnixMillis) -> String {
+        format!("guitai-hold-release/1\n{session}\n{number}\n{at}\n")
+    }
 }
 
 /// What allows an erasure: the rule that asked for the longest time.
@@ -346,7 +332,7 @@ pub enum KeepOrder {
         /// Which hold.
         hold: u32,
         /// Signed word; that it is signed, the door has checked.
-        release: Release,
+        release: OfficerWord,
     },
     /// A recorder has nothing of the recording any more that could be opened.
     Erased {
@@ -407,7 +393,7 @@ pub enum Noted {
         /// Its number.
         hold: u32,
         /// The signed word.
-        release: Release,
+        release: OfficerWord,
     },
     /// A hold has ended.
     Released {
@@ -548,7 +534,7 @@ mod tests {
     #[test]
     fn what_an_officer_signs_and_what_is_logged_is_frozen() {
         let session: SessionId = "s1".parse().unwrap();
-        let text = Release::text(&session, 2, UnixMillis(5));
+        let text = Hold::release_text(&session, 2, UnixMillis(5));
         assert_eq!(text, "guitai-hold-release/1\ns1\n2\n5\n");
         let record = crate::tlog::Record::RecordingErased {
             session,

@@ -40,6 +40,7 @@ impl Command {
             | Self::LogAccess { .. }
             | Self::Keep { .. }
             | Self::PutHolding { .. }
+            | Self::Flow { .. }
             | Self::Rate { .. } => WriteClass::Sync,
             // Who approved what is relied on; the steps of a drill that holds the guard city apart must not
             // wait for it.

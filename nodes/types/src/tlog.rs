@@ -11,6 +11,7 @@ use crate::{
     CentreId, ClusterId, Epoch, Hex, Member, NodeName, RunId, SessionId, StaffRef, UnixMillis,
     canonical,
     custody::{CustodyChange, HeldCertificate, HeldKey, HeldList, Told},
+    flows::{FlowStep, FlowVersion},
     record::{Policy, RecordingSummary, Staff},
     retention::{Erasure, Health, Matrix, Noted},
     sync::SyncMode,
@@ -59,11 +60,13 @@ pub enum EntryKind {
     Certificate,
     /// A node's keys that wrap others changed.
     Key,
+    /// A flow matrix was proposed, approved, came into force, or was taken back.
+    FlowMatrix,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Trust,
         Self::RecordingSealed,
         Self::RecorderRoot,
@@ -81,6 +84,7 @@ impl EntryKind {
         Self::RecordingErased,
         Self::Certificate,
         Self::Key,
+        Self::FlowMatrix,
     ];
 
     /// The word that stands in an entry.
@@ -103,6 +107,7 @@ impl EntryKind {
             Self::RecordingErased => "recording-erased",
             Self::Certificate => "certificate",
             Self::Key => "key",
+            Self::FlowMatrix => "flow-matrix",
         }
     }
 }
@@ -292,6 +297,16 @@ pub enum Record {
         /// Made, and destroyed.
         keys: CustodyChange<HeldKey>,
     },
+    /// A flow matrix was proposed, approved, came into force, or was taken back.
+    FlowMatrix {
+        /// What happened.
+        step: FlowStep,
+        /// To which version; its text with the proposal and when it comes into force.
+        version: Box<FlowVersion>,
+        /// By whom; left out for the one that the cluster was founded with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<StaffRef>,
+    },
 }
 
 impl Record {
@@ -315,6 +330,7 @@ impl Record {
             Self::RecordingErased { .. } => EntryKind::RecordingErased,
             Self::Certificate { .. } => EntryKind::Certificate,
             Self::Key { .. } => EntryKind::Key,
+            Self::FlowMatrix { .. } => EntryKind::FlowMatrix,
         }
     }
 

@@ -12,10 +12,11 @@ use guitai_types::{
     command::{Command, PROPOSAL_VERSION, Proposal, RecordingReport, Reply},
     dr::APPROVAL_LIFE_MS,
     media::MediaSuite,
+    officer::OfficerWord,
     record::{
         Assignment, Business, Duty, EndReason, RecordingState, RecordingSummary, Session, Staff,
     },
-    retention::{Classing, KeepOrder, Matrix, Period, Release, Stage, StartsAt},
+    retention::{Classing, KeepOrder, Matrix, Period, Stage, StartsAt},
 };
 
 use self::oracle::Oracle;
@@ -345,7 +346,7 @@ impl KeepWorld {
             let reply = self.keep(KeepOrder::Release {
                 session: session.clone(),
                 hold,
-                release: Release {
+                release: OfficerWord {
                     officer: officer(number).id,
                     at: UnixMillis(at),
                     key: bank::point(900 + number),

@@ -7,10 +7,11 @@ use guitai_types::{
     ClassId, Code, Date, NodeName, SessionId,
     command::Command,
     limits::RECORDINGS_LISTED_MAX,
+    officer::OfficerWord,
     record::Duty,
     retention::{
-        Classing, CopyView, Found, Health, KeepOrder, KeptView, Matrix, Reading, Release,
-        Retention, Stage,
+        Classing, CopyView, Found, Health, Hold, KeepOrder, KeptView, Matrix, Reading, Retention,
+        Stage,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -223,13 +224,13 @@ async fn hold(
 /// ends with the second officer's, within APPROVAL_LIFE_MS of the first.
 #[utoipa::path(post, path = "/api/v1/recordings/{session}/holds/{hold}/releases", tag = "keeping",
     params(("session" = SessionId, Path), ("hold" = u32, Path)), security(("staff" = [])),
-    request_body = Release,
+    request_body = OfficerWord,
     responses((status = 200, body = KeptView), (status = "default", body = ProblemBody)))]
 async fn release(
     State(core): State<CoreState>,
     Path((session, hold)): Path<(SessionId, u32)>,
     headers: HeaderMap,
-    Json(release): Json<Release>,
+    Json(release): Json<OfficerWord>,
 ) -> Result<Json<KeptView>, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(OFFICERS)?;
@@ -238,7 +239,7 @@ async fn release(
         let detail = "an officer approves for nobody else";
         return Err(Refusal::new(Code::Forbidden, detail));
     }
-    let text = Release::text(&session, hold, release.at);
+    let text = Hold::release_text(&session, hold, release.at);
     let key = sm2::PublicKey::from_point(&release.key.0);
     let is_signed = key.is_ok_and(|key| key.verify(text.as_bytes(), &release.signature.0).is_ok());
     if !is_signed {

@@ -5,6 +5,7 @@ use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{
     UnixMillis,
     custody::{CertificateUse, CustodyChange, HeldCertificate, HeldKey, HeldList},
+    flows::FlowVersion,
     tlog::{EntryKind, Record},
 };
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,13 @@ fn words(record: &Record, lang: Language) -> String {
             change(lists, list, lang),
         ]
         .join(" "),
+        Record::FlowMatrix { step, version, by } => {
+            let step = serde_json::to_value(step).ok();
+            let step = step.as_ref().and_then(|step| step.as_str());
+            let by = by.as_ref().map(ToString::to_string).unwrap_or_default();
+            let FlowVersion { number, reason, .. } = version.as_ref();
+            format!("{number} {} {by} {reason}", step.unwrap_or_default())
+        }
         Record::Key { told, keys } => format!("{} {}", told.node, change(keys, key, lang)),
     }
 }

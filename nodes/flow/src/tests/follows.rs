@@ -141,8 +141,14 @@ fn an_undeclared_socket_is_found() {
     let (matrix, demo) = (shipped(), demo());
     for node in &demo.nodes {
         for listener in deployment::listeners(node) {
-            let verdict = deployment::admitted(&matrix, node, &listener, today());
-            assert!(verdict.is_admitted(), "{} {}", node.name, listener.what);
+            let verdict = deployment::admitted(&matrix, node.zone, &node.roles, &listener, today());
+            assert_eq!(
+                verdict,
+                Standing::Admitted,
+                "{} {}",
+                node.name,
+                listener.what
+            );
         }
         let undeclared = deployment::Listener {
             what: "debug, TCP",
@@ -150,8 +156,8 @@ fn an_undeclared_socket_is_found() {
             port: Port::Number(6060),
             address: "127.0.0.1:6060".parse().unwrap(),
         };
-        let verdict = deployment::admitted(&matrix, node, &undeclared, today());
-        assert!(!verdict.is_admitted(), "{}", node.name);
+        let verdict = deployment::admitted(&matrix, node.zone, &node.roles, &undeclared, today());
+        assert!(matches!(verdict, Standing::Refused(_)), "{}", node.name);
     }
 }
 

@@ -186,6 +186,7 @@ impl<'a> Turn<'a> {
             Command::AlarmLog { alarm } => self.alarm_log(alarm),
             Command::PutCheckpoint { sm3, sha256 } => self.put_checkpoint(sm3, sha256),
             Command::Keep { order } => self.keep(order),
+            Command::Flow { order } => self.flow(order),
             Command::PutHolding { node, by, holding } => self.put_holding(node, by, holding),
             Command::Tick => Ok(self.tick()),
         }

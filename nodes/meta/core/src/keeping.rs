@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 use guitai_types::{
     ClassId, Date, NodeName, Problem, SessionId, StaffRef, UnixMillis,
     command::Reply,
-    dr::{APPROVAL_LIFE_MS, OFFICERS_NEEDED},
     event::Change,
     limits::{
         CLASSES_MAX, HOLDS_MAX, REASON_BYTES_MAX, RECORDINGS_KEPT_MAX, RETENTION_VERSIONS_MAX,
     },
+    officer::OfficerWord,
     problem::Code,
-    record::{Duty, RecordingState, Session, Staff},
+    record::{Duty, RecordingState, Session},
     retention::{
         ClassView, Classing, CopyView, Ends, Erasure, Health, Hold, KeepOrder, KeptCopy, KeptView,
-        Matrix, Noted, Period, Promise, Recording, Release, Retention, Rule, Stage, StartsAt,
+        Matrix, Noted, Period, Promise, Recording, Retention, Rule, Stage, StartsAt,
     },
     tlog::Record,
 };
@@ -374,27 +374,19 @@ impl Turn<'_> {
         &mut self,
         session: &SessionId,
         number: u32,
-        release: &Release,
+        release: &OfficerWord,
     ) -> Result<(), Problem> {
         let mut recording = self.kept(session)?;
         let now = self.now;
         let found = recording.holds.iter_mut().find(|it| it.number == number);
         let hold = found.ok_or_else(|| check::missing("hold"))?;
-        // Who approved long ago has to do it again.
-        hold.releases
-            .retain(|it| now.since(it.at) <= APPROVAL_LIFE_MS);
-        may_release(hold, self.state.staff.get(&release.officer), release, now)?;
-        // Not by a clock that is ahead does a word live longer.
-        let at = release.at.min(now);
-        hold.releases.push(Release {
-            at,
-            ..release.clone()
-        });
+        let account = self.state.staff.get(&release.officer);
+        let enough = officers::count(&mut hold.releases, account, release, now)?;
         let mut noted = vec![Noted::ReleaseApproved {
             hold: number,
             release: release.clone(),
         }];
-        if hold.releases.len() >= OFFICERS_NEEDED {
+        if enough {
             recording.holds.retain(|it| it.number != number);
             noted.push(Noted::Released { hold: number });
         }
@@ -534,41 +526,6 @@ fn take_back(recording: &mut Recording) -> bool {
         recording.stage = Stage::Kept;
     }
     is_ordered
-}
-
-/// Whether an officer's word may count towards the end of a hold: as for a disaster recovery run, of the
-/// officer's own account and key, not twice, not grown old.
-fn may_release(
-    hold: &Hold,
-    account: Option<&Staff>,
-    release: &Release,
-    now: UnixMillis,
-) -> Result<(), Problem> {
-    let officer = &release.officer;
-    let account = account.ok_or_else(|| check::missing("officer"))?;
-    if !account.duties.contains(&Duty::Officer) {
-        let detail = format!("{officer} is no officer");
-        return Err(Problem::new(Code::Forbidden, detail));
-    }
-    if account.approval_key.as_ref() != Some(&release.key) {
-        let detail = format!("that is not the key {officer} registered");
-        return Err(Problem::new(Code::Forbidden, detail));
-    }
-    let present = &hold.releases;
-    if present.iter().any(|it| &it.officer == officer) {
-        let detail = format!("{officer} has approved; another officer must");
-        return Err(check::wrong(detail));
-    }
-    if present.iter().any(|it| it.key == release.key) {
-        return Err(check::wrong("that key has approved; another officer must"));
-    }
-    let age = now.since(release.at);
-    if age > APPROVAL_LIFE_MS {
-        let detail =
-            format!("the approval is {age} ms old, APPROVAL_LIFE_MS is {APPROVAL_LIFE_MS}");
-        return Err(check::wrong(detail));
-    }
-    Ok(())
 }
 
 fn check_matrix(matrix: &Matrix, present: Option<&Retention>) -> Result<(), Problem> {

@@ -65,6 +65,8 @@ pub enum RecordKey {
     Recording(SessionId),
     /// What a node has of certificates and keys.
     Custody(NodeName),
+    /// The flow matrix.
+    Flows,
     /// The transparency log: whom to believe, its size, its checkpoints.
     Log,
     /// The right edges of its trees above the leaves.
@@ -94,6 +96,7 @@ impl fmt::Display for RecordKey {
             Self::Mark(name) => write!(f, "mark/{name}"),
             Self::Canary(node) => write!(f, "canary/{node}"),
             Self::Retention => f.write_str("retention"),
+            Self::Flows => f.write_str("flows"),
             Self::Recording(id) => write!(f, "recording/{id}"),
             Self::Custody(node) => write!(f, "custody/{node}"),
             Self::Log => f.write_str("log"),
@@ -116,6 +119,7 @@ impl RecordKey {
                 "head" => Some(Self::Head),
                 "places" => Some(Self::Places),
                 "retention" => Some(Self::Retention),
+                "flows" => Some(Self::Flows),
                 "log" => Some(Self::Log),
                 "log-tiles" => Some(Self::LogTiles),
                 _ => None,
@@ -219,6 +223,7 @@ impl State {
                 json(&String::from_utf8(self.canaries.get(node)?.to_snapshot()).ok()?)
             }
             RecordKey::Retention => json(self.retention.as_ref()?),
+            RecordKey::Flows => json(self.flows.as_ref()?),
             RecordKey::Recording(id) => json(self.recordings.get(id)?),
             RecordKey::Custody(node) => json(self.custody.get(node)?),
             RecordKey::Log => json(&self.log.as_ref()?.head),
@@ -262,6 +267,7 @@ impl State {
             .chain(self.marks.keys().cloned().map(RecordKey::Mark))
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
             .chain(self.retention.iter().map(|_| RecordKey::Retention))
+            .chain(self.flows.iter().map(|_| RecordKey::Flows))
             .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
             .chain(self.custody.keys().cloned().map(RecordKey::Custody))
             .chain(self.log_keys())
@@ -352,6 +358,7 @@ impl State {
                 drop(self.canaries.insert(node, tenant));
             }
             RecordKey::Retention => self.retention = Some(parse(value)?),
+            RecordKey::Flows => self.flows = Some(parse(value)?),
             RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
             RecordKey::Custody(node) => drop(self.custody.insert(node, parse(value)?)),
             // Those of the log go together, see `LogParts`.
@@ -441,6 +448,7 @@ mod tests {
             "mark/soak-1",
             "canary/a1-1",
             "retention",
+            "flows",
             "recording/s1",
             "custody/a1-1",
             "log",

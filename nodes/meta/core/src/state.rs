@@ -9,6 +9,7 @@ use guitai_types::{
     custody::Custody,
     dr::{Lane, Run, Serials},
     event::Event,
+    flows::Flows,
     mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
     retention::{Recording, Retention},
@@ -47,6 +48,8 @@ pub struct State {
     pub(crate) retention: Option<Retention>,
     /// Recordings, for as long as they are kept and after.
     pub(crate) recordings: BTreeMap<SessionId, Recording>,
+    /// The flow matrix, once the first leader has said with which the cluster begins.
+    pub(crate) flows: Option<Flows>,
     /// What nodes have of certificates and keys.
     pub(crate) custody: BTreeMap<NodeName, Custody>,
     /// The transparency log, once somebody has said whom to believe.

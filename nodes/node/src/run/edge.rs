@@ -16,7 +16,7 @@ use guitai_relay::{
 use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
-use super::{doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
+use super::{agreed, doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
 use crate::{config::NodeConfig, flows::Door, identity, keys};
 
 /// Assembles and runs an edge until it is asked to stop.
@@ -40,7 +40,7 @@ pub(crate) async fn run(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
-    mesh.guard(gate);
+    mesh.guard(gate.clone());
     let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
     let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
 
@@ -86,6 +86,7 @@ pub(crate) async fn run(
     let permit = Arc::new(move || Some(held.view()));
     register_door(&questions, source.clone(), fit, permit);
     register_permits(&questions, permits.clone());
+    agreed::register(&questions, &gate, &mesh);
     questions.attach_questions(&mesh);
     let media = doorway::serve_media(door.media.clone(), relay.clone());
     let router = edge_router(EdgeDeps {

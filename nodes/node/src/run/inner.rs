@@ -16,7 +16,8 @@ use guitai_recorder::{Authority, Recorder};
 use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{
-    Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse, profile::Raft,
+    Date, Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse,
+    profile::Raft,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -24,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    Ended,
+    Ended, agreed,
     custody::Custodian,
     doorway,
     error::AssembleError,
@@ -34,7 +35,7 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
-    flows::Door,
+    flows::{self, Door},
     identity::{self, Office},
     keys,
 };
@@ -270,6 +271,12 @@ pub(crate) async fn run(
     tasks.spawn(renewal::spread(member.clone(), meta.clone(), mesh.clone()));
     tasks.spawn(keys::follow(keys));
     tasks.spawn(custodian.follow());
+    tasks.spawn(agreed::follow(
+        member.clone(),
+        gate.clone(),
+        meta.clone(),
+        mesh.clone(),
+    ));
     tasks.spawn(links::keep(
         member.clone(),
         gate,
@@ -284,6 +291,7 @@ pub(crate) async fn run(
         .clone()
         .map(|relay| doorway::serve_media(door.media.clone(), relay));
 
+    let judged_by = clock.clone();
     let router = core_router(CoreDeps {
         member: member.clone(),
         meta: meta.clone(),
@@ -301,6 +309,13 @@ pub(crate) async fn run(
         keys: held,
         policy: crypto.policy,
         recovery,
+        judge: {
+            let (meta, clock) = (meta.clone(), judged_by);
+            Arc::new(move |matrix: &str| {
+                let members: Vec<Member> = meta.peek(|state| state.members().cloned().collect());
+                flows::judged(matrix, &members, Date::of(clock.wall()))
+            })
+        },
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
     let (say, said) = oneshot::channel();
