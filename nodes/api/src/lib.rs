@@ -28,7 +28,7 @@ mod serve;
 mod streams;
 
 pub use self::core::{
-    AddStep, CoreDeps, HEARD_MS_MAX, LoggedIn, Login, PACKAGES_MAX, SESSIONS_LISTED_MAX,
+    AddStep, CoreDeps, FlowJudge, HEARD_MS_MAX, LoggedIn, Login, PACKAGES_MAX, SESSIONS_LISTED_MAX,
     SetPresence, Transfer, core_router,
 };
 pub use between::register_calls;

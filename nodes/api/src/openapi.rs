@@ -31,6 +31,7 @@ use crate::{core, door, edge};
         (name = "session", description = "会话与录制 / Sessions and recordings"),
         (name = "cluster", description = "集群 / The cluster"),
         (name = "dr", description = "灾备 / Disaster recovery"),
+        (name = "flows", description = "流转矩阵 / The flow matrix"),
     )
 )]
 struct Document;

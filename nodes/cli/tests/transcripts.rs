@@ -258,6 +258,12 @@ fn help_of_flow_names_its_commands_in_both_languages() {
             "  diff      两版矩阵之差,逐条成句,标明放宽与收紧 / What one version allows that another did not, in sentences",
             "  firewall  由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone",
             "  reach     某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not",
+            "  matrix    集群现行的矩阵 / The matrix that the cluster has in force",
+            "  plan      新矩阵与现行矩阵之差;--submit 提交 / What a new matrix changes; --submit proposes it",
+            "  approve   批准待批准的一版,须两名授权人各以本人密钥 / Approve the version that is proposed; takes two officers, each with the own key",
+            "  withdraw  撤回待批准的一版 / Take the version that is proposed back",
+            "  undo      提交上一版,一步回退 / Propose the version before: one step back",
+            "  history   历次版本:谁提出、谁批准、何时生效 / The versions: who proposed, who approved, in force since when",
             "  help      Print this message or the help of the given subcommand(s)",
         ]
     );

@@ -15,7 +15,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use guitai_crypto::selftest;
 use guitai_host::{Clock, SystemClock};
-use guitai_types::{Code, Date, Role};
+use guitai_types::{Code, Date, Role, Zone};
 use tokio::{io::AsyncReadExt as _, sync::watch};
 
 use crate::{

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::date::Period;
 use crate::{
-    CentreId, ClassId, Date, Hex, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis,
+    CentreId, ClassId, Date, InstitutionId, NodeName, SessionId, StaffRef, UnixMillis,
     officer::OfficerWord, place::Text,
 };
 

@@ -11,6 +11,11 @@ use std::{
 
 use serde_json::Value;
 
+/// Every node of the demo.
+pub const NODES: [&str; 9] = [
+    "a1-1", "a1-2", "a2-1", "a2-2", "b-1", "b-2", "edge-a1", "edge-a2", "edge-b",
+];
+
 /// A running (or stopped) deployment in a directory of its own, on ports of its own.
 pub struct Deployment {
     /// Everything of the test; removed at its end.

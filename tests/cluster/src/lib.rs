@@ -14,4 +14,4 @@ pub mod http;
 pub mod officers;
 pub mod packages;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, NODES};

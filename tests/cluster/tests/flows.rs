@@ -8,9 +8,10 @@ use std::{
 };
 
 use guitai_cluster::{
-    Deployment,
+    Deployment, NODES,
     deployment::{binary, wait_for},
     http::ask,
+    officers::{answer, refused},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,8 +68,10 @@ fn a_node_neither_listens_nor_speaks_where_no_row_lets_it() {
     let data = deployment.data();
     let copy = |node: &str| data.join(node).join("flows.toml");
 
-    // An edge whose matrix has no control from inside takes none, and so has nothing to give.
-    fs::write(copy("edge-b"), without(&["edge-control"])).expect("written");
+    // An edge whose matrix has no control from inside takes none, and so has nothing to give; nor is it brought another,
+    // where it lets nobody ask it anything.
+    let closed = without(&["edge-control", "edge-questions"]);
+    fs::write(copy("edge-b"), closed).expect("written");
     deployment.kill("edge-b");
     let door = SocketAddr::from(([127, 3, 1, 1], deployment.door_port));
     wait_for("edge-b up, without the inner zone", PATIENCE, || {
@@ -114,4 +117,118 @@ fn a_node_neither_listens_nor_speaks_where_no_row_lets_it() {
         said.contains("GT-0605") && said.contains("door, TCP"),
         "{said}"
     );
+}
+
+#[test]
+fn two_officers_change_the_matrix_while_nodes_run_and_one_step_takes_it_back() {
+    let deployment = Deployment::start();
+    let history = || answer(&deployment.ask("flow history"));
+    let begun = wait_for("the cluster to agree on its matrix", PATIENCE, || {
+        let known = deployment.ask("flow history");
+        known.status.success().then(|| answer(&known))
+    });
+    assert_eq!(begun["present"]["number"], 1, "{begun:#}");
+    let file = deployment.dir.path().join("next.flows.toml");
+    let file = file.display().to_string();
+
+    // What the nodes need cannot be taken away, whoever asks.
+    fs::write(&file, without(&["edge-control"])).expect("written");
+    let submit = format!("flow plan {file} --submit --reason smaller");
+    let said = refused(&deployment.ask(&submit));
+    assert!(
+        said.contains("GT-0400") && said.contains("tunnel"),
+        "{said}"
+    );
+
+    let next = without(&[])
+        .replacen("version = 1", "version = 2", 1)
+        .replacen("2028-12-31", "2029-06-30", 1);
+    fs::write(&file, &next).expect("written");
+    let looked = answer(&deployment.ask(&format!("flow plan {file}")));
+    assert_eq!(
+        looked["changes"].as_array().map(Vec::len),
+        Some(1),
+        "{looked:#}"
+    );
+    let planned = answer(&deployment.ask(&submit));
+    assert_eq!(planned["proposed"], 2, "{planned:#}");
+    let approve = |officer: &str, number: u32| {
+        deployment.ask(&format!("flow approve {number} --officer {officer}"))
+    };
+    answer(&approve("chenjing", 2));
+    let said = refused(&approve("chenjing", 2));
+    assert!(said.contains("another officer must"), "{said}");
+    assert_eq!(
+        history()["present"]["number"],
+        1,
+        "one officer is not enough"
+    );
+    answer(&approve("liuyang", 2));
+    assert_eq!(history()["present"]["number"], 2);
+
+    // Every node obeys it, edges too, and inner ones start with it.
+    let version = |number: u32| format!("\"version\":{number},");
+    let obeys = |node: &str, number: u32| {
+        let log = fs::read_to_string(deployment.data().join(node).join("node.log"));
+        let log = log.unwrap_or_default();
+        let said = log.lines().filter(|line| line.contains("\"flow matrix\""));
+        said.last()
+            .is_some_and(|line| line.contains(&version(number)))
+    };
+    wait_for("every node to obey the new matrix", PATIENCE, || {
+        NODES.iter().all(|node| obeys(node, 2)).then_some(())
+    });
+    let kept = |node: &str| fs::read_to_string(deployment.data().join(node).join("flows.toml"));
+    assert_eq!(kept("a1-1").expect("its copy"), next);
+    assert_eq!(
+        kept("edge-a1").expect("its copy"),
+        without(&[]),
+        "an edge writes no file"
+    );
+    // One that starts again obeys it, too: the edge is brought it.
+    deployment.kill("edge-b");
+    wait_for("edge-b to be brought it again", PATIENCE, || {
+        let log = fs::read_to_string(deployment.data().join("edge-b").join("node.log"));
+        let log = log.unwrap_or_default();
+        let starts = log.rfind("\"starting\"")?;
+        let since = log.get(starts..)?;
+        since.contains(&version(2)).then_some(())
+    });
+    let call = deployment.run(&["demo"]);
+    assert!(
+        call.status.success(),
+        "{}",
+        String::from_utf8_lossy(&call.stdout)
+    );
+
+    let undone = answer(&deployment.ask("flow undo --reason back"));
+    assert_eq!(undone["proposed"], 3, "{undone:#}");
+    answer(&approve("liuyang", 3));
+    answer(&approve("chenjing", 3));
+    wait_for("every node to obey the one before", PATIENCE, || {
+        NODES.iter().all(|node| obeys(node, 1)).then_some(())
+    });
+    let records = answer(&deployment.ask("log records --kind flow-matrix"));
+    let steps: Vec<&str> = records
+        .as_array()
+        .expect("entries")
+        .iter()
+        .rev()
+        .filter_map(|entry| entry["record"]["step"].as_str())
+        .collect();
+    let change = ["proposed", "approved", "approved", "in-force"];
+    assert_eq!(
+        steps,
+        [&["begun"][..], &change, &change].concat(),
+        "{records:#}"
+    );
+    // And who holds what, edges included.
+    let certificates = answer(&deployment.ask("log records --kind certificate"));
+    let told: std::collections::BTreeSet<&str> = certificates
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter_map(|entry| entry["record"]["node"].as_str())
+        .collect();
+    assert_eq!(told.len(), NODES.len(), "{told:?}");
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use guitai_cluster::{
-    Deployment,
+    Deployment, NODES,
     deployment::wait_for,
     http::{ask, raw},
     packages,
@@ -19,11 +19,6 @@ use guitai_cluster::{
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Every node of the demo.
-const NODES: [&str; 9] = [
-    "a1-1", "a1-2", "a2-1", "a2-2", "b-1", "b-2", "edge-a1", "edge-a2", "edge-b",
-];
 
 /// Those that may lead, and the address of their doors.
 const CORES: [(&str, &str); 5] = [

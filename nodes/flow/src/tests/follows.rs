@@ -10,8 +10,8 @@ use guitai_types::{Date, Zone};
 
 use super::{demo, shipped, today};
 use crate::{
-    End, Finding, Matrix, Port, PortName, Protocol, Refusal, Role, SHIPPED, Transport, Verdict,
-    Word as _, addresses::Addresses, check, deployment, firewall::firewall, picture,
+    End, Finding, Matrix, Port, PortName, Protocol, Refusal, Role, SHIPPED, Standing, Transport,
+    Verdict, Word as _, addresses::Addresses, check, deployment, firewall::firewall, picture,
 };
 
 const DOOR: Port = Port::Named(PortName::Door);

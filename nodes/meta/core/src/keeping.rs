@@ -26,7 +26,7 @@ use guitai_types::{
     tlog::Record,
 };
 
-use crate::{RecordKey, State, apply::Turn, check, limits::RETENTION_MONTHS_MIN};
+use crate::{RecordKey, State, apply::Turn, check, limits::RETENTION_MONTHS_MIN, officers};
 
 #[cfg(test)]
 mod tests;
