@@ -12,7 +12,7 @@ use std::{
 use guitai_crypto::tls;
 use guitai_host::ManualClock;
 use guitai_net::{
-    CALL_ALPN, ConnectionError, Link, Mesh, Peer, RAFT_ALPN, TUNNEL_ALPN,
+    CALL_ALPN, ConnectionError, Gate, Link, Mesh, Peer, RAFT_ALPN, TUNNEL_ALPN,
     mesh::{BindError, DialError, Handler},
 };
 use guitai_types::Zone;
@@ -66,6 +66,54 @@ async fn two_nodes_know_each_other_and_where_they_are() {
     assert_eq!(&accepted.peer, a.me());
     assert_eq!(accepted.alpn, "guitai-test/1");
     assert_eq!(accepted.conn.remote_address(), a.local_addr().unwrap());
+}
+
+/// Lets through what it is told to.
+struct Choosy(std::sync::Mutex<Vec<&'static str>>);
+
+impl Gate for Choosy {
+    fn may_dial(&self, alpn: &str, _to: &Peer) -> Result<(), String> {
+        self.may_enter(alpn, _to)
+    }
+
+    fn may_enter(&self, alpn: &str, _from: &Peer) -> Result<(), String> {
+        let lets = self.0.lock().unwrap().contains(&alpn);
+        lets.then_some(()).ok_or_else(|| "not declared".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn what_the_gate_lets_through_no_more_is_closed_when_it_is_asked_again() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a1-1", "127.71.2.41");
+    let b = cluster.node("a1-2", "127.71.2.42");
+    let gate = Arc::new(Choosy(std::sync::Mutex::new(vec!["one/1", "two/1"])));
+    b.guard(gate.clone());
+    let (handler, mut accepted) = links();
+    b.serve("one/1", handler.clone());
+    b.serve("two/1", handler);
+    let one = a.dial("one/1", &target(&b)).await.unwrap();
+    let two = a.dial("two/1", &target(&b)).await.unwrap();
+    for _ in 0..2 {
+        accepted.recv().await.unwrap();
+    }
+    b.recheck();
+    assert_eq!(one.conn.close_reason(), None);
+    gate.0.lock().unwrap().retain(|alpn| *alpn != "one/1");
+    b.recheck();
+    assert!(matches!(
+        one.conn.closed().await,
+        ConnectionError::ApplicationClosed(_)
+    ));
+    assert_eq!(two.conn.close_reason(), None, "the other goes on");
+    // Nor does it come back.
+    let again = a.dial("one/1", &target(&b)).await;
+    if let Ok(again) = again {
+        assert!(matches!(
+            again.conn.closed().await,
+            ConnectionError::ApplicationClosed(_)
+        ));
+    }
 }
 
 #[tokio::test]
