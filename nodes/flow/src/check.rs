@@ -60,7 +60,7 @@ impl Finding {
             Self::Expired { .. } => "expired",
             Self::ExpiresSoon { .. } => "expires-soon",
             Self::Gap(Gap::Listener { .. }) => "undeclared-listener",
-            Self::Gap(Gap::Dial { .. }) => "undeclared-connection",
+            Self::Gap(Gap::Dial { .. } | Gap::Sink { .. }) => "undeclared-connection",
             Self::Unused { .. } => "unused",
         }
     }
@@ -103,6 +103,19 @@ impl Finding {
                     ),
                     format!(
                         "node {from} opens {protocol} to {to}, which is not allowed: {}",
+                        why.en
+                    ),
+                )
+            }
+            Self::Gap(Gap::Sink { endpoint, refusal }) => {
+                let why = refusal.words();
+                (
+                    format!(
+                        "录制节点向对象存储 {endpoint} 建立 s3 连接,未获允许:{}",
+                        why.zh
+                    ),
+                    format!(
+                        "recorders open s3 to the object store {endpoint}, which is not allowed: {}",
                         why.en
                     ),
                 )

@@ -15,7 +15,7 @@ use guitai_flow::{
 };
 use guitai_host::Clock;
 use guitai_net::{Gate, Peer};
-use guitai_types::{Code, Date, Member, NodeName, Zone, profile::Profile};
+use guitai_types::{Code, Date, Member, NodeName, Zone, profile::Profile, sink::Sink};
 
 use crate::exit::Failure;
 
@@ -78,6 +78,16 @@ impl Flows {
             })?;
         }
         Ok(())
+    }
+
+    /// Refuses a sink that no row lets a recorder open connections to.
+    pub(crate) fn sink(&self, sink: &Sink, on: Date) -> Result<(), Failure> {
+        let verdict = deployment::sink_admitted(&self.matrix, sink, on);
+        let what = || format!("s3 to {}", sink.endpoint);
+        judge(std::iter::once(verdict), &what).map_err(|why| {
+            let detail = format!("recorders may not open {}: {why}", what());
+            Failure::new(Code::FlowUndeclared, detail)
+        })
     }
 
     /// What is said of it when a node starts.

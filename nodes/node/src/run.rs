@@ -91,6 +91,9 @@ fn gate(config: &NodeConfig) -> Result<Arc<flows::Door>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let flows = Flows::read(config.files.flows.as_deref())?;
     flows.listeners(&config.member, Date::of(clock.wall()))?;
+    if let Some(sink) = &config.sink {
+        flows.sink(sink, Date::of(clock.wall()))?;
+    }
     flows.say();
     let members = [&config.peers[..], std::slice::from_ref(&config.member)].concat();
     Ok(flows.gate(&config.member, &members, clock))

@@ -496,7 +496,7 @@ impl Store {
             let all = page.versions.into_iter().chain(page.markers);
             // Nobody else's, whatever the store lists.
             let ours: Vec<xml::Version> = all.filter(|it| it.key.starts_with(&prefix)).collect();
-            let gone = stream::iter(&ours).map(|it| self.delete_version(it));
+            let gone = stream::iter(ours).map(async |it| self.delete_version(&it).await);
             let gone = gone.buffer_unordered(OBJECTS_AT_ONCE_MAX);
             let gone: Vec<bool> = gone.try_collect().await?;
             let count = gone.iter().filter(|gone| **gone).count() as u64;

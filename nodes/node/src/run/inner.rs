@@ -51,6 +51,7 @@ pub(crate) async fn run(
         peers,
         raft,
         crypto,
+        sink,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -183,6 +184,7 @@ pub(crate) async fn run(
                 identity: identity::media(&files, &keys, own.clone())?,
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
+                sink,
             };
             let deps = guitai_recorder::Deps {
                 meta: meta.clone(),
