@@ -170,7 +170,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let pause = match looked {
             Ok(()) => {
                 failures = 0;
-                RECONCILE
+                // A look at two hundred thousand recordings takes some tenths of a second.
+                let known = u64::try_from(sinking.table().known.len()).unwrap_or(u64::MAX);
+                RECONCILE + Duration::from_millis(known / 10)
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
@@ -212,13 +214,13 @@ async fn look(
             error,
             DriveError::Store(StoreError::Unanswered { .. } | StoreError::Failing { .. })
         );
-        refused += 1;
         tracing::warn!(%session, error = chain(&error), "a recording is not in the sink as it is to be");
         // What is damaged here is told to the cluster; until something is otherwise it stays so.
         if let DriveError::Damaged(_) = error {
             rest(shared, sinking, &session, Standing::Waiting);
             continue;
         }
+        refused += 1;
         last = Some(error);
         if is_away || refused >= REFUSED_IN_LOOK_MAX {
             break;
@@ -314,10 +316,18 @@ async fn drive(
             }
             Step::Put(names) => {
                 // What is not what was sealed must not become what others are mended from.
-                if !is_read && let Found::Damaged { what } = read(shared, session).await {
-                    return Err(DriveError::Damaged(what));
+                if !is_read {
+                    is_read = true;
+                    if shared.copies.has(session) {
+                        let what = "a replica has taken its place".to_owned();
+                        return Err(DriveError::Damaged(what));
+                    }
+                    if let Found::Damaged { what } = read(shared, session).await {
+                        return Err(DriveError::Damaged(what));
+                    }
+                    // Reading may have mended something.
+                    continue;
                 }
-                is_read = true;
                 note(shared, session, &there).await?;
                 let put = put(shared, sinking, session, names).await;
                 let mut failed = None;

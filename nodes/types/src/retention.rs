@@ -581,6 +581,23 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_without_a_sink_is_written_as_before_and_one_with_it_is_frozen() {
+        let mut copy = KeptCopy::new(Health::Whole);
+        let before = r#"{"health":{"is":"whole"}}"#;
+        assert_eq!(serde_json::to_string(&copy).unwrap(), before);
+        assert_eq!(serde_json::from_str::<KeptCopy>(before).unwrap(), copy);
+        copy.sink = Some(SinkCopy {
+            at: UnixMillis(1),
+            files: 2,
+            bytes: 3,
+            until: Some(UnixMillis(4)),
+            held: false,
+        });
+        let with = r#"{"health":{"is":"whole"},"sink":{"at":1,"files":2,"bytes":3,"until":4}}"#;
+        assert_eq!(serde_json::to_string(&copy).unwrap(), with);
+    }
+
+    #[test]
     fn what_an_officer_signs_and_what_is_logged_is_frozen() {
         let session: SessionId = "s1".parse().unwrap();
         let text = Release::text(&session, 2, UnixMillis(5));

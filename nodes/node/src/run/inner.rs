@@ -163,6 +163,7 @@ pub(crate) async fn run(
         metadata_sealed: sealing.is_some(),
         door: door.media.clone(),
         selftest,
+        sink: sink.clone(),
     });
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone(), held.clone());
