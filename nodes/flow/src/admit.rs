@@ -43,7 +43,7 @@ pub enum Refusal {
         /// Which.
         row: RowId,
     },
-    /// A row lets this end listen, but elsewhere.
+    /// A row is about it, but at another port.
     OtherPort {
         /// Which.
         row: RowId,
@@ -116,8 +116,8 @@ impl Refusal {
                 transport,
                 port,
             } => (
-                format!("{row} 行只允许监听 {transport} {port}"),
-                format!("row {row} allows it to listen on {transport} {port} only"),
+                format!("{row} 行只允许 {transport} {port}"),
+                format!("row {row} allows {transport} {port} only"),
             ),
             Self::OtherProtocol { row, protocol } => (
                 format!("{row} 行只允许 {protocol}"),

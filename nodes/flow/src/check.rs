@@ -60,7 +60,7 @@ impl Finding {
             Self::Expired { .. } => "expired",
             Self::ExpiresSoon { .. } => "expires-soon",
             Self::Gap(Gap::Listener { .. }) => "undeclared-listener",
-            Self::Gap(Gap::Dial { .. }) => "undeclared-connection",
+            Self::Gap(Gap::Dial { .. } | Gap::Sink { .. }) => "undeclared-connection",
             Self::Unused { .. } => "unused",
         }
     }
@@ -107,6 +107,19 @@ impl Finding {
                     ),
                 )
             }
+            Self::Gap(Gap::Sink { endpoint, refusal }) => {
+                let why = refusal.words();
+                (
+                    format!(
+                        "录制节点向对象存储 {endpoint} 建立 s3 连接,未获允许:{}",
+                        why.zh
+                    ),
+                    format!(
+                        "recorders open s3 to the object store {endpoint}, which is not allowed: {}",
+                        why.en
+                    ),
+                )
+            }
             Self::Unused { row } => (
                 format!("{row} 行所允许的,此部署并不需要"),
                 format!("row {row} allows what this deployment has nothing for"),
@@ -133,7 +146,7 @@ pub fn check(matrix: &Matrix, profile: Option<&Profile>, on: Date) -> Vec<Findin
         })
         .collect();
     if let Some(profile) = profile {
-        let gaps = deployment::gaps(matrix, &profile.nodes, on).into_iter();
+        let gaps = deployment::gaps(matrix, &profile.nodes, profile.sink.as_ref(), on).into_iter();
         findings.extend(gaps.map(Finding::Gap));
         let unused = deployment::unused(matrix, profile).into_iter();
         findings.extend(unused.map(|row| Finding::Unused { row }));

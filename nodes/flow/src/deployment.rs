@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use guitai_types::{
     Date, NodeName, Voice, Zone,
     profile::{Node, Profile},
+    sink::Sink,
 };
 
 use crate::{
     admit::{Refusal, Standing, Verdict, standing},
-    matrix::{Matrix, RowId},
+    matrix::{Matrix, Row, RowId},
     names::{End, Port, PortName, Protocol, Role, Transport},
 };
 
@@ -144,13 +145,22 @@ pub enum Gap {
         /// Why not.
         refusal: Refusal,
     },
+    /// The object store of the recorders, which no row allows at that port.
+    Sink {
+        /// As the profile names it.
+        endpoint: String,
+        /// Why not.
+        refusal: Refusal,
+    },
 }
 
 impl Gap {
     /// Why it is not allowed.
     pub const fn refusal(&self) -> &Refusal {
         match self {
-            Self::Listener { refusal, .. } | Self::Dial { refusal, .. } => refusal,
+            Self::Listener { refusal, .. }
+            | Self::Dial { refusal, .. }
+            | Self::Sink { refusal, .. } => refusal,
         }
     }
 
@@ -176,7 +186,7 @@ pub fn admitted(
 }
 
 /// Everything that a deployment does and a matrix does not allow on a day.
-pub fn gaps(matrix: &Matrix, nodes: &[Node], on: Date) -> Vec<Gap> {
+pub fn gaps(matrix: &Matrix, nodes: &[Node], sink: Option<&Sink>, on: Date) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for node in nodes {
         for listener in listeners(node) {
@@ -199,7 +209,42 @@ pub fn gaps(matrix: &Matrix, nodes: &[Node], on: Date) -> Vec<Gap> {
             gaps.push(Gap::Dial { dial, refusal });
         }
     }
+    if let Some(sink) = sink
+        && let Verdict::Refused(refusal) = sink_admitted(matrix, sink, on)
+    {
+        let endpoint = sink.endpoint.clone();
+        gaps.push(Gap::Sink { endpoint, refusal });
+    }
     gaps
+}
+
+/// Whether recorders may open connections to a sink: a row must name its port by its number.
+pub fn sink_admitted(matrix: &Matrix, sink: &Sink, on: Date) -> Verdict {
+    let (from, to) = (End::of(Role::Recorder), End::of(Role::ObjectStore));
+    let verdict = matrix.admit_dial(from, to, Protocol::S3, on);
+    let at = |row: &RowId| matrix.rows().iter().find(|it| it.id == *row);
+    let port = sink.endpoint().ok().map(|it| Port::Number(it.port));
+    let other_port = |row: &Row| Refusal::OtherPort {
+        row: row.id.clone(),
+        transport: row.transport,
+        port: row.port,
+    };
+    match verdict {
+        Verdict::Admitted(rows) => {
+            let fits = |row: &RowId| at(row).map(|row| row.port) == port;
+            let fitting: Vec<RowId> = rows.iter().filter(|row| fits(row)).cloned().collect();
+            let near = rows.first().and_then(at).map_or(Refusal::NoRow, other_port);
+            match fitting.is_empty() {
+                false => Verdict::Admitted(fitting),
+                true => Verdict::Refused(near),
+            }
+        }
+        // A row that has run out lets through, so it must be about this port.
+        Verdict::Refused(Refusal::Expired { row, .. }) if at(&row).map(|row| row.port) != port => {
+            Verdict::Refused(at(&row).map_or(Refusal::NoRow, other_port))
+        }
+        refused @ Verdict::Refused(_) => refused,
+    }
 }
 
 /// Rows between nodes for which the deployment has nothing: they allow what nobody needs.
@@ -211,13 +256,16 @@ pub fn unused(matrix: &Matrix, profile: &Profile) -> Vec<RowId> {
         .flat_map(|node| node.roles.iter().map(|role| Role::from(*role)))
         .collect();
     let has = |end: End| !end.role.is_node() || roles.contains(&end.role);
-    let needed = |row: &crate::Row| {
+    let needed = |row: &Row| {
         let (opener, listener) = (row.opener(), row.listener());
         if opener.role.is_node() && listener.role.is_node() {
             let mut dials = dials.iter();
             return dials.any(|dial| {
                 dial.by == opener && dial.at == listener && dial.protocol == row.protocol
             });
+        }
+        if row.protocol == Protocol::S3 {
+            return profile.sink.is_some() && has(opener);
         }
         has(opener) && has(listener)
     };

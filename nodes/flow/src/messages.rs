@@ -75,7 +75,7 @@ impl Protocol {
     /// the guard turns into the tunnel's.
     pub const fn messages(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Http => &[],
+            Self::Http | Self::S3 => &[],
             Self::Tunnel => &[ASKS, ANSWERS, ORDERS],
             Self::Node => &[QUESTIONS],
             Self::Crl => &[LISTS],

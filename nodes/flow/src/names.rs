@@ -77,6 +77,8 @@ words! {
         Agent = "agent",
         /// Consoles and command lines of operators, officers and auditors; their monitoring.
         Operator = "operator",
+        /// The bank's object store, a sink of recordings.
+        ObjectStore = "object-store",
     }
     /// What is spoken on a connection of the product.
     Protocol {
@@ -100,6 +102,8 @@ words! {
         Raft = "raft",
         /// Calls between inner nodes.
         Call = "call",
+        /// Objects of a bucket: HTTP/1.1 as S3 has it, over TLS.
+        S3 = "s3",
     }
     /// What carries a protocol.
     Transport {
@@ -141,13 +145,18 @@ impl Role {
         match self {
             Self::Customer => Zone::Outer,
             Self::Edge => Zone::Dmz,
-            Self::Core | Self::Relay | Self::Recorder | Self::Agent | Self::Operator => Zone::Inner,
+            Self::Core
+            | Self::Relay
+            | Self::Recorder
+            | Self::Agent
+            | Self::Operator
+            | Self::ObjectStore => Zone::Inner,
         }
     }
 
     /// Whether it is a role of a node.
     pub const fn is_node(self) -> bool {
-        !matches!(self, Self::Customer | Self::Agent | Self::Operator)
+        matches!(self, Self::Edge | Self::Core | Self::Relay | Self::Recorder)
     }
 }
 
@@ -166,7 +175,7 @@ impl Protocol {
     /// What carries it.
     pub const fn transport(self) -> Transport {
         match self {
-            Self::Http | Self::WebSocket => Transport::Tcp,
+            Self::Http | Self::WebSocket | Self::S3 => Transport::Tcp,
             _ => Transport::Udp,
         }
     }
@@ -179,9 +188,12 @@ impl Protocol {
             Self::Crl => Some("guitai-crl/1"),
             Self::Raft => Some("guitai-raft/1"),
             Self::Call => Some("guitai-call/1"),
-            Self::Http | Self::WebSocket | Self::WebTransport | Self::MoqDoor | Self::MoqMesh => {
-                None
-            }
+            Self::Http
+            | Self::WebSocket
+            | Self::WebTransport
+            | Self::MoqDoor
+            | Self::MoqMesh
+            | Self::S3 => None,
         }
     }
 }

@@ -76,6 +76,7 @@ const fn role_area(role: Role) -> Area {
         Role::Recorder => Area::new(1510, 400, 170, 100),
         Role::Agent => Area::new(1800, 400, 165, 100),
         Role::Operator => Area::new(1800, 830, 165, 100),
+        Role::ObjectStore => Area::new(1800, 610, 165, 80),
     }
 }
 
@@ -216,6 +217,14 @@ fn way(opener: Role, listener: Role, rows: &[&Row]) -> Way {
                 (b.x + 140, b.bottom()),
             ],
             card: (1470, a.y + 90),
+        },
+        (Role::Recorder, Role::ObjectStore) => Way {
+            points: vec![
+                (a.right() - 20, a.bottom()),
+                (a.right() - 20, b.cy() - 25),
+                (b.x, b.cy() - 25),
+            ],
+            card: (1750, b.cy() - 25),
         },
         (Role::Agent, Role::Core) => elbow(a.cx(), a.bottom(), b.y + 150, 1640),
         (Role::Operator, Role::Core) => Way {

@@ -209,11 +209,15 @@ fn sealing(row: &Row) -> Vec<Why> {
     }
     let sealed = matches!(
         row.protocol,
-        Protocol::WebSocket | Protocol::WebTransport | Protocol::MoqDoor | Protocol::MoqMesh
+        Protocol::WebSocket
+            | Protocol::WebTransport
+            | Protocol::MoqDoor
+            | Protocol::MoqMesh
+            | Protocol::S3
     );
     if !sealed && !row.sealed_for.is_empty() {
         found.push(Why::Form {
-            must: "empty: only media is sealed end to end".to_owned(),
+            must: "empty: only media and recordings in an object store are sealed".to_owned(),
         });
     }
     found

@@ -9,6 +9,7 @@ use std::{
 use guitai_types::{
     Centre, City, ClusterId, Member, Role, Zone,
     profile::{Crypto, Raft, SCHEMA},
+    sink::{Sink, SinkError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub(crate) struct NodeConfig {
     /// Its key store; a configuration of the release before does not say where.
     #[serde(default)]
     pub(crate) keys: Keys,
+    /// Where its recordings are put besides; recorders only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sink: Option<Sink>,
 }
 
 /// A node's key store.
@@ -146,6 +150,8 @@ pub(crate) enum ConfigError {
     },
     #[error("{path}: {why}")]
     Rule { path: PathBuf, why: &'static str },
+    #[error("{path}: {why}")]
+    Sink { path: PathBuf, why: SinkError },
 }
 
 impl NodeConfig {
@@ -164,6 +170,13 @@ impl NodeConfig {
             why,
         })?;
         let base = path.parent().unwrap_or_else(|| Path::new("."));
+        if let Some(sink) = &mut config.sink {
+            sink.check().map_err(|why| ConfigError::Sink {
+                path: path.to_owned(),
+                why,
+            })?;
+            resolve_sink(sink, base);
+        }
         config.files.resolve(base);
         config.keys.dir = base.join(&config.keys.dir);
         config.keys.passphrase_file = base.join(&config.keys.passphrase_file);
@@ -196,6 +209,9 @@ impl NodeConfig {
         if self.member.has(Role::Recorder) && files.seal.is_none() {
             return Err("a recorder needs seal");
         }
+        if self.sink.is_some() && !self.member.has(Role::Recorder) {
+            return Err("only a recorder has a sink: [sink] has no place here");
+        }
         if files.tsa.is_some() && !self.member.has(Role::Core) {
             return Err(
                 "only a core node is a time stamp authority: [files.tsa] has no place here",
@@ -207,6 +223,14 @@ impl NodeConfig {
             );
         }
         Ok(())
+    }
+}
+
+/// Makes the files of a sink stand where they do relative to `base`.
+pub(crate) fn resolve_sink(sink: &mut Sink, base: &Path) {
+    sink.credentials_file = base.join(&sink.credentials_file);
+    if let Some(ca) = &mut sink.ca_file {
+        *ca = base.join(&*ca);
     }
 }
 

@@ -21,7 +21,7 @@ use guitai_cli::{
 };
 use guitai_types::{Code, Date, Role, UnixMillis, profile::Profile};
 
-use crate::{exit::Failure, flows::Flows, founding};
+use crate::{config::resolve_sink, exit::Failure, flows::Flows, founding};
 
 /// File with the logins made at foundation.
 const LOGIN_FILE: &str = "demo-login.json";
@@ -57,6 +57,31 @@ pub(crate) fn read_profile(path: Option<&Path>) -> Result<(Profile, String), Fai
     Ok((profile, text))
 }
 
+/// The files of a profile's sink stand beside the profile; nodes are told where that is. What is wrong with them is
+/// said here, before anything is written or started.
+fn place_sink(profile: &mut Profile, path: Option<&Path>) -> Result<(), Failure> {
+    let Some(sink) = &mut profile.sink else {
+        return Ok(());
+    };
+    let base = path
+        .and_then(Path::parent)
+        .unwrap_or_else(|| Path::new("."));
+    let base = std::path::absolute(base).map_err(|error| internal(&error))?;
+    resolve_sink(sink, &base);
+    let opened = guitai_sink::Store::open(sink);
+    opened.map_err(|error| Failure::from_error(Code::BadProfile, &error))?;
+    Ok(())
+}
+
+/// Whether two profiles are the same but for their sinks, which may come and go while a deployment lives.
+fn is_same(one: &Profile, other: &Profile) -> bool {
+    let without = |profile: &Profile| Profile {
+        sink: None,
+        ..profile.clone()
+    };
+    without(one) == without(other)
+}
+
 impl Deployment {
     /// Opens the data directory: founds a deployment in an empty one, resumes the same one, refuses another.
     /// Ports are probed by `free` before anything is written.
@@ -66,10 +91,11 @@ impl Deployment {
         now_unix: u64,
         free: impl FnOnce(&Profile) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
-        let (profile, text) = read_profile(profile_path)?;
+        let (mut profile, text) = read_profile(profile_path)?;
+        place_sink(&mut profile, profile_path)?;
         let logins_and_lock = if data.join(CLUSTER_FILE).is_file() {
             let (old, _) = read_profile(Some(&data.join("profile.toml")))?;
-            if old != profile {
+            if !is_same(&old, &profile) {
                 return Err(foreign(
                     data,
                     "was founded with another profile (see its profile.toml)",
@@ -78,6 +104,7 @@ impl Deployment {
             let lock = lock(data)?;
             free(&profile)?;
             take_over_old_keys(data, &profile, now_unix)?;
+            founding::set_sink(data, &profile, &text).map_err(|error| internal(&error))?;
             let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
             (
                 serde_json::from_str(&text).map_err(|error| internal(&error))?,

@@ -17,6 +17,7 @@ use guitai_net::{Gate, Peer};
 use guitai_types::{
     Code, Date, Hex, Member, NodeName, Zone,
     profile::{Node, Profile},
+    sink::Sink,
 };
 
 use crate::exit::Failure;
@@ -54,7 +55,7 @@ impl Flows {
 
     /// Refuses a deployment that would do what no row allows.
     pub(crate) fn cover(&self, profile: &Profile, on: Date) -> Result<(), Failure> {
-        covers(&self.matrix, &profile.nodes, on)
+        covers(&self.matrix, &profile.nodes, profile.sink.as_ref(), on)
             .map_err(|why| Failure::new(Code::FlowUndeclared, why))
     }
 
@@ -64,6 +65,11 @@ impl Flows {
             let detail = format!("node {} may not listen: {why}", member.name);
             Failure::new(Code::FlowUndeclared, detail)
         })
+    }
+
+    /// Refuses a sink that no row lets a recorder open connections to.
+    pub(crate) fn sink(&self, sink: &Sink, on: Date) -> Result<(), Failure> {
+        may_sink(&self.matrix, sink, on).map_err(|why| Failure::new(Code::FlowUndeclared, why))
     }
 
     /// What is said of it when a node starts.
@@ -76,12 +82,14 @@ impl Flows {
         self,
         me: &Member,
         peers: &[Member],
+        sink: Option<Sink>,
         file: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Door> {
         let door = Door {
             present: RwLock::new(self),
             me: me.clone(),
+            sink,
             file,
             known: RwLock::default(),
             said: Mutex::default(),
@@ -93,8 +101,8 @@ impl Flows {
 }
 
 /// Whether a matrix allows everything that these nodes do; else the first thing that it does not, and how many.
-fn covers(matrix: &Matrix, nodes: &[Node], on: Date) -> Result<(), String> {
-    let gaps = deployment::gaps(matrix, nodes, on);
+fn covers(matrix: &Matrix, nodes: &[Node], sink: Option<&Sink>, on: Date) -> Result<(), String> {
+    let gaps = deployment::gaps(matrix, nodes, sink, on);
     let undeclared: Vec<String> = gaps
         .into_iter()
         .filter(|gap| !gap.has_run_out())
@@ -120,6 +128,21 @@ fn may_listen(matrix: &Matrix, member: &Member, on: Date) -> Result<(), String> 
     Ok(())
 }
 
+fn may_sink(matrix: &Matrix, sink: &Sink, on: Date) -> Result<(), String> {
+    let what = format!("s3 to {}", sink.endpoint);
+    match standing([deployment::sink_admitted(matrix, sink, on)]) {
+        Standing::Admitted => Ok(()),
+        Standing::RunOut { row, since } => {
+            tracing::warn!(%row, %since, what, "a row of the flow matrix has run out; it still lets through");
+            Ok(())
+        }
+        Standing::Refused(refusal) => {
+            let why = refusal.words().en;
+            Err(format!("recorders may not open {what}: {why}"))
+        }
+    }
+}
+
 fn say(matrix: &Matrix) {
     let (name, version, sm3) = (matrix.name(), matrix.version(), digest(matrix));
     tracing::info!(name, version, %sm3, "flow matrix");
@@ -128,14 +151,6 @@ fn say(matrix: &Matrix) {
 /// A matrix that was read has a canonical form.
 fn digest(matrix: &Matrix) -> Hex {
     matrix.digest().unwrap_or_default()
-}
-
-/// What is wrong with a matrix for these nodes, in words, or its digest.
-pub(crate) fn judged(text: &str, members: &[Member], on: Date) -> Result<Hex, String> {
-    let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
-    let nodes: Vec<Node> = members.iter().map(node).collect();
-    covers(&matrix, &nodes, on)?;
-    matrix.digest().map_err(|error| error.to_string())
 }
 
 /// The node behind a member, as a profile has it.
@@ -156,6 +171,8 @@ fn node(member: &Member) -> Node {
 pub(crate) struct Door {
     present: RwLock<Flows>,
     me: Member,
+    /// Where its recordings go besides.
+    sink: Option<Sink>,
     /// Where the present one is kept for the next start.
     file: Option<PathBuf>,
     /// Roles of the nodes that are known; an edge knows none.
@@ -172,6 +189,15 @@ impl Door {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
     }
 
+    /// What is wrong with a matrix for these nodes, in words, or its digest. Only this node's own sink is known.
+    pub(crate) fn judged(&self, text: &str, members: &[Member]) -> Result<Hex, String> {
+        let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
+        let nodes: Vec<Node> = members.iter().map(node).collect();
+        let on = Date::of(self.clock.wall());
+        covers(&matrix, &nodes, self.sink.as_ref(), on)?;
+        matrix.digest().map_err(|error| error.to_string())
+    }
+
     /// Digest and text of the matrix that is obeyed.
     pub(crate) fn present(&self) -> (Hex, String) {
         let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
@@ -182,10 +208,14 @@ impl Door {
     /// whoever holds the mesh.
     ///
     /// # Errors
-    /// When it cannot be read, or this node might not even listen; then the one before is obeyed.
+    /// When it cannot be read, or this node might not even listen or reach its sink; then the one before is obeyed.
     pub(crate) fn take(&self, text: &str) -> Result<(), String> {
         let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
-        may_listen(&matrix, &self.me, Date::of(self.clock.wall()))?;
+        let on = Date::of(self.clock.wall());
+        may_listen(&matrix, &self.me, on)?;
+        if let Some(sink) = &self.sink {
+            may_sink(&matrix, sink, on)?;
+        }
         if let Some(file) = &self.file {
             // A node that starts again before it hears of the cluster starts with this one.
             keep(file, text).map_err(|error| format!("{}: {error}", file.display()))?;

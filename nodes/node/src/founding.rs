@@ -68,6 +68,8 @@ pub(crate) enum FoundError {
     Password(String),
     #[error("cannot write a configuration")]
     Toml(#[from] toml::ser::Error),
+    #[error("cannot read a node's configuration")]
+    Parse(#[from] toml::de::Error),
     #[error("cannot write the foundation")]
     Json(#[from] serde_json::Error),
 }
@@ -147,6 +149,42 @@ pub(crate) fn found(
     Ok(Founded {
         logins: LoginFile { accounts },
     })
+}
+
+/// Tells the recorders of a deployment that was founded before where their sink is now.
+pub(crate) fn set_sink(data: &Path, profile: &Profile, text: &str) -> Result<(), FoundError> {
+    let mut is_other = false;
+    for node in &profile.nodes {
+        let path = data.join(node.name.as_str()).join("node.toml");
+        let read = std::fs::read_to_string(&path);
+        let read = read.map_err(|source| FoundError::Write {
+            path: path.clone(),
+            source,
+        })?;
+        let mut config: NodeConfig = toml::from_str(&read)?;
+        let wanted = profile.sink.clone();
+        let wanted = wanted.filter(|_| node.roles.contains(&Role::Recorder));
+        if config.sink != wanted {
+            config.sink = wanted;
+            replace(&path, toml::to_string(&config)?.as_bytes())?;
+            is_other = true;
+        }
+    }
+    if is_other {
+        replace(&data.join("profile.toml"), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes a file beside another and gives it that one's name: nobody reads half of it.
+fn replace(path: &Path, content: &[u8]) -> Result<(), FoundError> {
+    let next = path.with_extension("toml.next");
+    let failed = |source| FoundError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    write(&next, content)?;
+    std::fs::rename(&next, path).map_err(failed)
 }
 
 /// The voter with the lowest id founds the cluster.
@@ -229,6 +267,7 @@ fn node_config(
             foundation: founds.then(|| file("foundation.json")),
         },
         keys: Keys::default(),
+        sink: profile.sink.clone().filter(|_| recorder),
     }
 }
 

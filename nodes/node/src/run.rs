@@ -93,12 +93,15 @@ fn gate(config: &NodeConfig) -> Result<Arc<flows::Door>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let flows = Flows::read(config.files.flows.as_deref())?;
     flows.listeners(&config.member, Date::of(clock.wall()))?;
+    if let Some(sink) = &config.sink {
+        flows.sink(sink, Date::of(clock.wall()))?;
+    }
     flows.say();
     let members = [&config.peers[..], std::slice::from_ref(&config.member)].concat();
     // An edge writes no file: it starts with the one it was founded with, and is brought the one in force.
     let file = config.files.flows.clone();
     let file = file.filter(|_| config.member.zone == Zone::Inner);
-    Ok(flows.gate(&config.member, &members, file, clock))
+    Ok(flows.gate(&config.member, &members, config.sink.clone(), file, clock))
 }
 
 /// Ends the process. A supervised node's reader of standard input would hold the runtime's end until the

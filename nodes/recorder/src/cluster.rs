@@ -7,13 +7,14 @@ use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use guitai_evidence::manifest::Named;
 use guitai_meta::{Meta, Proofs};
 use guitai_net::Target;
+use guitai_sink::plan::Promise;
 use guitai_types::{
-    ClusterId, Epoch, Hex, NodeName, Role, SessionId, UnixMillis, Zone,
+    ClusterId, Date, Epoch, Hex, NodeName, Role, SessionId, UnixMillis, Zone,
     command::{Command, RecordingReport, Reply},
     event::Change,
     place::Text,
     record::{Assignment, Consent, Participant, Policy, RecordingState, Session, Step, WrappedKey},
-    retention::{Erasure, KeepOrder},
+    retention::{Erasure, KeepOrder, SinkCopy},
     tlog::{Record, RecorderRoot},
 };
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,16 @@ pub(crate) fn duty_of(session: &Session, node: &NodeName) -> Option<Duty> {
     })
 }
 
+/// What the cluster promised of a recording, and believes of a node's part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) promise: Promise,
+    /// The node may have something of it.
+    pub(crate) is_tracked: bool,
+    /// What the node has in the sink.
+    pub(crate) sink: Option<SinkCopy>,
+}
+
 /// Why a report did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
@@ -106,6 +117,8 @@ pub(crate) trait Cluster: Send + Sync {
     fn copies(&self, node: &NodeName) -> Vec<SessionId>;
     /// Some of those that have not been read through for long, by the clock `now`.
     fn copies_to_read(&self, node: &NodeName, now: UnixMillis) -> Vec<SessionId>;
+    /// What the cluster promised of a recording, and believes of it; `None` when it does not keep track of it.
+    fn kept(&self, session: &SessionId, node: &NodeName) -> Option<Kept>;
     /// Replicas that `node` is to get, and from whom.
     fn replicas(&self, node: &NodeName) -> Vec<(SessionId, NodeName)>;
     /// Says something about the keeping of a recording.
@@ -243,6 +256,22 @@ impl Cluster for Meta {
         self.peek(|state| {
             let copies = state.copies_to_read(node, now);
             copies.take(READ_AT_ONCE_MAX).cloned().collect()
+        })
+    }
+
+    fn kept(&self, session: &SessionId, node: &NodeName) -> Option<Kept> {
+        self.peek(|state| {
+            let recording = state.recording(session)?;
+            let copy = recording.copies.get(node);
+            let (until, held) = state.promise_of(recording);
+            Some(Kept {
+                promise: Promise {
+                    until: until.map(Date::over),
+                    held,
+                },
+                is_tracked: copy.is_some(),
+                sink: copy.and_then(|copy| copy.sink.clone()),
+            })
         })
     }
 

@@ -24,6 +24,7 @@ use tokio::{sync::mpsc, task};
 use crate::{
     RECONCILE, Recorder, Shared,
     export::{EXPORT_CALL, ExportError, Package},
+    sinking,
     vault::Vault,
 };
 
@@ -143,7 +144,7 @@ impl Recorder {
     /// Reads this node's copy of a recording from its first byte to its last, and tells the cluster how it is.
     pub async fn read_through(&self, session: &SessionId) -> Reading {
         let begun = self.shared.clock.monotonic();
-        let (bytes, damage) = self.read(session).await;
+        let (bytes, damage) = self.read_or_mend(session).await;
         let took = self.shared.clock.monotonic().saturating_sub(begun);
         let node = self.shared.config.name.clone();
         let order = KeepOrder::Read {
@@ -164,6 +165,30 @@ impl Recorder {
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             found: damage.map_or(Found::Whole, |what| Found::Damaged { what }),
         }
+    }
+
+    /// Reads it; where it is damaged and the sink has what is missing, once more. What was found first is told then.
+    async fn read_or_mend(&self, session: &SessionId) -> (u64, Option<String>) {
+        let (bytes, damage) = self.read(session).await;
+        let Some(what) = damage else {
+            return (bytes, None);
+        };
+        if !sinking::mend_all(&self.shared, session).await {
+            return (bytes, Some(what));
+        }
+        tracing::error!(%session, %what, "a copy of a recording was damaged, and is mended from the sink");
+        let order = KeepOrder::Read {
+            session: session.clone(),
+            node: self.shared.config.name.clone(),
+            damage: Some(what),
+        };
+        let (bytes, damage) = self.read(session).await;
+        if damage.is_none()
+            && let Err(error) = self.shared.cluster.keep(order).await
+        {
+            tracing::warn!(%session, %error, "that a copy was damaged was not told");
+        }
+        (bytes, damage)
     }
 
     async fn read(&self, session: &SessionId) -> (u64, Option<String>) {
@@ -328,7 +353,7 @@ fn give(vault: &Vault, replica: &Replica, sender: &mpsc::Sender<io::Result<Bytes
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let done = task::spawn_blocking(work).await;

@@ -7,7 +7,7 @@
 //! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
 //! probes of a drill; [`erasing`] is how a recording ends, [`copies`] whether it can
-//! still be read, and who else has it.
+//! still be read, and who else has it; [`sinking`] puts it into an object store, where there is one.
 
 mod attaching;
 mod authority;
@@ -27,6 +27,7 @@ mod room;
 mod rooting;
 mod roots;
 mod seals;
+mod sinking;
 mod stamping;
 mod take;
 mod vault;
@@ -52,6 +53,7 @@ use guitai_types::{
     NodeName, SessionId, UnixMillis,
     command::RecordingReport,
     record::{RecordingState, RecordingSummary},
+    sink::Sink,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle};
@@ -59,12 +61,14 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use authority::{Authority, STAMP_CALL};
 pub use copies::{Pieces, READ_CALL, fetch};
 pub use export::{EXPORT_CALL, ExportError, Package};
+pub use sinking::SinkStat;
 
 use cluster::Cluster;
 use copies::{Members, Siblings};
 use keeper::Order;
 use room::{Relays, Rooms};
 use rooting::Rooting;
+use sinking::Sinking;
 use stamping::{Authorities, CoreNodes, Stamping};
 use take::Take;
 use vault::Shelf;
@@ -86,6 +90,8 @@ pub struct Config {
     pub seal: watch::Receiver<Identity>,
     /// The cluster's root certificate, DER; goes into every package.
     pub root: Vec<u8>,
+    /// Where sealed recordings are put besides; nowhere without it.
+    pub sink: Option<Sink>,
 }
 
 /// What a recorder works with.
@@ -116,6 +122,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The setting of the sink.
+    #[error(transparent)]
+    Sink(#[from] guitai_sink::OpenError),
 }
 
 /// How a recording stands.
@@ -155,6 +164,7 @@ pub(crate) struct Shared {
     siblings: Arc<dyn Siblings>,
     /// Replicas of what other nodes recorded.
     copies: Shelf,
+    sinking: Option<Arc<Sinking>>,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     rooting: Arc<Rooting>,
@@ -167,6 +177,7 @@ pub(crate) struct Surroundings {
     pub(crate) rooms: Arc<dyn Rooms>,
     pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) siblings: Arc<dyn Siblings>,
+    pub(crate) sinking: Option<Arc<Sinking>>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -210,6 +221,11 @@ impl Recorder {
             meta: deps.meta.clone(),
             mesh: deps.mesh.clone(),
         };
+        let sinking = config.sink.as_ref().map(|sink| {
+            let store = guitai_sink::Store::open(sink)?;
+            Ok::<_, StartError>(Arc::new(Sinking::new(store, sink.lock)))
+        });
+        let sinking = sinking.transpose()?;
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),
@@ -227,6 +243,7 @@ impl Recorder {
             rooms: Arc::new(rooms),
             authorities: Arc::new(authorities),
             siblings: Arc::new(siblings),
+            sinking,
         };
         let recorder = Self::start_with(seat, shelf, around, deps.clock);
         let recorder = recorder.map_err(failed)?;
@@ -270,6 +287,7 @@ impl Recorder {
             authorities: around.authorities,
             siblings: around.siblings,
             copies: shelf.beside(copies::DIR),
+            sinking: around.sinking,
             shelf,
             clock,
             table,
@@ -280,6 +298,7 @@ impl Recorder {
             tokio::spawn(watch_calls(shared.clone(), unsealed)),
             tokio::spawn(erasing::run(shared.clone())),
             tokio::spawn(copies::run(shared.clone())),
+            tokio::spawn(sinking::run(shared.clone())),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
             tokio::spawn(stamping::follow(shared.clone(), sealed)),

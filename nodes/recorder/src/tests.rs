@@ -3,6 +3,7 @@
 
 mod clocks;
 mod media;
+mod sinking;
 mod world;
 
 use std::{io, process::Command, time::Duration};

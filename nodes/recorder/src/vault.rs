@@ -67,6 +67,19 @@ impl Shelf {
         &*self.disk
     }
 
+    /// Where a file of a recording is; its directory, for no name.
+    pub(crate) fn file(&self, session: &SessionId, name: &str) -> PathBuf {
+        self.dir(session).join(name)
+    }
+
+    /// Names of a recording's files; none where it has no directory.
+    pub(crate) fn files(&self, session: &SessionId) -> io::Result<Vec<String>> {
+        match self.is_there(session)? {
+            true => self.disk.list(&self.dir(session)),
+            false => Ok(Vec::new()),
+        }
+    }
+
     /// Sessions with a directory; other names are left alone.
     pub(crate) fn sessions(&self) -> io::Result<Vec<SessionId>> {
         let names = self.disk.list(&self.base)?;

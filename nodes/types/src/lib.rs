@@ -28,6 +28,7 @@ pub mod problem;
 pub mod profile;
 pub mod record;
 pub mod retention;
+pub mod sink;
 pub mod sync;
 pub mod time;
 pub mod tlog;

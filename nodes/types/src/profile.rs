@@ -12,6 +12,7 @@ use crate::{
     inventory::CryptoPolicy,
     limits::{MEMBERS_MAX, NAME_CHARS_MAX},
     record::{Duty, Institution, Policy},
+    sink::{Sink, SinkError},
 };
 
 /// The schema this release writes and reads.
@@ -28,6 +29,9 @@ pub struct Profile {
     /// File with the flow matrix, relative to the profile's; the one that ships with the product without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_matrix: Option<PathBuf>,
+    /// Where recorders put copies of sealed recordings besides their disks; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<Sink>,
     /// Cities.
     pub cities: Vec<City>,
     /// Centres.
@@ -214,6 +218,9 @@ pub enum ProfileError {
         /// What is wrong.
         why: &'static str,
     },
+    /// The sink of recordings.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// The deployment as a whole lacks something.
     #[error("{0}")]
     Whole(&'static str),
@@ -243,6 +250,9 @@ impl Profile {
         self.check_whole()?;
         self.check_raft()?;
         self.check_crypto()?;
+        if let Some(sink) = &self.sink {
+            sink.check()?;
+        }
         self.check_people()
     }
 

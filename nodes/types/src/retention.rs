@@ -233,6 +233,27 @@ pub struct KeptCopy {
     /// Since when the node has nothing of it that could be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<UnixMillis>,
+    /// What it has in the sink, as it says; left out where that is nothing, or not yet all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkCopy>,
+}
+
+/// A node's recording in the object store, every object of it read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkCopy {
+    /// Since when it is as told here.
+    pub at: UnixMillis,
+    /// How many files.
+    pub files: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Every object is locked until then at least; left out where there is no lock, or no date is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
+    /// A legal hold is on every object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 impl KeptCopy {
@@ -242,6 +263,7 @@ impl KeptCopy {
             health,
             read_at: None,
             erased_at: None,
+            sink: None,
         }
     }
 
@@ -361,6 +383,16 @@ pub enum KeepOrder {
         /// Whose recording.
         from: NodeName,
     },
+    /// What a recorder has in the sink is otherwise than before.
+    Sink {
+        /// The call.
+        session: SessionId,
+        /// The recorder.
+        node: NodeName,
+        /// What it has there; `None` when it is deleted, or no longer whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copy: Option<SinkCopy>,
+    },
     /// A node has the replica that it was to get.
     Replicated {
         /// The call.
@@ -446,6 +478,9 @@ pub struct CopyView {
     /// Since when it has nothing of it that could be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<UnixMillis>,
+    /// What it has in the sink, an object store; left out where that is nothing, or not yet all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkCopy>,
 }
 
 /// What reading a copy through gave.
@@ -529,6 +564,23 @@ mod tests {
             );
             assert!(rule.clause.len() <= crate::limits::REASON_BYTES_MAX);
         }
+    }
+
+    #[test]
+    fn a_copy_without_a_sink_is_written_as_before_and_one_with_it_is_frozen() {
+        let mut copy = KeptCopy::new(Health::Whole);
+        let before = r#"{"health":{"is":"whole"}}"#;
+        assert_eq!(serde_json::to_string(&copy).unwrap(), before);
+        assert_eq!(serde_json::from_str::<KeptCopy>(before).unwrap(), copy);
+        copy.sink = Some(SinkCopy {
+            at: UnixMillis(1),
+            files: 2,
+            bytes: 3,
+            until: Some(UnixMillis(4)),
+            held: false,
+        });
+        let with = r#"{"health":{"is":"whole"},"sink":{"at":1,"files":2,"bytes":3,"until":4}}"#;
+        assert_eq!(serde_json::to_string(&copy).unwrap(), with);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The numbers of an inner node.
 
 use guitai_meta::State as MetaState;
+use guitai_recorder::{Recorder, SinkStat};
 use guitai_types::{record::RecordingState, view::QueueView};
 
 use super::Core;
@@ -87,6 +88,67 @@ fn consensus(core: &Core, metrics: &mut Metrics) {
     metrics.gauge("meta_epoch", "Cluster epoch.", epoch.0);
 }
 
+/// What this node's recorder has in the object store.
+fn sink(stat: &SinkStat, metrics: &mut Metrics) {
+    let failing = u8::from(stat.failing.is_some());
+    let gauges = [
+        (
+            "sink_failing",
+            "1 while the sink refuses or does not answer.",
+            u64::from(failing),
+        ),
+        (
+            "sink_recordings_waiting",
+            "Sealed recordings of this node that are not whole in the sink.",
+            stat.waiting,
+        ),
+        (
+            "sink_recordings_whole",
+            "Recordings of this node that are whole in the sink, locked as promised.",
+            stat.whole,
+        ),
+        (
+            "sink_recordings_locked",
+            "Erased recordings whose objects cannot be deleted yet.",
+            stat.locked,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        metrics.gauge(name, help, value);
+    }
+    let counters = [
+        (
+            "sink_objects_put_total",
+            "Objects put into the sink and read back.",
+            stat.objects_put,
+        ),
+        ("sink_bytes_put_total", "Their bytes.", stat.bytes_put),
+        (
+            "sink_objects_damaged_total",
+            "Objects of the sink found otherwise than they were put, or missing.",
+            stat.damaged,
+        ),
+        (
+            "sink_files_mended_total",
+            "Files of recordings that were fetched back from the sink.",
+            stat.mended,
+        ),
+        (
+            "sink_versions_deleted_total",
+            "Versions of objects deleted after an erasure.",
+            stat.deleted,
+        ),
+        (
+            "sink_failures_total",
+            "Looks at the sink that did not come to their end.",
+            stat.failures,
+        ),
+    ];
+    for (name, help, value) in counters {
+        metrics.counter(name, help, value);
+    }
+}
+
 fn business(core: &Core, metrics: &mut Metrics) {
     let (queues, sessions, recordings) = core.meta.peek(|state| {
         (
@@ -106,6 +168,9 @@ fn business(core: &Core, metrics: &mut Metrics) {
     metrics.gauge("recordings_short", help, short);
     let help = "Copies of recordings found damaged and not replaced.";
     metrics.gauge("recordings_damaged_copies", help, damaged);
+    if let Some(stat) = core.recorder.as_ref().and_then(Recorder::sink_stat) {
+        sink(&stat, metrics);
+    }
     let families: [Family<QueueView, u64>; 4] = [
         ("queue_waiting", "Customers waiting.", |queue| queue.waiting),
         (

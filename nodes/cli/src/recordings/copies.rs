@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use guitai_types::{
-    SessionId,
+    Date, SessionId, UnixMillis,
     retention::{CopyView, Found, Health, KeptView, Reading, Stage},
 };
 use reqwest::Method;
@@ -52,6 +52,7 @@ fn placement_table(kept: &[KeptView], lang: Language) -> Table {
             "副本",
             "上次通读",
             "完好副本所在中心",
+            "对象存储",
         ],
         Language::En => [
             "session",
@@ -60,6 +61,7 @@ fn placement_table(kept: &[KeptView], lang: Language) -> Table {
             "copy",
             "last read",
             "centres with a whole one",
+            "object store",
         ],
     });
     for it in kept {
@@ -75,10 +77,36 @@ fn placement_table(kept: &[KeptView], lang: Language) -> Table {
                 copy.read_at
                     .map_or_else(|| "-".to_owned(), |at| show::when(at.0)),
                 format!("{there}/{wanted}"),
+                in_sink(copy, lang),
             ]);
         }
     }
     table
+}
+
+/// What a node has in the sink, and how it is locked.
+fn in_sink(copy: &CopyView, lang: Language) -> String {
+    let Some(sink) = &copy.sink else {
+        return "-".to_owned();
+    };
+    let mut text = match lang {
+        Language::Zh => format!("{} 个文件", sink.files),
+        Language::En => format!("{} files", sink.files),
+    };
+    if let Some(until) = sink.until {
+        let day = Date::of(UnixMillis(until.0.saturating_sub(1)));
+        text += &match lang {
+            Language::Zh => format!(",锁定至 {day}"),
+            Language::En => format!(", locked until {day}"),
+        };
+    }
+    if sink.held {
+        text += lang.pick(",保全", ", held");
+    }
+    if copy.erased_at.is_some() {
+        text += lang.pick(",待删除", ", to be deleted");
+    }
+    text
 }
 
 fn health(copy: &CopyView, lang: Language) -> String {

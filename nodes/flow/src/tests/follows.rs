@@ -137,6 +137,46 @@ fn the_shipped_matrix_covers_the_demonstration_and_nothing_besides() {
 }
 
 #[test]
+fn a_sink_needs_a_row_of_its_own_with_its_port() {
+    let sink = |endpoint: &str| guitai_types::sink::Sink {
+        endpoint: endpoint.to_owned(),
+        bucket: "recordings".to_owned(),
+        region: "us-east-1".to_owned(),
+        prefix: String::new(),
+        path_style: true,
+        ca_file: Some("ca.pem".into()),
+        credentials_file: "credentials.toml".into(),
+        lock: guitai_types::sink::LockMode::Compliance,
+        allow_http: false,
+    };
+    let mut profile = demo();
+    profile.sink = Some(sink("https://s3.bank.example:9000"));
+    let kinds = |matrix: &Matrix, profile: &_, day: &str| -> Vec<&'static str> {
+        let found = check(matrix, Some(profile), day.parse().unwrap());
+        found.iter().map(Finding::kind).collect()
+    };
+    assert_eq!(
+        kinds(&shipped(), &profile, "2026-11-23"),
+        ["undeclared-connection"]
+    );
+    let fragment = include_str!("../../../../docs/operating/sink.flows.toml");
+    let matrix = Matrix::parse(&format!("{SHIPPED}\n{fragment}")).unwrap();
+    assert_eq!(check(&matrix, Some(&profile), today()), []);
+    // At another port, and where nothing is to go there.
+    profile.sink = Some(sink("https://s3.bank.example"));
+    assert_eq!(
+        kinds(&matrix, &profile, "2026-11-23"),
+        ["undeclared-connection"]
+    );
+    assert_eq!(kinds(&matrix, &demo(), "2026-11-23"), ["unused"]);
+    // What is there is sealed: who took the store over reads nothing of it, and opens nothing.
+    let reach = matrix.reach(end("inner/object-store"), today()).unwrap();
+    assert!(reach.opens.is_empty() && reach.reads.is_empty() && !reach.passes.is_empty());
+    let svg = picture::svg(&matrix, false, today());
+    assert!(svg.contains("<title>recordings-sink:") && svg.contains("object-store"));
+}
+
+#[test]
 fn an_undeclared_socket_is_found() {
     let (matrix, demo) = (shipped(), demo());
     for node in &demo.nodes {

@@ -64,6 +64,13 @@ impl State {
         })
     }
 
+    /// The last day on which a recording must be kept, if it is known, and whether somebody holds it.
+    pub fn promise_of(&self, recording: &Recording) -> (Option<Date>, bool) {
+        let retention = self.retention.as_ref();
+        let due = retention.and_then(|retention| due(recording, retention));
+        (due.map(|due| due.until), !recording.holds.is_empty())
+    }
+
     /// A recording's keeping as people see it.
     pub fn kept_view(&self, recording: &Recording) -> KeptView {
         let retention = self.retention.as_ref();
@@ -85,6 +92,7 @@ impl State {
             health: copy.health.clone(),
             read_at: copy.read_at,
             erased_at: copy.erased_at,
+            sink: copy.sink.clone(),
         });
         KeptView {
             session: recording.session.clone(),
@@ -196,6 +204,11 @@ impl Turn<'_> {
                 node,
                 from,
             } => self.replicate(session, node, from)?,
+            KeepOrder::Sink {
+                session,
+                node,
+                copy,
+            } => self.copied_to_sink(session, node, copy.as_ref())?,
             KeepOrder::Replicated {
                 session,
                 node,

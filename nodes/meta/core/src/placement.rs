@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use guitai_types::{
     CentreId, Member, NodeName, Problem, SessionId, UnixMillis,
     limits::DAMAGE_BYTES_MAX,
-    retention::{Health, KeptCopy, Recording, Stage},
+    retention::{Health, KeptCopy, Recording, SinkCopy, Stage},
     tlog::Record,
 };
 
@@ -253,6 +253,24 @@ impl Turn<'_> {
             }
         }
         self.put_copy(recording, node, &was);
+        Ok(())
+    }
+
+    /// What a node has in the sink. It may say so of what it has erased: objects stay as long as they are locked.
+    pub(crate) fn copied_to_sink(
+        &mut self,
+        session: &SessionId,
+        node: &NodeName,
+        sink: Option<&SinkCopy>,
+    ) -> Result<(), Problem> {
+        let mut recording = self.recorded(session)?;
+        let copy = recording.copies.get_mut(node);
+        let copy = copy.ok_or_else(|| check::missing("copy of the recording on that node"))?;
+        if copy.sink.as_ref() != sink {
+            copy.sink = sink.cloned();
+            self.tell_keeping(&recording);
+            self.keep_recording(recording);
+        }
         Ok(())
     }
 

@@ -76,6 +76,7 @@ pub(crate) async fn run(
             keys,
             metadata_sealed: false,
             selftest,
+            sink: None,
         }),
         held,
     );

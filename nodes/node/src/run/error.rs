@@ -55,7 +55,9 @@ impl AssembleError {
             | Self::Door(guitai_net::door::DoorError::Socket { .. })
             | Self::Listen { .. } => Code::PortTaken,
             Self::Keys(_) | Self::Identity(IdentityError::Key(_)) => Code::KeysRefused,
-            Self::Missing(_) => Code::BadProfile,
+            Self::Missing(_) | Self::Recorder(guitai_recorder::StartError::Sink(_)) => {
+                Code::BadProfile
+            }
             Self::Consensus(_) => Code::StorageFailed,
             _ => Code::Internal,
         }

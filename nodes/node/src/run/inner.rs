@@ -16,8 +16,7 @@ use guitai_recorder::{Authority, Recorder};
 use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{
-    Date, Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse,
-    profile::Raft,
+    Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse, profile::Raft,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -35,7 +34,7 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
-    flows::{self, Door},
+    flows::Door,
     identity::{self, Office},
     keys,
 };
@@ -59,6 +58,7 @@ pub(crate) async fn run(
         peers,
         raft,
         crypto,
+        sink,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -184,6 +184,7 @@ pub(crate) async fn run(
         metadata_sealed: sealing.is_some(),
         door: door.media.clone(),
         selftest,
+        sink: sink.clone(),
     });
     let questions = Calls::new();
     register_inventory(&questions, inventory.clone(), held.clone());
@@ -205,6 +206,7 @@ pub(crate) async fn run(
                 identity: identity::media(&files, &keys, own.clone())?,
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
+                sink,
             };
             let deps = guitai_recorder::Deps {
                 meta: meta.clone(),
@@ -277,6 +279,7 @@ pub(crate) async fn run(
         meta.clone(),
         mesh.clone(),
     ));
+    let judge = gate.clone();
     tasks.spawn(links::keep(
         member.clone(),
         gate,
@@ -291,7 +294,6 @@ pub(crate) async fn run(
         .clone()
         .map(|relay| doorway::serve_media(door.media.clone(), relay));
 
-    let judged_by = clock.clone();
     let router = core_router(CoreDeps {
         member: member.clone(),
         meta: meta.clone(),
@@ -310,10 +312,10 @@ pub(crate) async fn run(
         policy: crypto.policy,
         recovery,
         judge: {
-            let (meta, clock) = (meta.clone(), judged_by);
+            let meta = meta.clone();
             Arc::new(move |matrix: &str| {
                 let members: Vec<Member> = meta.peek(|state| state.members().cloned().collect());
-                flows::judged(matrix, &members, Date::of(clock.wall()))
+                judge.judged(matrix, &members)
             })
         },
     });

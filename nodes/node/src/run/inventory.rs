@@ -14,6 +14,7 @@ use guitai_types::{
     Member, Role, UnixMillis, Zone,
     inventory::{CertificateRow, Grade, Hop, Kernel, NodeInventory, Store},
     place::Text,
+    sink::Sink,
 };
 
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ pub(crate) struct Subject {
     pub(crate) metadata_sealed: bool,
     pub(crate) door: Door,
     pub(crate) selftest: Vec<Check>,
+    /// Where recordings are put besides.
+    pub(crate) sink: Option<Sink>,
 }
 
 /// The answer to "what protects you?", made anew each time it is asked.
@@ -135,6 +138,7 @@ impl Subject {
             between(media, Zone::Inner, "MoQ");
         }
         hops.extend(self.door_hops());
+        hops.extend(self.sink_hop());
         if self.relays() {
             hops.push(Hop {
                 what: text("媒体帧端到端", "media frames, end to end"),
@@ -152,6 +156,36 @@ impl Subject {
             });
         }
         hops
+    }
+
+    /// The way to the object store. What goes there is sealed at rest; the names of its objects are not.
+    fn sink_hop(&self) -> Option<Hop> {
+        let endpoint = self.sink.as_ref()?.endpoint().ok()?;
+        let (algorithms, key_bits, grade) = match (endpoint.is_tls, endpoint.is_loopback()) {
+            (true, _) => (vec!["AES-GCM", "ChaCha20-Poly1305"], 128, Grade::Foreign),
+            (false, true) => (Vec::new(), 0, Grade::Loopback),
+            (false, false) => (Vec::new(), 0, Grade::Plain),
+        };
+        let tls = if endpoint.is_tls {
+            "TLS 1.2–1.3"
+        } else {
+            "HTTP"
+        };
+        Some(Hop {
+            what: text(
+                "录制密文入对象存储",
+                "ciphertext of recordings to the object store",
+            ),
+            from: self.member.zone,
+            to: Zone::Inner,
+            at: format!("{}:{}/tcp", endpoint.host, endpoint.port),
+            protocol: format!("S3 · {tls}"),
+            algorithms: algorithms.into_iter().map(Into::into).collect(),
+            key_bits,
+            certificate: String::new(),
+            grade,
+            clause: clause::NETWORK.to_owned(),
+        })
     }
 
     fn door_hops(&self) -> Vec<Hop> {
@@ -229,6 +263,20 @@ impl Subject {
                 grade: Grade::National,
                 clause: clause::STORED.to_owned(),
             });
+            if let Some(sink) = &self.sink {
+                stores.push(Store {
+                    what: text(
+                        "对象存储中的录制密文(密钥不在其中)",
+                        "ciphertext of recordings in the object store, without keys",
+                    ),
+                    path: format!("s3://{}/{}", sink.bucket, sink.prefix),
+                    algorithms: vec!["SM4-GCM".into(), "SM3".into()],
+                    key_bits: SM4_BITS,
+                    wrapped_by: "录制密钥加密密钥 / recordings' KEK".to_owned(),
+                    grade: Grade::National,
+                    clause: clause::STORED.to_owned(),
+                });
+            }
         }
         if self.files.data.is_some() {
             // Password hashes are part of the metadata, and as safe as it is.

@@ -26,6 +26,7 @@ use guitai_relay::{
     RoomName,
     hang::{AudioConfig, Catalog, VideoConfig},
 };
+use guitai_sink::plan::Promise;
 use guitai_types::{
     Epoch, Hex, NodeName, SessionId, StaffRef, UnixMillis,
     command::RecordingReport,
@@ -35,7 +36,7 @@ use guitai_types::{
         Assignment, Business, Consent, EndReason, Participant, Policy, RecordingState, Session,
         SessionEvent, Step, WrappedKey,
     },
-    retention::{Erasure, KeepOrder},
+    retention::{Erasure, KeepOrder, SinkCopy},
     tlog::RecorderRoot,
 };
 use tokio::sync::{mpsc, watch};
@@ -43,10 +44,11 @@ use tokio::sync::{mpsc, watch};
 use super::media::Clip;
 use crate::{
     Recorder, Seat, Surroundings,
-    cluster::{Call, Cluster, Duty, ReportError, duty_of},
+    cluster::{Call, Cluster, Duty, Kept, ReportError, duty_of},
     copies::{Pieces, Siblings},
     proving::Wanted,
     room::{Arrival, Rooms},
+    sinking::Sinking,
     stamping::{AskError, Authorities, Place},
     vault::Shelf,
 };
@@ -72,6 +74,7 @@ pub(super) struct World {
     identity: (Vec<Vec<u8>>, sm2::SecretKey),
     script: Arc<Script>,
     recorder: Option<Recorder>,
+    pub(super) sinking: Option<Arc<Sinking>>,
     instance: u64,
     latest: UnixMillis,
     /// Epoch of the media key that parties seal with.
@@ -103,6 +106,8 @@ struct Script {
     replicas: Mutex<Vec<(SessionId, NodeName)>>,
     /// What was said about keeping.
     kept: Mutex<Vec<KeepOrder>>,
+    /// What the cluster promised of the recording, and what it was told of the sink.
+    promised: Mutex<Kept>,
     /// The package that the other recorder gives out.
     package: Mutex<Option<Vec<u8>>>,
 }
@@ -159,9 +164,14 @@ impl World {
                 copies: Mutex::default(),
                 replicas: Mutex::default(),
                 kept: Mutex::default(),
+                promised: Mutex::new(Kept {
+                    is_tracked: true,
+                    ..Kept::default()
+                }),
                 package: Mutex::default(),
             }),
             recorder: None,
+            sinking: None,
             sealing_epoch: 1,
             instance: 0,
             latest: BEGAN,
@@ -309,6 +319,16 @@ impl World {
         std::mem::take(&mut self.script.kept.lock().unwrap())
     }
 
+    /// What the cluster was told of the sink.
+    pub(super) fn in_sink(&self) -> Option<SinkCopy> {
+        self.script.promised.lock().unwrap().sink.clone()
+    }
+
+    /// The cluster promises that the recording is kept until then, and says whether it is held.
+    pub(super) fn promises(&self, until: Option<UnixMillis>, held: bool) {
+        self.script.promised.lock().unwrap().promise = Promise { until, held };
+    }
+
     /// Whether it has said so.
     pub(super) fn has_erased(&self) -> bool {
         !self.script.erased.lock().unwrap().is_empty()
@@ -338,6 +358,7 @@ impl World {
             rooms: self.script.clone(),
             authorities: self.script.clone(),
             siblings: self.script.clone(),
+            sinking: self.sinking.clone(),
         };
         let started = Recorder::start_with(seat, shelf, around, self.clock.clone());
         self.recorder = Some(started.unwrap());
@@ -566,7 +587,7 @@ fn seal_of(authority: &x509::Authority) -> x509::Identity {
 }
 
 /// Looks until there is an answer; fails after [`PATIENCE`].
-async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+pub(super) async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
     for _ in 0..PATIENCE.as_millis() / 10 {
         if let Some(found) = look() {
             return found;
@@ -625,6 +646,10 @@ impl Cluster for Script {
         Vec::new()
     }
 
+    fn kept(&self, _session: &SessionId, _node: &NodeName) -> Option<Kept> {
+        Some(self.promised.lock().unwrap().clone())
+    }
+
     fn replicas(&self, _node: &NodeName) -> Vec<(SessionId, NodeName)> {
         self.replicas.lock().unwrap().clone()
     }
@@ -635,6 +660,9 @@ impl Cluster for Script {
                 let mut erasures = self.erasures.lock().unwrap();
                 erasures.retain(|(it, _)| it != session);
                 self.erased.lock().unwrap().push(session.clone());
+            }
+            KeepOrder::Sink { copy, .. } => {
+                self.promised.lock().unwrap().sink.clone_from(copy);
             }
             KeepOrder::Replicated { session, .. } => {
                 let mut replicas = self.replicas.lock().unwrap();
