@@ -9,6 +9,7 @@ use crate::{
     Centre, City, ClusterId, Epoch, Hex, InstitutionId, MarkName, Member, NodeName, QueueId,
     RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
     dr::{Lane, Order},
+    film::FilmOrder,
     media::KeyChange,
     problem::Problem,
     record::{
@@ -290,6 +291,11 @@ pub enum Command {
         /// What.
         order: Box<KeepOrder>,
     },
+    /// Films of recordings: asked for, taken up, made, cancelled.
+    Film {
+        /// What.
+        order: Box<FilmOrder>,
+    },
     /// Time passes: recordings whose time is over are to be erased, reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
@@ -377,6 +383,13 @@ pub enum Reply {
     Session {
         /// Its id.
         session: SessionId,
+    },
+    /// A film was ordered or taken up.
+    Film {
+        /// Its number.
+        film: u32,
+        /// The turn at it, [`crate::film::Film::turns`].
+        turn: u32,
     },
     /// Refused; nothing changed.
     Refused {

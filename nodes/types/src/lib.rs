@@ -11,6 +11,7 @@ pub mod control;
 pub mod date;
 pub mod dr;
 pub mod event;
+pub mod film;
 pub mod id;
 pub mod inventory;
 pub mod keys;

@@ -15,6 +15,7 @@ mod cluster;
 mod desks;
 mod dr;
 mod due;
+mod films;
 mod index;
 mod keeping;
 pub mod lease;
@@ -36,6 +37,7 @@ mod view;
 
 pub use canary::CanaryIds;
 pub use dr::may_approve;
+pub use films::FilmCounts;
 pub use limits::{
     INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
     TOUCH_MS_MIN,

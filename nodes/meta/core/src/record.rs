@@ -63,6 +63,10 @@ pub enum RecordKey {
     Retention,
     /// A recording, for as long as it is kept and after.
     Recording(SessionId),
+    /// A film that was asked for, by number.
+    Film(u32),
+    /// Whether a node can make films.
+    FilmMaker(NodeName),
     /// The transparency log: whom to believe, its size, its checkpoints.
     Log,
     /// The right edges of its trees above the leaves.
@@ -93,6 +97,8 @@ impl fmt::Display for RecordKey {
             Self::Canary(node) => write!(f, "canary/{node}"),
             Self::Retention => f.write_str("retention"),
             Self::Recording(id) => write!(f, "recording/{id}"),
+            Self::Film(number) => write!(f, "film/{number:010}"),
+            Self::FilmMaker(node) => write!(f, "film-maker/{node}"),
             Self::Log => f.write_str("log"),
             Self::LogTiles => f.write_str("log-tiles"),
             Self::LogEntry(index) => write!(f, "log-entry/{index:020}"),
@@ -134,6 +140,8 @@ impl RecordKey {
             "mark" => Some(Self::Mark(rest.parse().ok()?)),
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
             "recording" => Some(Self::Recording(rest.parse().ok()?)),
+            "film" => Some(Self::Film(rest.parse().ok()?)),
+            "film-maker" => Some(Self::FilmMaker(rest.parse().ok()?)),
             "log-entry" => Some(Self::LogEntry(rest.parse().ok()?)),
             _ => None,
         }
@@ -216,6 +224,8 @@ impl State {
             }
             RecordKey::Retention => json(self.retention.as_ref()?),
             RecordKey::Recording(id) => json(self.recordings.get(id)?),
+            RecordKey::Film(number) => json(self.films.get(number)?),
+            RecordKey::FilmMaker(node) => json(self.film_makers.get(node)?),
             RecordKey::Log => json(&self.log.as_ref()?.head),
             RecordKey::LogTiles => json(&self.log.as_ref()?.tiles()),
             RecordKey::LogEntry(index) => {
@@ -258,6 +268,8 @@ impl State {
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
             .chain(self.retention.iter().map(|_| RecordKey::Retention))
             .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
+            .chain(self.films.keys().copied().map(RecordKey::Film))
+            .chain(self.film_makers.keys().cloned().map(RecordKey::FilmMaker))
             .chain(self.log_keys())
     }
 
@@ -347,6 +359,8 @@ impl State {
             }
             RecordKey::Retention => self.retention = Some(parse(value)?),
             RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
+            RecordKey::Film(number) => drop(self.films.insert(number, parse(value)?)),
+            RecordKey::FilmMaker(node) => drop(self.film_makers.insert(node, parse(value)?)),
             // Those of the log go together, see `LogParts`.
             RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_) => {}
         }
@@ -435,6 +449,8 @@ mod tests {
             "canary/a1-1",
             "retention",
             "recording/s1",
+            "film/0000000007",
+            "film-maker/a1-2",
             "log",
             "log-tiles",
             "log-entry/00000000000000000256",

@@ -8,6 +8,7 @@ use guitai_types::{
     command::Reply,
     dr::{Lane, Run, Serials},
     event::Event,
+    film::{Film, FilmMaker},
     mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
     retention::{Recording, Retention},
@@ -46,6 +47,10 @@ pub struct State {
     pub(crate) retention: Option<Retention>,
     /// Recordings, for as long as they are kept and after.
     pub(crate) recordings: BTreeMap<SessionId, Recording>,
+    /// Films that were asked for, by number.
+    pub(crate) films: BTreeMap<u32, Film>,
+    /// Which nodes can make films, as they said.
+    pub(crate) film_makers: BTreeMap<NodeName, FilmMaker>,
     /// The transparency log, once somebody has said whom to believe.
     pub(crate) log: Option<Log>,
     /// Computed from the tables above; never written down.
@@ -74,10 +79,17 @@ pub(crate) struct Head {
     pub(crate) sealed: u64,
     /// Number of the last disaster recovery run.
     pub(crate) runs: u64,
+    /// Number of the last film.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) films: u32,
     /// The centre that should lead, when a run has moved it.
     pub(crate) preferred: Option<CentreId>,
     /// Whether sync writes wait for the guard city.
     pub(crate) sync: SyncState,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Cities and centres: one record.
