@@ -7,7 +7,7 @@
 //! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
 //! probes of a drill; [`erasing`] is how a recording ends, [`copies`] whether it can
-//! still be read, and who else has it.
+//! still be read, and who else has it; [`films`] makes composites of recordings in the background.
 
 mod attaching;
 mod authority;
@@ -17,6 +17,7 @@ mod copies;
 mod cut;
 mod erasing;
 mod export;
+mod films;
 mod fmp4;
 mod h264;
 mod keeper;
@@ -58,9 +59,11 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use authority::{Authority, STAMP_CALL};
 pub use copies::{Pieces, READ_CALL, fetch};
 pub use export::{EXPORT_CALL, ExportError, Package};
+pub use films::{FILM_CALL, FilmPart, WORK_FREE_MIN, Workshop, fetch_film};
 
 use cluster::Cluster;
 use copies::{Members, Siblings};
+use films::Films;
 use keeper::Order;
 use room::{Relays, Rooms};
 use rooting::Rooting;
@@ -85,6 +88,8 @@ pub struct Config {
     pub seal: watch::Receiver<Identity>,
     /// The cluster's root certificate, DER; goes into every package.
     pub root: Vec<u8>,
+    /// Where films are made, and with what.
+    pub films: Workshop,
 }
 
 /// What a recorder works with.
@@ -154,6 +159,7 @@ pub(crate) struct Shared {
     siblings: Arc<dyn Siblings>,
     /// Replicas of what other nodes recorded.
     copies: Shelf,
+    films: Films,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     rooting: Arc<Rooting>,
@@ -166,6 +172,7 @@ pub(crate) struct Surroundings {
     pub(crate) rooms: Arc<dyn Rooms>,
     pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) siblings: Arc<dyn Siblings>,
+    pub(crate) queue: Arc<dyn films::Queue>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -174,6 +181,7 @@ pub(crate) struct Seat {
     identity: Identity,
     seal: watch::Receiver<Identity>,
     root: Vec<u8>,
+    films: Workshop,
 }
 
 #[derive(Default)]
@@ -209,6 +217,7 @@ impl Recorder {
             meta: deps.meta.clone(),
             mesh: deps.mesh.clone(),
         };
+        let queue: Arc<dyn films::Queue> = Arc::new(deps.meta.clone());
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),
@@ -220,17 +229,20 @@ impl Recorder {
             identity: config.identity,
             seal: config.seal,
             root: config.root,
+            films: config.films,
         };
         let around = Surroundings {
             cluster,
             rooms: Arc::new(rooms),
             authorities: Arc::new(authorities),
             siblings: Arc::new(siblings),
+            queue,
         };
         let recorder = Self::start_with(seat, shelf, around, deps.clock);
         let recorder = recorder.map_err(failed)?;
         export::register(&deps.calls, &recorder);
         copies::register(&deps.calls, &recorder);
+        films::register(&deps.calls, &recorder);
         canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }
@@ -262,6 +274,7 @@ impl Recorder {
         }
         let rooting = Arc::new(Rooting::open(shelf.clone(), &unsealed)?);
         let table = Mutex::new(table);
+        let films = Films::new(config.films.clone(), around.queue, &shelf)?;
         let shared = Arc::new(Shared {
             config,
             cluster: around.cluster,
@@ -269,6 +282,7 @@ impl Recorder {
             authorities: around.authorities,
             siblings: around.siblings,
             copies: shelf.beside(copies::DIR),
+            films,
             shelf,
             clock,
             table,
@@ -279,6 +293,7 @@ impl Recorder {
             tokio::spawn(watch_calls(shared.clone(), unsealed)),
             tokio::spawn(erasing::run(shared.clone())),
             tokio::spawn(copies::run(shared.clone())),
+            tokio::spawn(films::run(shared.clone())),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
             tokio::spawn(stamping::follow(shared.clone(), sealed)),

@@ -40,11 +40,12 @@ use guitai_types::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::media::Clip;
+use super::{films::FilmScript, media::Clip};
 use crate::{
     Recorder, Seat, Surroundings,
     cluster::{Call, Cluster, Duty, ReportError, duty_of},
     copies::{Pieces, Siblings},
+    films::Workshop,
     proving::Wanted,
     room::{Arrival, Rooms},
     stamping::{AskError, Authorities, Place},
@@ -71,6 +72,11 @@ pub(super) struct World {
     authority: x509::Authority,
     identity: (Vec<Vec<u8>>, sm2::SecretKey),
     script: Arc<Script>,
+    /// Where films are made; nowhere is ffmpeg looked for unless a test says so.
+    pub(super) shop: Workshop,
+    /// What is told of films.
+    pub(super) queue: Arc<FilmScript>,
+    work: tempfile::TempDir,
     recorder: Option<Recorder>,
     instance: u64,
     latest: UnixMillis,
@@ -137,7 +143,17 @@ impl World {
         let recipient = Participant::Recorder { node: name("a1-2") };
         let call = call(media_sealed, vec![WrappedKey { recipient, wrapped }]);
         let clock = Arc::new(ManualClock::new(BEGAN.plus(200)));
+        let work = tempfile::tempdir().unwrap();
+        let shop = Workshop {
+            work: work.path().join("films"),
+            path: std::ffi::OsString::new(),
+            font: None,
+            free_bytes_min: 0,
+        };
         Self {
+            shop,
+            queue: Arc::new(FilmScript::default()),
+            work,
             clock,
             disk: Arc::new(SimDisk::new()),
             keys: KeyStore::in_memory("a1-2", &[Purpose::Recording]).unwrap(),
@@ -314,6 +330,11 @@ impl World {
         !self.script.erased.lock().unwrap().is_empty()
     }
 
+    /// A directory of the test's own.
+    pub(super) fn aside(&self) -> &std::path::Path {
+        self.work.path()
+    }
+
     pub(super) fn session(&self) -> SessionId {
         "5e55".parse().unwrap()
     }
@@ -331,6 +352,7 @@ impl World {
             identity,
             seal,
             root: self.root.clone(),
+            films: self.shop.clone(),
         };
         let shelf = Shelf::new(self.disk.clone(), self.keys.clone());
         let around = Surroundings {
@@ -338,6 +360,7 @@ impl World {
             rooms: self.script.clone(),
             authorities: self.script.clone(),
             siblings: self.script.clone(),
+            queue: self.queue.clone(),
         };
         let started = Recorder::start_with(seat, shelf, around, self.clock.clone());
         self.recorder = Some(started.unwrap());
@@ -566,7 +589,7 @@ fn seal_of(authority: &x509::Authority) -> x509::Identity {
 }
 
 /// Looks until there is an answer; fails after [`PATIENCE`].
-async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+pub(super) async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
     for _ in 0..PATIENCE.as_millis() / 10 {
         if let Some(found) = look() {
             return found;
