@@ -4,6 +4,7 @@ mod account;
 mod cluster;
 mod desk;
 mod dr;
+mod films;
 mod keeping;
 mod lineage;
 mod marks;
@@ -196,6 +197,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(session::routes())
         .merge(package::routes())
         .merge(keeping::routes())
+        .merge(films::routes())
         .merge(cluster::routes())
         .merge(dr::routes())
         .merge(lineage::routes())
