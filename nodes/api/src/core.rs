@@ -4,6 +4,7 @@ mod account;
 mod cluster;
 mod desk;
 mod dr;
+mod films;
 mod flows;
 mod keeping;
 mod lineage;
@@ -203,6 +204,7 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(session::routes())
         .merge(package::routes())
         .merge(keeping::routes())
+        .merge(films::routes())
         .merge(cluster::routes())
         .merge(dr::routes())
         .merge(lineage::routes())

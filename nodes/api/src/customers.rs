@@ -329,6 +329,7 @@ impl Watch {
             | Change::Dr { .. }
             | Change::SyncMode { .. }
             | Change::Keeping { .. }
+            | Change::Film { .. }
             | Change::Cluster => false,
         }
     }

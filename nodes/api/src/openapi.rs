@@ -29,6 +29,7 @@ use crate::{core, door, edge};
         (name = "account", description = "登录 / Login"),
         (name = "desk", description = "坐席 / Agents"),
         (name = "session", description = "会话与录制 / Sessions and recordings"),
+        (name = "films", description = "合成录像 / Films of recordings"),
         (name = "cluster", description = "集群 / The cluster"),
         (name = "dr", description = "灾备 / Disaster recovery"),
         (name = "flows", description = "流转矩阵 / The flow matrix"),

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 use guitai_composite::{
     self as composite, Advice, Failing, Layout, Made, MakeError, Outcome, Progress, Request,
-    Settings, Size, Tools,
+    Settings, Size, Stop, Tools,
 };
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{Code, Problem};
@@ -134,6 +134,7 @@ fn make(arguments: &Make, lang: Language) -> Result<Done, Failure> {
         settings: &settings,
         options: &options,
         tools: &tools,
+        stop: &Stop::default(),
     };
     let mut meter = Meter::new(arguments.output.json, lang);
     let made = composite::make(&request, &mut |step| meter.show(step));

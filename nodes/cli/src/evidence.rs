@@ -111,7 +111,7 @@ pub(crate) async fn fetch(
 }
 
 /// Text as the value of a query's field (RFC 3986, 2.1).
-fn in_query(text: &str) -> String {
+pub(crate) fn in_query(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
             char::from(byte).to_string()

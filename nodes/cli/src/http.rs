@@ -80,6 +80,12 @@ impl Door {
         self.start(request).await.map(drop)
     }
 
+    /// Takes something away; answered by nothing but success.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), Failure> {
+        let request = self.request(Method::DELETE, path)?;
+        self.start(request).await.map(drop)
+    }
+
     /// A body that is read as it comes.
     pub(crate) async fn download(
         &self,

@@ -1,6 +1,7 @@
 //! `recordings`: what is kept, for how long, what is held, and what was erased.
 
 mod copies;
+pub mod films;
 mod find;
 
 use std::path::PathBuf;
@@ -64,6 +65,9 @@ pub enum Keeping {
     Placement(Placement),
     /// 通读副本:逐字节与封存时比对,损坏的自动补 / Read copies through, byte by byte; a damaged one is replaced
     Scrub(Scrub),
+    /// 合成录像:请制作、看进度、下载 / Films: have one made, see how far it is, download it
+    #[command(subcommand)]
+    Film(films::Film),
     /// 保存期限表 / The retention matrix
     #[command(subcommand)]
     Policy(Policy),
@@ -238,6 +242,7 @@ impl Recordings {
             Some(Keeping::Release(it)) => &it.asked,
             Some(Keeping::Placement(it)) => &it.asked,
             Some(Keeping::Scrub(it)) => &it.asked,
+            Some(Keeping::Film(it)) => it.asked(),
             Some(Keeping::Policy(Policy::Show(asked))) => asked,
             Some(Keeping::Policy(Policy::Set(it))) => &it.asked,
         };
@@ -285,6 +290,7 @@ pub(crate) async fn answer(typed: &Recordings, lang: Language) -> Result<Done, F
         Some(Keeping::Release(it)) => release(it, lang).await,
         Some(Keeping::Placement(it)) => return copies::placement(it, lang).await,
         Some(Keeping::Scrub(it)) => return copies::scrub(it, lang).await,
+        Some(Keeping::Film(it)) => return films::answer(it, lang).await,
         Some(Keeping::Policy(Policy::Show(asked))) => {
             let door = staff::enter(&asked.access, VIEWERS).await?;
             policy_shown(&door.get("/api/v1/retention").await?, asked, lang)

@@ -160,6 +160,7 @@ fn recordings_say_how_they_are_kept_in_both_languages() {
             "  release    解除保全,须两名授权人以本人密钥批准 / Release a hold; two officers must approve with their own keys",
             "  placement  各副本在哪些中心、是否完好 / In which centres its copies are, and how each is",
             "  scrub      通读副本:逐字节与封存时比对,损坏的自动补 / Read copies through, byte by byte; a damaged one is replaced",
+            "  film       合成录像:请制作、看进度、下载 / Films: have one made, see how far it is, download it",
             "  policy     保存期限表 / The retention matrix",
             "  help       Print this message or the help of the given subcommand(s)",
         ]

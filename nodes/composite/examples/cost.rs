@@ -19,7 +19,7 @@ use std::{
     process::Command,
 };
 
-use guitai_composite::{Layout, Request, Settings, Tools, make};
+use guitai_composite::{Layout, Request, Settings, Stop, Tools, make};
 use guitai_evidence::Options;
 use world::{Call, Sends};
 
@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             settings: &settings,
             options: &options,
             tools: &tools,
+            stop: &Stop::default(),
         },
         &mut |_| (),
     )?;

@@ -29,7 +29,7 @@ pub use guitai_evidence::composite::{
 };
 pub use make::{Failing, Made, MakeError, Progress, Request, make};
 pub use plan::{Plan, PlanError, plan};
-pub use run::RunError;
+pub use run::{RunError, Stop, lowest_priority};
 pub use settings::{Settings, SettingsError, Size};
 pub use tools::{Advice, FONTS, Tools, ToolsError};
 pub use verify::{Finding, Outcome, What, verify};

@@ -1,6 +1,7 @@
 //! Makes a film: verifies the package, plans, renders piece by piece, puts the pieces together.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
@@ -13,7 +14,7 @@ use guitai_types::Hex;
 
 use crate::{
     Advice, Description, FORMAT, FilmError, GraphError, Piece, Plan, PlanError, Recipe, RunError,
-    Settings, Stretch, Tools, WorkError, describe, description_path,
+    Settings, Stop, Stretch, Tools, WorkError, describe, description_path,
     film::{self, PieceTable, Table},
     graph::{self, Chunk, Clip, Drawn},
     plan,
@@ -41,6 +42,8 @@ pub struct Request<'a> {
     pub options: &'a Options,
     /// With what.
     pub tools: &'a Tools,
+    /// Whoever says that it is to stop.
+    pub stop: &'a Stop,
 }
 
 /// How far it is.
@@ -75,6 +78,8 @@ pub struct Made {
     pub stated: Description,
     /// Pieces that an earlier job had made.
     pub kept: u32,
+    /// Processor milliseconds that ffmpeg took for the others.
+    pub cpu_ms: u64,
 }
 
 /// Why no film was made.
@@ -107,6 +112,9 @@ pub enum MakeError {
         #[source]
         source: RunError,
     },
+    /// The job was stopped; what is done is kept.
+    #[error("the job was stopped")]
+    Stopped,
     /// ffmpeg gave something else than was ordered.
     #[error("putting the film together")]
     Film(#[from] FilmError),
@@ -150,9 +158,11 @@ impl MakeError {
         match self {
             Self::Package { .. } | Self::Read(_) => Failing::Evidence,
             Self::Exists(_) | Self::Plan(_) | Self::Graph(_) => Failing::Request,
-            Self::Run { .. } | Self::Film(_) | Self::Work(_) | Self::Write { .. } => {
-                Failing::Machine
-            }
+            Self::Run { .. }
+            | Self::Stopped
+            | Self::Film(_)
+            | Self::Work(_)
+            | Self::Write { .. } => Failing::Machine,
         }
     }
 
@@ -192,6 +202,13 @@ impl MakeError {
                 (
                     "按细节处理后以同样参数重试:已完成的部分会保留",
                     "Act on the detail and repeat the command: pieces that are done are kept",
+                ),
+            ),
+            Self::Stopped => Advice::new(
+                ("任务被中止", "The job was stopped"),
+                (
+                    "以同样参数再次运行即续作:已完成的部分会保留",
+                    "Repeat the command to go on: pieces that are done are kept",
                 ),
             ),
             Self::Work(WorkError::Busy(_)) => Advice::new(
@@ -267,18 +284,22 @@ pub fn make(request: &Request<'_>, progress: &mut dyn FnMut(Progress)) -> Result
         settings: request.settings,
         tools: request.tools,
         work: &work,
+        stop: request.stop,
+        cpu_ms: Cell::new(0),
     };
     let kept = job.render(progress)?;
     progress(Progress::Assembling);
     let stated = job.assemble(recipe)?;
     let description = description_path(request.out);
     publish(&work, &stated, request.out, &description)?;
+    let cpu_ms = job.cpu_ms.get();
     work.remove()?;
     Ok(Made {
         film: request.out.to_path_buf(),
         description,
         stated,
         kept,
+        cpu_ms,
     })
 }
 
@@ -300,6 +321,9 @@ struct Job<'a> {
     settings: &'a Settings,
     tools: &'a Tools,
     work: &'a Work,
+    stop: &'a Stop,
+    /// What ffmpeg took so far.
+    cpu_ms: Cell<u64>,
 }
 
 impl Job<'_> {
@@ -323,6 +347,9 @@ impl Job<'_> {
             });
         };
         for chunk in chunks {
+            if self.stop.is_stopped() {
+                return Err(MakeError::Stopped);
+            }
             let name = picture_name(chunk);
             let was_there = self.work.has(&name);
             if !was_there {
@@ -376,11 +403,17 @@ impl Job<'_> {
         let ffmpeg = &self.tools.ffmpeg;
         self.work.keep(name, |out| {
             let mut keep = |bytes: &[u8]| out.write_all(bytes);
-            let ran = run::run(ffmpeg, &bench, arguments, limits, &mut keep);
-            ran.map_err(|source| MakeError::Run {
-                piece: name.to_owned(),
-                source,
-            })
+            match run::run(ffmpeg, &bench, arguments, limits, self.stop, &mut keep) {
+                Ok(cpu_ms) => {
+                    self.cpu_ms.set(self.cpu_ms.get() + cpu_ms);
+                    Ok(())
+                }
+                Err(RunError::Stopped) => Err(MakeError::Stopped),
+                Err(source) => Err(MakeError::Run {
+                    piece: name.to_owned(),
+                    source,
+                }),
+            }
         })
     }
 

@@ -3,22 +3,62 @@
 //! gone, however it went, ffmpeg's next byte has nowhere to go and it ends.
 
 use std::{
+    fs,
     io::{self, Read as _},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc::{RecvTimeoutError, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     thread,
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, WaitId, WaitIdOptions, prlimit, setpriority_process, waitid,
+};
 
 /// Address space of ffmpeg in bytes.
 pub(crate) const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Longest time without a byte from it.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(300);
+/// How soon a job that is to stop does so.
+const LOOK: Duration = Duration::from_millis(200);
+/// The lowest priority there is.
+const NICEST: i32 = 19;
+/// Clock ticks of `/proc` in a second: `USER_HZ` of every Linux that we run on.
+const TICKS_PER_S: u64 = 100;
 /// Most of its messages that are kept, in bytes: the last ones.
 pub(crate) const MESSAGES_BYTES_MAX: usize = 2_048;
+
+/// Says to a job, from another thread, that it is to stop: ffmpeg is killed, and the pieces that are done are kept.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The job is to stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives the calling thread, and every program that it starts, the lowest priority: whoever makes films beside
+/// calls does so with what the calls leave.
+///
+/// # Errors
+/// The system refuses; nothing has changed then.
+pub fn lowest_priority() -> io::Result<()> {
+    // Linux takes "this process" for the calling thread, sched(7).
+    setpriority_process(None, NICEST).map_err(io::Error::from)
+}
 
 /// What one run may use.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +84,9 @@ pub enum RunError {
     /// It gave too much and was killed.
     #[error("ffmpeg gave more than {0} bytes")]
     TooMuch(u64),
+    /// The job is to stop.
+    #[error("the job was stopped")]
+    Stopped,
     /// What it gave could not be read or kept.
     #[error("what ffmpeg gave cannot be kept")]
     Keep(#[source] io::Error),
@@ -57,14 +100,16 @@ pub enum RunError {
     },
 }
 
-/// Runs ffmpeg in `dir` and gives what it writes to `keep`, in order.
+/// Runs ffmpeg in `dir` and gives what it writes to `keep`, in order. Gives the processor time that it took, in
+/// milliseconds, as far as that is known.
 pub(crate) fn run(
     ffmpeg: &Path,
     dir: &Path,
     arguments: &[String],
     limits: Limits,
+    stop: &Stop,
     keep: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> Result<(), RunError> {
+) -> Result<u64, RunError> {
     let child = Command::new(ffmpeg)
         .args(arguments)
         .current_dir(dir)
@@ -105,11 +150,15 @@ pub(crate) fn run(
         }
         String::from_utf8_lossy(&kept).trim().to_owned()
     });
-    let mut bytes = 0_u64;
+    let (mut bytes, mut silent) = (0_u64, Duration::ZERO);
     let taken = loop {
-        match take.recv_timeout(SILENCE_MAX) {
+        if stop.is_stopped() {
+            break Err(RunError::Stopped);
+        }
+        match take.recv_timeout(LOOK) {
             Ok(Ok(piece)) if piece.is_empty() => break Ok(()),
             Ok(Ok(piece)) => {
+                silent = Duration::ZERO;
                 bytes += piece.len() as u64;
                 if bytes > limits.bytes {
                     break Err(RunError::TooMuch(limits.bytes));
@@ -120,19 +169,23 @@ pub(crate) fn run(
             }
             Ok(Err(error)) => break Err(RunError::Keep(error)),
             Err(RecvTimeoutError::Disconnected) => break Ok(()),
-            Err(RecvTimeoutError::Timeout) => break Err(RunError::Silent),
+            Err(RecvTimeoutError::Timeout) if silent >= SILENCE_MAX => {
+                break Err(RunError::Silent);
+            }
+            Err(RecvTimeoutError::Timeout) => silent += LOOK,
         }
     };
     drop(take);
     if taken.is_err() {
         child.kill();
     }
+    let cpu_ms = cpu_ms(&child.0);
     let status = child.0.wait().map_err(RunError::Keep)?;
     let said = messages.join().unwrap_or_default();
     drop(reader.join());
     taken?;
     if status.success() {
-        return Ok(());
+        return Ok(cpu_ms);
     }
     Err(RunError::Failed {
         status: status.to_string(),
@@ -144,6 +197,20 @@ pub(crate) fn run(
 /// those are used that every processor has. Other C libraries pass it over.
 const SAME_MATHEMATICS: &str =
     "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX2_Usable,-FMA_Usable,-FMA4_Usable";
+
+/// Waits for its end and asks what it took, while it still can be asked: 0 where that is not told.
+fn cpu_ms(child: &Child) -> u64 {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(Pid::from_child(child)), options).is_err() {
+        return 0;
+    }
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    // Its name, in brackets, may have blanks; state is the first word after it, proc(5).
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|it| it.parse::<u64>().ok()).sum();
+    ticks * 1_000 / TICKS_PER_S
+}
 
 fn limit(child: &Child, cpu_s: u64) -> Result<(), RunError> {
     let pid = Pid::from_child(child);
@@ -203,6 +270,7 @@ mod tests {
             dir.path(),
             &arguments,
             LIMITS,
+            &Stop::default(),
             &mut |it| {
                 kept.extend_from_slice(it);
                 Ok(())
@@ -230,6 +298,36 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_is_to_stop_ends_what_it_runs_and_what_it_took_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        let run = |script: &str, keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
+            let arguments = ["-c".to_owned(), script.to_owned()];
+            run(
+                Path::new("/bin/sh"),
+                dir.path(),
+                &arguments,
+                LIMITS,
+                &stop,
+                keep,
+            )
+        };
+        let burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        assert!(run(burn, &mut |_| Ok(())).unwrap() >= 20);
+        // It says one word and then nothing for as long as anybody waits.
+        let told = stop.clone();
+        let stopped = run("echo begun; exec sleep 1000", &mut |_| {
+            told.stop();
+            Ok(())
+        });
+        assert!(matches!(stopped, Err(RunError::Stopped)));
+        assert!(matches!(
+            run("echo x", &mut |_| Ok(())),
+            Err(RunError::Stopped)
+        ));
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let none = run(
@@ -237,6 +335,7 @@ mod tests {
             dir.path(),
             &[],
             LIMITS,
+            &Stop::default(),
             &mut |_| Ok(()),
         );
         assert!(matches!(none, Err(RunError::Start(_))));

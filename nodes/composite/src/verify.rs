@@ -7,8 +7,8 @@ use guitai_types::{place::Text, problem::chain};
 use serde::Serialize;
 
 use crate::{
-    COMPOSITOR, Description, FORMAT, MakeError, Progress, Recipe, Request, Settings, Size, Tools,
-    make, make::Source,
+    COMPOSITOR, Description, FORMAT, MakeError, Progress, Recipe, Request, Settings, Size, Stop,
+    Tools, make, make::Source,
 };
 
 /// What is checked.
@@ -173,6 +173,7 @@ fn check_again(
             settings: &settings,
             options,
             tools,
+            stop: &Stop::default(),
         },
         progress,
     );

@@ -11,7 +11,7 @@ use std::{
 };
 
 use guitai_composite::{
-    Description, Layout, Made, MakeError, Progress, Request, Settings, Tools, What,
+    Description, Layout, Made, MakeError, Progress, Request, Settings, Stop, Tools, What,
     description_path, make, verify,
 };
 use guitai_evidence::{Options, Status, manifest::Media};
@@ -75,6 +75,7 @@ fn film(package: &Path, out: &Path, settings: &Settings) -> Result<Made, MakeErr
         settings,
         options: &options,
         tools: &tools,
+        stop: &Stop::default(),
     };
     make(&request, &mut |_| ())
 }
@@ -360,6 +361,7 @@ fn another_processor_gives_the_same_bytes() {
             settings: &settings,
             options: &options,
             tools: &tools,
+            stop: &Stop::default(),
         };
         make(&request, &mut |_| ()).unwrap();
         let film = fs::read(&out).unwrap();
@@ -453,6 +455,7 @@ fn a_killed_job_goes_on_and_gives_the_same_bytes() {
         settings: &settings,
         options: &options,
         tools: &tools,
+        stop: &Stop::default(),
     };
     let made = make(&request, &mut |step| steps.push(step)).unwrap();
     assert!(made.kept >= 1, "the first piece was made again");
@@ -504,6 +507,7 @@ fn a_spoilt_piece_is_made_again() {
         settings: &settings,
         options: &options,
         tools: &tools,
+        stop: &Stop::default(),
     };
     let work = dir.path().join("film.mp4.work");
     let saved = dir.path().join("saved");

@@ -44,6 +44,7 @@ pub const CALLS: &[&str] = &[
     "meta.write",
     "recording.canary",
     "recording.export",
+    "recording.film",
     "recording.read",
     "tsa.stamp",
 ];

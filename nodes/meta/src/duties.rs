@@ -8,6 +8,7 @@ use guitai_meta_core::{Hearing, Repair, State};
 use guitai_types::{
     CentreId, Member, NodeId, NodeName, RequestId, Role, SessionId,
     command::{Command, RecordingReport},
+    film::FilmOrder,
     record::{Assignment, RecordingState},
     retention::{KeepOrder, Matrix},
 };
@@ -30,6 +31,12 @@ const HAND_OVER_AFTER_MS: u64 = 5_000;
 const ROLL_CALL_MS: u64 = 3_000;
 /// Recordings declared lost in one look; the rest waits for the next.
 const LOST_PER_LOOK_MAX: usize = 64;
+
+/// A node that makes a film and has been away for so long, in milliseconds, is not waited for. Longer than a node
+/// needs to start again: it goes on with the pieces that it has.
+const FILM_GONE_MS: u64 = 15_000;
+/// Films given to others in one look.
+const FILMS_PER_LOOK_MAX: usize = 16;
 
 /// How often the leader looks where copies of recordings are missing, in milliseconds: it goes through all of them.
 const REPAIR_LOOK_MS: u64 = 2_000;
@@ -69,6 +76,7 @@ pub(crate) async fn run(meta: Meta, mut stopped: watch::Receiver<bool>) {
             if meta.now() >= term.repairs_from {
                 term.repairs_from = meta.now() + Duration::from_millis(REPAIR_LOOK_MS);
                 repair(&meta).await;
+                release_films(&meta).await;
             }
             if meta.now() >= term.hands_over_from {
                 term.hands_over_from = meta.now() + Duration::from_millis(HAND_OVER_AFTER_MS);
@@ -137,21 +145,12 @@ async fn begin_keeping(meta: &Meta) {
 
 /// Has replicas made where whole copies of a recording are in too few centres.
 async fn repair(meta: &Meta) {
-    let status = RaftStatus::of(meta);
-    let is_gone = |member: &&Member| {
-        let heard_ms = status.heard_ms.get(&member.id);
-        member.id != meta.id() && heard_ms.is_some_and(|ms| *ms >= COPIES_GONE_MS)
-    };
+    let gone = away(meta, COPIES_GONE_MS);
     let repairs = meta.peek(|state| {
         // A drill holds nodes apart on purpose.
         if state.run_open().is_some() {
             return Vec::new();
         }
-        let gone: Vec<NodeName> = state
-            .recorders()
-            .filter(is_gone)
-            .map(|it| it.name.clone())
-            .collect();
         state.repairs(&gone, REPAIRS_PER_LOOK_MAX)
     });
     for Repair {
@@ -170,6 +169,32 @@ async fn repair(meta: &Meta) {
         // If it does not come through, the next look orders it again.
         meta.propose_here(request, &Command::Keep { order }).await;
     }
+}
+
+/// Has films that nodes made which are gone taken up by others.
+async fn release_films(meta: &Meta) {
+    let gone = away(meta, FILM_GONE_MS);
+    let left = meta.peek(|state| state.films_left(&gone, FILMS_PER_LOOK_MAX));
+    for claim in left {
+        tracing::warn!(film = claim.film, node = %claim.node, "the node that makes a film is gone; another one may");
+        let order = Box::new(FilmOrder::Release { claim });
+        let request = random_id(meta.entropy(), RequestId::from_random);
+        // If it does not come through, the next look orders it again.
+        meta.propose_here(request, &Command::Film { order }).await;
+    }
+}
+
+/// Recorders that this leader has not heard of for so many milliseconds.
+fn away(meta: &Meta, for_ms: u64) -> Vec<NodeName> {
+    let status = RaftStatus::of(meta);
+    let is_away = |member: &&Member| {
+        let heard_ms = status.heard_ms.get(&member.id);
+        member.id != meta.id() && heard_ms.is_some_and(|ms| *ms >= for_ms)
+    };
+    meta.peek(|state| {
+        let away = state.recorders().filter(is_away);
+        away.map(|it| it.name.clone()).collect()
+    })
 }
 
 /// Which recorders this leader hears. Of a node that led before it knows at once; the others it has only

@@ -8,7 +8,7 @@ use std::{
 
 use guitai_types::{
     Centre, City, ClusterId, Member, Role, Zone,
-    profile::{Crypto, Raft, SCHEMA},
+    profile::{Crypto, Films, Raft, SCHEMA},
     sink::{Sink, SinkError},
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub(crate) struct NodeConfig {
     /// What the deployment demands of its cryptography.
     #[serde(default)]
     pub(crate) crypto: Crypto,
+    /// Where it makes films, and with what.
+    #[serde(default)]
+    pub(crate) films: Films,
     /// Other nodes to start from. Empty on an edge: it dials nobody and knows no inner address.
     pub(crate) peers: Vec<Member>,
     /// Files.

@@ -239,6 +239,7 @@ fn node_config(
         city: city.clone(),
         raft: profile.raft.clone(),
         crypto: profile.crypto.clone(),
+        films: profile.films.clone(),
         peers: if edge {
             Vec::new()
         } else {

@@ -37,14 +37,17 @@ async fn erase(shared: &Arc<Shared>, session: &SessionId, erasure: &Erasure) {
         return;
     }
     shared.let_go(session).await;
+    shared.films.let_go(session).await;
     let (shelf, id, note) = (
         shared.shelf.clone(),
         session.clone(),
         serde_json::to_vec(erasure),
     );
-    let copies = shared.copies.clone();
+    let (copies, owner) = (shared.copies.clone(), shared.clone());
     let destroyed = task::spawn_blocking(move || {
         let note = note?;
+        // What lies in plain goes first: the key of the recording would not take it along.
+        owner.films.destroy(&id, &note)?;
         shelf.destroy_key(&id, &note)?;
         // A replica has a key of its own.
         match copies.is_there(&id)? {
@@ -59,7 +62,9 @@ async fn erase(shared: &Arc<Shared>, session: &SessionId, erasure: &Erasure) {
     }
     // From here on nothing can be opened; that the noise still takes room is no reason to keep it a secret.
     let (shelf, copies, id) = (shared.shelf.clone(), shared.copies.clone(), session.clone());
+    let owner = shared.clone();
     let swept = task::spawn_blocking(move || {
+        owner.films.sweep(&id)?;
         shelf.sweep(&id)?;
         match copies.is_there(&id)? {
             true => copies.sweep(&id),

@@ -38,6 +38,9 @@ pub enum ExportError {
     /// Still running.
     #[error("the recording of session {0} is not sealed yet")]
     NotSealed(SessionId),
+    /// This node does not have that film of it.
+    #[error("no film {1} of session {0} on this node")]
+    NoFilm(SessionId, u32),
     /// It cannot be read.
     #[error("the recording of session {session} cannot be read")]
     Read {
@@ -138,7 +141,7 @@ pub(crate) fn register(calls: &Calls, recorder: &Recorder) {
     );
 }
 
-fn send_all(mut package: Package, mut send: SendStream) -> BoxFuture<'static, ()> {
+pub(crate) fn send_all(mut package: Package, mut send: SendStream) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         while let Some(piece) = package.next().await {
             let sent = match piece {

@@ -8,6 +8,7 @@
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
 //! probes of a drill; [`erasing`] is how a recording ends, [`copies`] whether it can
 //! still be read, and who else has it; [`sinking`] puts it into an object store, where there is one.
+//! still be read, and who else has it; [`films`] makes composites of recordings in the background.
 
 mod attaching;
 mod authority;
@@ -17,6 +18,7 @@ mod copies;
 mod cut;
 mod erasing;
 mod export;
+mod films;
 mod fmp4;
 mod h264;
 mod keeper;
@@ -61,10 +63,12 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use authority::{Authority, STAMP_CALL};
 pub use copies::{Pieces, READ_CALL, fetch};
 pub use export::{EXPORT_CALL, ExportError, Package};
+pub use films::{FILM_CALL, FilmPart, WORK_FREE_MIN, Workshop, fetch_film};
 pub use sinking::SinkStat;
 
 use cluster::Cluster;
 use copies::{Members, Siblings};
+use films::Films;
 use keeper::Order;
 use room::{Relays, Rooms};
 use rooting::Rooting;
@@ -92,6 +96,8 @@ pub struct Config {
     pub root: Vec<u8>,
     /// Where sealed recordings are put besides; nowhere without it.
     pub sink: Option<Sink>,
+    /// Where films are made, and with what.
+    pub films: Workshop,
 }
 
 /// What a recorder works with.
@@ -165,6 +171,7 @@ pub(crate) struct Shared {
     /// Replicas of what other nodes recorded.
     copies: Shelf,
     sinking: Option<Arc<Sinking>>,
+    films: Films,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     rooting: Arc<Rooting>,
@@ -178,6 +185,7 @@ pub(crate) struct Surroundings {
     pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) siblings: Arc<dyn Siblings>,
     pub(crate) sinking: Option<Arc<Sinking>>,
+    pub(crate) queue: Arc<dyn films::Queue>,
 }
 
 /// What remains of [`Config`] once the shelf has its key.
@@ -186,6 +194,7 @@ pub(crate) struct Seat {
     identity: Identity,
     seal: watch::Receiver<Identity>,
     root: Vec<u8>,
+    films: Workshop,
 }
 
 #[derive(Default)]
@@ -226,6 +235,7 @@ impl Recorder {
             Ok::<_, StartError>(Arc::new(Sinking::new(store, sink.lock)))
         });
         let sinking = sinking.transpose()?;
+        let queue: Arc<dyn films::Queue> = Arc::new(deps.meta.clone());
         let cluster: Arc<dyn Cluster> = Arc::new(deps.meta);
         let rooms = Relays {
             cluster: cluster.clone(),
@@ -237,6 +247,7 @@ impl Recorder {
             identity: config.identity,
             seal: config.seal,
             root: config.root,
+            films: config.films,
         };
         let around = Surroundings {
             cluster,
@@ -244,11 +255,13 @@ impl Recorder {
             authorities: Arc::new(authorities),
             siblings: Arc::new(siblings),
             sinking,
+            queue,
         };
         let recorder = Self::start_with(seat, shelf, around, deps.clock);
         let recorder = recorder.map_err(failed)?;
         export::register(&deps.calls, &recorder);
         copies::register(&deps.calls, &recorder);
+        films::register(&deps.calls, &recorder);
         canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }
@@ -280,6 +293,7 @@ impl Recorder {
         }
         let rooting = Arc::new(Rooting::open(shelf.clone(), &unsealed)?);
         let table = Mutex::new(table);
+        let films = Films::new(config.films.clone(), around.queue, &shelf)?;
         let shared = Arc::new(Shared {
             config,
             cluster: around.cluster,
@@ -288,6 +302,7 @@ impl Recorder {
             siblings: around.siblings,
             copies: shelf.beside(copies::DIR),
             sinking: around.sinking,
+            films,
             shelf,
             clock,
             table,
@@ -299,6 +314,7 @@ impl Recorder {
             tokio::spawn(erasing::run(shared.clone())),
             tokio::spawn(copies::run(shared.clone())),
             tokio::spawn(sinking::run(shared.clone())),
+            tokio::spawn(films::run(shared.clone())),
             tokio::spawn(rooting::make(shared.clone())),
             tokio::spawn(rooting::tell(shared.clone())),
             tokio::spawn(stamping::follow(shared.clone(), sealed)),

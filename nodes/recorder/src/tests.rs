@@ -2,6 +2,7 @@
 //! the offline verifier, ffprobe and ffmpeg as judges.
 
 mod clocks;
+mod films;
 mod media;
 mod sinking;
 mod world;

@@ -7,7 +7,11 @@
 //! segment number is used again when writing it failed, and a counted nonce would repeat with it.
 //! Place is bound by the associated data: session, track and number, or the record's index.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use guitai_crypto::{
     keys::{DataKeyError, KeyStore, Purpose, recording_context},
@@ -151,6 +155,22 @@ impl Shelf {
         if !self.is_erased(session)? {
             self.disk.write_whole(&dir.join(ERASED), note)?;
         }
+        self.burn(&dir)
+    }
+
+    /// Destroys the key as [`Shelf::destroy_key`] does, and removes everything else: nothing says that there was
+    /// anything, and a new key may be made.
+    pub(crate) fn forget(&self, session: &SessionId) -> io::Result<()> {
+        let dir = self.dir(session);
+        self.burn(&dir)?;
+        for name in self.disk.list(&dir)? {
+            self.disk.remove(&dir.join(name))?;
+        }
+        self.disk.remove_dir(&dir)?;
+        self.disk.sync_dir(&self.base)
+    }
+
+    fn burn(&self, dir: &Path) -> io::Result<()> {
         for name in [KEY, KEY_HALF] {
             let path = dir.join(name);
             if !self.disk.exists(&path)? {
@@ -163,6 +183,20 @@ impl Shelf {
             file.sync_data()?;
             drop(file);
             self.disk.remove(&path)?;
+        }
+        self.disk.sync_dir(dir)
+    }
+
+    /// Names of the files in a session's directory.
+    pub(crate) fn files(&self, session: &SessionId) -> io::Result<Vec<String>> {
+        self.disk.list(&self.dir(session))
+    }
+
+    /// Removes some of them, in this order, durably.
+    pub(crate) fn remove_files(&self, session: &SessionId, names: &[String]) -> io::Result<()> {
+        let dir = self.dir(session);
+        for name in names {
+            self.disk.remove(&dir.join(name))?;
         }
         self.disk.sync_dir(&dir)
     }
@@ -386,8 +420,6 @@ mod tests {
     use std::sync::OnceLock;
 
     use guitai_host::SimDisk;
-
-    use std::path::Path;
 
     use super::*;
 

@@ -10,6 +10,7 @@ use crate::{
     RequestId, ReservationId, SessionId, StaffRef, TicketId, UnixMillis,
     custody::Holding,
     dr::{Lane, Order},
+    film::FilmOrder,
     flows::FlowOrder,
     media::KeyChange,
     problem::Problem,
@@ -306,6 +307,11 @@ pub enum Command {
         /// What.
         order: Box<KeepOrder>,
     },
+    /// Films of recordings: asked for, taken up, made, cancelled.
+    Film {
+        /// What.
+        order: Box<FilmOrder>,
+    },
     /// Time passes: recordings whose time is over are to be erased, reservations time out, silent customers are abandoned, unrecorded calls end.
     /// Proposed by the leader when [`crate::view`] says that something is due.
     Tick,
@@ -395,6 +401,13 @@ pub enum Reply {
     Session {
         /// Its id.
         session: SessionId,
+    },
+    /// A film was ordered or taken up.
+    Film {
+        /// Its number.
+        film: u32,
+        /// The turn at it, [`crate::film::Film::turns`].
+        turn: u32,
     },
     /// Refused; nothing changed.
     Refused {

@@ -78,6 +78,13 @@ pub enum Change {
         /// Which.
         session: SessionId,
     },
+    /// A film was ordered, went on or is finished.
+    Film {
+        /// The call.
+        session: SessionId,
+        /// Its number.
+        film: u32,
+    },
     /// How long a recording is kept changed: its classes, its holds, or its end.
     Keeping {
         /// Which; `None` is the matrix, and so all of them.

@@ -12,6 +12,7 @@ pub mod custody;
 pub mod date;
 pub mod dr;
 pub mod event;
+pub mod film;
 pub mod flows;
 pub mod id;
 pub mod inventory;

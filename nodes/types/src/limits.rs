@@ -99,3 +99,23 @@ pub const HOLDS_MAX: usize = 16;
 pub const DAMAGE_BYTES_MAX: usize = 200;
 /// Recordings in one list.
 pub const RECORDINGS_LISTED_MAX: usize = 2_000;
+/// Films of one cluster that wait or are made.
+pub const FILMS_OPEN_MAX: usize = 1_000;
+/// Films that the cluster remembers, with those that are finished; past it the one finished longest ago goes first.
+pub const FILMS_KEPT_MAX: usize = 10_000;
+/// Films in one list.
+pub const FILMS_LISTED_MAX: usize = 2_000;
+/// A film that is finished goes after so many milliseconds, a week: it can be made again, byte for byte.
+pub const FILM_KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// Longest text burnt into a film, in characters.
+pub const FILM_WATERMARK_CHARS_MAX: usize = 60;
+/// Longest description of why a film was not made, or of what a node lacks to make one, in bytes.
+pub const FILM_WHY_BYTES_MAX: usize = 300;
+/// How often nodes take up one film; what ends the node that makes it each time is given up.
+pub const FILM_TURNS_MAX: u32 = 8;
+/// A node that makes a film and has not said so for so long, in milliseconds, has lost its turn.
+pub const FILM_SILENT_MS: u64 = 5 * 60 * 1000;
+/// How long a film waits for the node that has most of the call, in milliseconds, before any other takes it up.
+pub const FILM_PATIENCE_MS: u64 = 10_000;
+
+const _: () = assert!(FILMS_OPEN_MAX < FILMS_KEPT_MAX);

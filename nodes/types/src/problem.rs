@@ -75,6 +75,8 @@ codes! {
     RecordingErased = "GT-0453", 410, "录制已按保存期限销毁", "The recording was erased when its time was over", "用 guitai recordings show 查看依据的规则与日志条目", "See guitai recordings show for the rule and the log entry";
     /// A retention rule that would promise less than was promised.
     RetentionLocked = "GT-0454", 409, "合规锁定:不允许缩短保存期限", "Compliance lock: it must not be kept shorter", "保留原期限或更长;新业务可另设类别", "Keep the period or make it longer; new business may have a class of its own";
+    /// No node can make the film.
+    NoFilmMaker = "GT-0460", 409, "没有节点能制作这段合成录像", "No node can make this film", "在录制节点安装 ffmpeg 与中文字体(Debian:apt-get install ffmpeg fonts-noto-cjk),一分钟内自动识别;细节列出各节点缺什么", "Install ffmpeg and a font with Chinese characters on a recorder (Debian: apt-get install ffmpeg fonts-noto-cjk); it is found within a minute; the detail says what each node lacks";
     /// Our own fault; the log has the chain of causes.
     Internal = "GT-0500", 500, "内部错误", "Internal error", "查看节点日志", "Look at the node's log";
     /// No leader or no quorum now.

@@ -44,6 +44,9 @@ pub struct Profile {
     /// What the deployment demands of its cryptography.
     #[serde(default)]
     pub crypto: Crypto,
+    /// Where recorders make films, and with what.
+    #[serde(default)]
+    pub films: Films,
     /// Agreed settings at foundation.
     #[serde(default)]
     pub policy: Policy,
@@ -52,6 +55,19 @@ pub struct Profile {
     /// Staff accounts at foundation; passwords are drawn at first start and printed once.
     #[serde(default)]
     pub staff: Vec<StaffSeed>,
+}
+
+/// Where recorders make films, and with what. ffmpeg is looked for in the `PATH` of the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Films {
+    /// Directory in which films lie in plain while they are made, each node in one of its own name; absolute, and
+    /// the node's data directory without it. A memory file system keeps them off every disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<PathBuf>,
+    /// Font file with Chinese characters; the usual places are searched without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub font: Option<PathBuf>,
 }
 
 /// One node of a profile.
@@ -253,7 +269,18 @@ impl Profile {
         if let Some(sink) = &self.sink {
             sink.check()?;
         }
+        self.check_films()?;
         self.check_people()
+    }
+
+    fn check_films(&self) -> Result<(), ProfileError> {
+        let mut paths = self.films.work.iter().chain(&self.films.font);
+        match paths.all(|path| path.is_absolute()) {
+            true => Ok(()),
+            false => Err(ProfileError::Whole(
+                "films.work and films.font are absolute",
+            )),
+        }
     }
 
     fn check_places(&self) -> Result<(), ProfileError> {

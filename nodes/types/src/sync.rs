@@ -81,6 +81,8 @@ impl Command {
             | Self::FinishWrapUp { .. }
             // What it says is in the log already; the next one says it again.
             | Self::PutCheckpoint { .. }
+            // Whatever is lost of films is asked for again: they are derived, and the evidence is not.
+            | Self::Film { .. }
             // Nobody must be able to hold an alarm up.
             | Self::AlarmLog { .. }
             | Self::Tick => WriteClass::Fast,

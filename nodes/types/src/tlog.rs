@@ -426,6 +426,8 @@ pub enum AccessKind {
     Play,
     /// It is copied to somewhere else.
     Copy,
+    /// A film of it is handed out.
+    Film,
 }
 
 /// An access to a recording.

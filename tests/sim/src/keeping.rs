@@ -598,7 +598,7 @@ fn officer(number: u64) -> Staff {
     }
 }
 
-fn session(number: u64, started_at: u64) -> Session {
+pub(crate) fn session(number: u64, started_at: u64) -> Session {
     let turn = |(number, node): (u32, &str)| Assignment {
         number,
         node: id(node),

@@ -8,6 +8,7 @@
 
 pub mod bank;
 pub mod dice;
+pub mod films;
 pub mod invariants;
 pub mod keeping;
 pub mod lease;

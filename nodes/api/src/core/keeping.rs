@@ -333,7 +333,7 @@ impl Core {
         serde_json::from_slice(&answer).map_err(|error| error.to_string())
     }
 
-    async fn kept_of(
+    pub(super) async fn kept_of(
         &self,
         bearer: &StaffBearer,
         session: &SessionId,

@@ -171,6 +171,21 @@ fn business(core: &Core, metrics: &mut Metrics) {
     if let Some(stat) = core.recorder.as_ref().and_then(Recorder::sink_stat) {
         sink(&stat, metrics);
     }
+    let films = core.meta.peek(MetaState::film_counts);
+    metrics.gauge(
+        "films_waiting",
+        "Films that nobody makes yet.",
+        films.waiting,
+    );
+    metrics.gauge("films_making", "Films that a node makes.", films.making);
+    let help = "Films that could not be made, of the last week.";
+    metrics.gauge("films_failed", help, films.failed);
+    let help = "Nodes that can make films; 0 where none has ffmpeg and a font.";
+    metrics.gauge("film_makers", help, films.makers);
+    let help = "Processor milliseconds of ffmpeg for the films of the last week.";
+    metrics.gauge("films_cpu_ms", help, films.cpu_ms);
+    let help = "Milliseconds of the calls that they are of: below half of it goes into them.";
+    metrics.gauge("films_length_ms", help, films.length_ms);
     let families: [Family<QueueView, u64>; 4] = [
         ("queue_waiting", "Customers waiting.", |queue| queue.waiting),
         (

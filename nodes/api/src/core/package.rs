@@ -69,6 +69,10 @@ async fn package(
     } = which;
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    if what == Some(AccessKind::Film) {
+        let detail = "a package is no film: see /api/v1/films";
+        return Err(Refusal::new(Code::BadRequest, detail));
+    }
     core.refuse_erased(&bearer, &session).await?;
     let view = core.session(&bearer, &session).await?;
     let mut turns = view.assignments.into_iter().rev();
@@ -124,7 +128,7 @@ fn download_headers(session: &SessionId) -> HeaderMap {
 
 impl Core {
     /// Has an access written into the log; whoever is not written down gets nothing.
-    async fn note_access(&self, access: Access) -> Result<(), Refusal> {
+    pub(super) async fn note_access(&self, access: Access) -> Result<(), Refusal> {
         let (session, staff) = (access.session.clone(), access.who.clone());
         let noted = self.write(Command::LogAccess { access }).await;
         let has_log = self.meta.log_status().is_some();

@@ -109,6 +109,7 @@ impl Follow {
             | Change::Dr { .. }
             | Change::SyncMode { .. }
             | Change::Keeping { .. }
+            | Change::Film { .. }
             | Change::Cluster => false,
         }
     }

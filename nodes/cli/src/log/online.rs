@@ -234,6 +234,7 @@ pub(super) async fn accesses(arguments: &Accesses, lang: Language) -> Result<Str
             AccessKind::Export => lang.pick("导出", "export"),
             AccessKind::Play => lang.pick("播放", "play"),
             AccessKind::Copy => lang.pick("复制", "copy"),
+            AccessKind::Film => lang.pick("合成录像", "film"),
         };
         table.row([
             index.to_string(),

@@ -7,6 +7,7 @@ use guitai_types::{
     InstitutionId, Problem, RequestId, UnixMillis,
     command::{Command, PROPOSAL_VERSION, Proposal, Reply},
     event::{Change, Event},
+    film::{Film, FilmOrder},
     limits::{EVENTS_KEPT, REQUESTS_REMEMBERED},
     record::{Desk, Reservation, Session, Ticket},
     retention::Recording,
@@ -61,6 +62,9 @@ impl State {
 /// Touches, ticks, probes, a recorder's root of a second and checkpoints are harmless when repeated (a canary remembers for itself) and by far the most frequent: remembering them
 /// would only push out what must be remembered.
 fn is_remembered(command: &Command) -> bool {
+    if let Command::Film { order } = command {
+        return !matches!(**order, FilmOrder::Progress { .. });
+    }
     !matches!(
         command,
         Command::TouchTicket { .. }
@@ -188,6 +192,7 @@ impl<'a> Turn<'a> {
             Command::Keep { order } => self.keep(order),
             Command::Flow { order } => self.flow(order),
             Command::PutHolding { node, by, holding } => self.put_holding(node, by, holding),
+            Command::Film { order } => self.film(order),
             Command::Tick => Ok(self.tick()),
         }
     }
@@ -373,6 +378,25 @@ impl<'a> Turn<'a> {
         if let Some(recording) = recordings.remove(id) {
             index.recording(Put::Out, &recording, retention.as_ref());
             self.changed.insert(RecordKey::Recording(recording.session));
+        }
+    }
+
+    pub(crate) fn keep_film(&mut self, film: Film) {
+        let State { films, index, .. } = &mut *self.state;
+        if let Some(before) = films.get(&film.number) {
+            index.film(Put::Out, before);
+        }
+        index.film(Put::In, &film);
+        self.changed.insert(RecordKey::Film(film.number));
+        films.insert(film.number, film);
+    }
+
+    pub(crate) fn forget_film(&mut self, number: u32) {
+        let State { films, index, .. } = &mut *self.state;
+        if let Some(film) = films.remove(&number) {
+            index.film(Put::Out, &film);
+            self.changed.insert(RecordKey::Film(number));
+            self.tell_film(&film);
         }
     }
 

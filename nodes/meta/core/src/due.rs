@@ -25,6 +25,8 @@ impl Turn<'_> {
                 Due::Unrecorded(session) => self.unrecorded(&session),
                 Due::Forget(ticket) => self.forget_ticket(&ticket),
                 Due::Expire(session) => self.expire(&session),
+                Due::FilmSilent(film) => self.film_silent(film),
+                Due::FilmOver(film) => self.forget_film(film),
             }
         }
         Reply::Done

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use guitai_types::{
     InstitutionId, NodeName, QueueId, RequestId, ReservationId, SessionId, StaffName, TicketId,
     UnixMillis,
+    film::{Film, FilmStage},
+    limits::{FILM_KEPT_MS, FILM_SILENT_MS},
     record::{
         Desk, Duty, Institution, Policy, Presence, Queue, RecordingState, Reservation, Session,
         Staff, Ticket, TicketState,
@@ -36,6 +38,14 @@ pub(crate) struct Index {
     pub(crate) erasing: BTreeSet<SessionId>,
     /// Recordings that are erased.
     pub(crate) erased: BTreeSet<(UnixMillis, SessionId)>,
+    /// Films by the call that they are of.
+    pub(crate) films_of: BTreeMap<SessionId, BTreeSet<u32>>,
+    /// Films that wait, in the order in which they were asked for.
+    pub(crate) films_waiting: BTreeSet<u32>,
+    /// Films that a node makes.
+    pub(crate) films_making: BTreeSet<(NodeName, u32)>,
+    /// Films that are done, failed or cancelled.
+    pub(crate) films_finished: BTreeSet<(UnixMillis, u32)>,
     /// Asked for every entry, and never in an order.
     pub(crate) requests: HashMap<RequestId, u64>,
 }
@@ -59,6 +69,10 @@ pub(crate) enum Due {
     Forget(TicketId),
     /// A recording's time is over.
     Expire(SessionId),
+    /// A node that makes a film has not been heard of.
+    FilmSilent(u32),
+    /// A film is finished since long.
+    FilmOver(u32),
 }
 
 /// Whether an entry is put in or taken out.
@@ -96,6 +110,8 @@ impl Index {
         for recording in state.recordings.values() {
             index.recording(Put::In, recording, state.retention.as_ref());
         }
+        let films = state.films.values();
+        films.for_each(|film| index.film(Put::In, film));
         let requests = state.requests.iter();
         index.requests = requests
             .map(|(number, it)| (it.request.clone(), *number))
@@ -229,6 +245,28 @@ impl Index {
         }
         let whole = recording.whole().map(|(node, _)| node.clone());
         group(&mut self.whole, put, whole.collect(), id.clone());
+    }
+}
+
+impl Index {
+    pub(crate) fn film(&mut self, put: Put, film: &Film) {
+        let number = film.number;
+        group(&mut self.films_of, put, film.session.clone(), number);
+        match &film.stage {
+            FilmStage::Waiting { .. } => set(&mut self.films_waiting, put, number),
+            FilmStage::Making { node, heard_at, .. } => {
+                set(&mut self.films_making, put, (node.clone(), number));
+                let due = (heard_at.plus(FILM_SILENT_MS), Due::FilmSilent(number));
+                set(&mut self.due, put, due);
+            }
+            FilmStage::Done { at, .. }
+            | FilmStage::Failed { at, .. }
+            | FilmStage::Cancelled { at, .. } => {
+                set(&mut self.films_finished, put, (*at, number));
+                let due = (at.plus(FILM_KEPT_MS), Due::FilmOver(number));
+                set(&mut self.due, put, due);
+            }
+        }
     }
 }
 

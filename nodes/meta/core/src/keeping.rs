@@ -422,6 +422,8 @@ impl Turn<'_> {
         };
         self.tell_keeping(&recording);
         self.keep_recording(recording);
+        // Films are made again when it is kept after all; no film outlives what it is of.
+        self.forget_films_of(session);
     }
 
     fn erased(&mut self, session: &SessionId, node: &NodeName) -> Result<(), Problem> {

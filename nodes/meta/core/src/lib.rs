@@ -16,6 +16,7 @@ mod custody;
 mod desks;
 mod dr;
 mod due;
+mod films;
 mod flows;
 mod index;
 mod keeping;
@@ -39,6 +40,7 @@ mod view;
 
 pub use canary::CanaryIds;
 pub use dr::may_approve;
+pub use films::FilmCounts;
 pub use limits::{
     INSTITUTIONS_MAX, QUEUES_MAX, TICK_DUE_MAX, TICKET_ENDED_KEPT_MS, TICKETS_ENDED_KEPT,
     TOUCH_MS_MIN,

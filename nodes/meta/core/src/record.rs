@@ -67,6 +67,10 @@ pub enum RecordKey {
     Custody(NodeName),
     /// The flow matrix.
     Flows,
+    /// A film that was asked for, by number.
+    Film(u32),
+    /// Whether a node can make films.
+    FilmMaker(NodeName),
     /// The transparency log: whom to believe, its size, its checkpoints.
     Log,
     /// The right edges of its trees above the leaves.
@@ -99,6 +103,8 @@ impl fmt::Display for RecordKey {
             Self::Flows => f.write_str("flows"),
             Self::Recording(id) => write!(f, "recording/{id}"),
             Self::Custody(node) => write!(f, "custody/{node}"),
+            Self::Film(number) => write!(f, "film/{number:010}"),
+            Self::FilmMaker(node) => write!(f, "film-maker/{node}"),
             Self::Log => f.write_str("log"),
             Self::LogTiles => f.write_str("log-tiles"),
             Self::LogEntry(index) => write!(f, "log-entry/{index:020}"),
@@ -142,6 +148,8 @@ impl RecordKey {
             "canary" => Some(Self::Canary(rest.parse().ok()?)),
             "recording" => Some(Self::Recording(rest.parse().ok()?)),
             "custody" => Some(Self::Custody(rest.parse().ok()?)),
+            "film" => Some(Self::Film(rest.parse().ok()?)),
+            "film-maker" => Some(Self::FilmMaker(rest.parse().ok()?)),
             "log-entry" => Some(Self::LogEntry(rest.parse().ok()?)),
             _ => None,
         }
@@ -226,6 +234,8 @@ impl State {
             RecordKey::Flows => json(self.flows.as_ref()?),
             RecordKey::Recording(id) => json(self.recordings.get(id)?),
             RecordKey::Custody(node) => json(self.custody.get(node)?),
+            RecordKey::Film(number) => json(self.films.get(number)?),
+            RecordKey::FilmMaker(node) => json(self.film_makers.get(node)?),
             RecordKey::Log => json(&self.log.as_ref()?.head),
             RecordKey::LogTiles => json(&self.log.as_ref()?.tiles()),
             RecordKey::LogEntry(index) => {
@@ -270,6 +280,8 @@ impl State {
             .chain(self.flows.iter().map(|_| RecordKey::Flows))
             .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
             .chain(self.custody.keys().cloned().map(RecordKey::Custody))
+            .chain(self.films.keys().copied().map(RecordKey::Film))
+            .chain(self.film_makers.keys().cloned().map(RecordKey::FilmMaker))
             .chain(self.log_keys())
     }
 
@@ -361,6 +373,8 @@ impl State {
             RecordKey::Flows => self.flows = Some(parse(value)?),
             RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
             RecordKey::Custody(node) => drop(self.custody.insert(node, parse(value)?)),
+            RecordKey::Film(number) => drop(self.films.insert(number, parse(value)?)),
+            RecordKey::FilmMaker(node) => drop(self.film_makers.insert(node, parse(value)?)),
             // Those of the log go together, see `LogParts`.
             RecordKey::Log | RecordKey::LogTiles | RecordKey::LogEntry(_) => {}
         }
@@ -451,6 +465,8 @@ mod tests {
             "flows",
             "recording/s1",
             "custody/a1-1",
+            "film/0000000007",
+            "film-maker/a1-2",
             "log",
             "log-tiles",
             "log-entry/00000000000000000256",

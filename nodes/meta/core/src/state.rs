@@ -9,6 +9,7 @@ use guitai_types::{
     custody::Custody,
     dr::{Lane, Run, Serials},
     event::Event,
+    film::{Film, FilmMaker},
     flows::Flows,
     mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
@@ -52,6 +53,10 @@ pub struct State {
     pub(crate) flows: Option<Flows>,
     /// What nodes have of certificates and keys.
     pub(crate) custody: BTreeMap<NodeName, Custody>,
+    /// Films that were asked for, by number.
+    pub(crate) films: BTreeMap<u32, Film>,
+    /// Which nodes can make films, as they said.
+    pub(crate) film_makers: BTreeMap<NodeName, FilmMaker>,
     /// The transparency log, once somebody has said whom to believe.
     pub(crate) log: Option<Log>,
     /// Computed from the tables above; never written down.
@@ -80,10 +85,17 @@ pub(crate) struct Head {
     pub(crate) sealed: u64,
     /// Number of the last disaster recovery run.
     pub(crate) runs: u64,
+    /// Number of the last film.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) films: u32,
     /// The centre that should lead, when a run has moved it.
     pub(crate) preferred: Option<CentreId>,
     /// Whether sync writes wait for the guard city.
     pub(crate) sync: SyncState,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Cities and centres: one record.

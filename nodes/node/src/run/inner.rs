@@ -12,11 +12,14 @@ use guitai_dr::Recovery;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
-use guitai_recorder::{Authority, Recorder};
+use guitai_recorder::{Authority, Recorder, WORK_FREE_MIN, Workshop};
 use guitai_relay::{Limits, Relay, guard::Tunnels, permit::Permits};
 use guitai_store::{NodeDir, SealedView, SledView};
 use guitai_types::{
-    Hex, Member, NodeId, Role, Voice, command::Command, custody::CertificateUse, profile::Raft,
+    Hex, Member, NodeId, Role, Voice,
+    command::Command,
+    custody::CertificateUse,
+    profile::{Films, Raft},
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -59,6 +62,7 @@ pub(crate) async fn run(
         raft,
         crypto,
         sink,
+        films,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -207,6 +211,7 @@ pub(crate) async fn run(
                 seal,
                 root: roots.first().cloned().unwrap_or_default(),
                 sink,
+                films: workshop(films, data, &member),
             };
             let deps = guitai_recorder::Deps {
                 meta: meta.clone(),
@@ -364,6 +369,18 @@ pub(crate) async fn run(
     }
     served.map_err(AssembleError::Serve)?;
     ended
+}
+
+/// Where this node makes films: several nodes of one machine share no directory.
+fn workshop(films: Films, data: &Path, member: &Member) -> Workshop {
+    let own = || data.join("films");
+    let shared = films.work.map(|work| work.join(member.name.as_str()));
+    Workshop {
+        work: shared.unwrap_or_else(own),
+        path: std::env::var_os("PATH").unwrap_or_default(),
+        font: films.font,
+        free_bytes_min: WORK_FREE_MIN,
+    }
 }
 
 fn read_foundation(path: &Path) -> Result<Command, AssembleError> {

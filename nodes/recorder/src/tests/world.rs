@@ -41,11 +41,12 @@ use guitai_types::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::media::Clip;
+use super::{films::FilmScript, media::Clip};
 use crate::{
     Recorder, Seat, Surroundings,
     cluster::{Call, Cluster, Duty, Kept, ReportError, duty_of},
     copies::{Pieces, Siblings},
+    films::Workshop,
     proving::Wanted,
     room::{Arrival, Rooms},
     sinking::Sinking,
@@ -73,6 +74,11 @@ pub(super) struct World {
     authority: x509::Authority,
     identity: (Vec<Vec<u8>>, sm2::SecretKey),
     script: Arc<Script>,
+    /// Where films are made; nowhere is ffmpeg looked for unless a test says so.
+    pub(super) shop: Workshop,
+    /// What is told of films.
+    pub(super) queue: Arc<FilmScript>,
+    work: tempfile::TempDir,
     recorder: Option<Recorder>,
     pub(super) sinking: Option<Arc<Sinking>>,
     instance: u64,
@@ -142,7 +148,17 @@ impl World {
         let recipient = Participant::Recorder { node: name("a1-2") };
         let call = call(media_sealed, vec![WrappedKey { recipient, wrapped }]);
         let clock = Arc::new(ManualClock::new(BEGAN.plus(200)));
+        let work = tempfile::tempdir().unwrap();
+        let shop = Workshop {
+            work: work.path().join("films"),
+            path: std::ffi::OsString::new(),
+            font: None,
+            free_bytes_min: 0,
+        };
         Self {
+            shop,
+            queue: Arc::new(FilmScript::default()),
+            work,
             clock,
             disk: Arc::new(SimDisk::new()),
             keys: KeyStore::in_memory("a1-2", &[Purpose::Recording]).unwrap(),
@@ -334,6 +350,11 @@ impl World {
         !self.script.erased.lock().unwrap().is_empty()
     }
 
+    /// A directory of the test's own.
+    pub(super) fn aside(&self) -> &std::path::Path {
+        self.work.path()
+    }
+
     pub(super) fn session(&self) -> SessionId {
         "5e55".parse().unwrap()
     }
@@ -351,6 +372,7 @@ impl World {
             identity,
             seal,
             root: self.root.clone(),
+            films: self.shop.clone(),
         };
         let shelf = Shelf::new(self.disk.clone(), self.keys.clone());
         let around = Surroundings {
@@ -359,6 +381,7 @@ impl World {
             authorities: self.script.clone(),
             siblings: self.script.clone(),
             sinking: self.sinking.clone(),
+            queue: self.queue.clone(),
         };
         let started = Recorder::start_with(seat, shelf, around, self.clock.clone());
         self.recorder = Some(started.unwrap());

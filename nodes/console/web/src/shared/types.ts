@@ -218,6 +218,37 @@ export interface KeptView {
   centres_wanted: number;
 }
 
+export type FilmLayout = "side-by-side" | "picture-in-picture";
+/** Where a film stands; pieces are minutes of the picture, and the sound. */
+export type FilmStage =
+  | { is: "waiting"; since: number }
+  | { is: "making"; node: string; since: number; heard_at: number; done: number; of: number }
+  | { is: "done"; node: string; at: number; made: { recorder: string; root: string; bytes: number; sm3: string; length_ms: number; compositor: string; cpu_ms: number; kept: number } }
+  | { is: "failed"; at: number; why: string }
+  | { is: "cancelled"; at: number; by: { institution: string; name: string } };
+/** A film that somebody asked for. */
+export interface FilmView {
+  film: {
+    number: number;
+    session: string;
+    institution: string;
+    layout: FilmLayout;
+    watermark?: string;
+    by: { institution: string; name: string };
+    reason?: string;
+    at: number;
+    turns: number;
+    failed_on?: Record<string, string>;
+    stage: FilmStage;
+  };
+  ahead: number;
+  until?: number;
+}
+export interface FilmList {
+  films: FilmView[];
+  makers: { node: string; ffmpeg?: string; lacks?: string }[];
+}
+
 export interface SessionView {
   id: string;
   institution: string;
