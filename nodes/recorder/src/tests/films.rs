@@ -20,11 +20,7 @@ use guitai_types::{
     film::{Film, FilmLayout, FilmMade, FilmMaker, FilmOrder, FilmStage},
 };
 
-use super::{
-    media::Clip,
-    tar,
-    world::{World, eventually},
-};
+use super::{media::Clip, tar, world::World};
 use crate::{FilmPart, cluster::ReportError, films::Queue};
 
 /// The cluster's queue of one film.
@@ -142,6 +138,17 @@ impl Queue for FilmScript {
     }
 }
 
+/// Looks until there is an answer. Films are made with what everything else leaves of the machine.
+async fn patiently<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+    for _ in 0..12_000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within two minutes");
+}
+
 /// A film that somebody asks for.
 fn order(world: &World) {
     let film = Film {
@@ -221,16 +228,16 @@ async fn in_the_middle(world: &World) -> PathBuf {
         )
         .then_some(())
     };
-    eventually(is, "the middle").await;
+    patiently(is, "the middle").await;
     world.shop.work.join("5e55.7")
 }
 
 async fn made(world: &World) -> FilmMade {
-    eventually(|| world.queue.made(), "a film").await
+    patiently(|| world.queue.made(), "a film").await
 }
 
 async fn is_gone(path: &Path) {
-    eventually(
+    patiently(
         || (!path.exists()).then_some(()),
         "what lay in plain is gone",
     )
@@ -298,7 +305,7 @@ async fn a_film_is_made_sealed_and_verifies_and_nothing_lies_in_plain() {
     *world.queue.film.lock().unwrap() = None;
     let dir = Path::new("_films/5e55");
     let is_gone = || (!world.disk.exists(dir).unwrap()).then_some(());
-    eventually(is_gone, "the film and its key are gone").await;
+    patiently(is_gone, "the film and its key are gone").await;
     let none = world
         .recorder()
         .film(&world.session(), 7, FilmPart::Film)
@@ -330,7 +337,7 @@ async fn a_killed_node_goes_on_and_a_spoilt_piece_is_made_again() {
     fs::remove_file(gate(&world)).unwrap();
     *world.queue.film.lock().unwrap() = None;
     let is_clear = || (!world.disk.exists(Path::new("_films/5e55")).unwrap()).then_some(());
-    eventually(is_clear, "the first is gone").await;
+    patiently(is_clear, "the first is gone").await;
     order(&world);
     let dir = in_the_middle(&world).await;
     world.kill(3).await;
@@ -426,7 +433,7 @@ async fn a_node_without_ffmpeg_says_so_and_one_without_room_fails() {
     let mut world = World::new(true);
     world.start();
     let look = || world.queue.maker.lock().unwrap().clone();
-    let maker = eventually(look, "a word about tools").await;
+    let maker = patiently(look, "a word about tools").await;
     assert!(maker.lacks.unwrap().contains("no ffmpeg in PATH"));
     let Some(mut world) = recorded().await else {
         return;
@@ -435,7 +442,7 @@ async fn a_node_without_ffmpeg_says_so_and_one_without_room_fails() {
     world.shop.free_bytes_min = u64::MAX;
     world.start();
     order(&world);
-    let why = eventually(|| world.queue.failed(), "a failure").await;
+    let why = patiently(|| world.queue.failed(), "a failure").await;
     assert!(why.contains("bytes are free where films are made"), "{why}");
     is_gone(&world.shop.work.join("5e55.7")).await;
 }
