@@ -187,11 +187,6 @@ impl Shelf {
         self.disk.sync_dir(dir)
     }
 
-    /// Names of the files in a session's directory.
-    pub(crate) fn files(&self, session: &SessionId) -> io::Result<Vec<String>> {
-        self.disk.list(&self.dir(session))
-    }
-
     /// Removes some of them, in this order, durably.
     pub(crate) fn remove_files(&self, session: &SessionId, names: &[String]) -> io::Result<()> {
         let dir = self.dir(session);
