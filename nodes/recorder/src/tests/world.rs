@@ -610,7 +610,7 @@ fn seal_of(authority: &x509::Authority) -> x509::Identity {
 }
 
 /// Looks until there is an answer; fails after [`PATIENCE`].
-async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+pub(super) async fn eventually<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
     for _ in 0..PATIENCE.as_millis() / 10 {
         if let Some(found) = look() {
             return found;
