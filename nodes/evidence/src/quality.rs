@@ -81,7 +81,7 @@ pub fn marks(manifest: &Manifest, logs: &[(u32, &str)]) -> Vec<Mark> {
         }));
     }
     marks.retain(|mark| !manifest.gaps.iter().any(|gap| covers(gap, mark)));
-    marks.sort_by(|one, other| (one.from_ms, one.flaw).cmp(&(other.from_ms, other.flaw)));
+    marks.sort_by_key(|mark| (mark.from_ms, mark.flaw));
     marks.truncate(MARKS_MAX);
     marks
 }

@@ -252,9 +252,8 @@ impl Film {
 
     /// Whether this turn at it is the present one.
     pub fn is_held_by(&self, claim: &Claim) -> bool {
-        let node = match &self.stage {
-            FilmStage::Making { node, .. } => node,
-            _ => return false,
+        let FilmStage::Making { node, .. } = &self.stage else {
+            return false;
         };
         self.number == claim.film && self.turns == claim.turn && *node == claim.node
     }

@@ -355,7 +355,7 @@ impl KeyStore {
     #[must_use]
     pub fn held(&self) -> (RootName, Vec<KekEntry>) {
         let state = self.state();
-        (state.root.name.clone(), state.ring.file.keks.clone())
+        (state.root.name, state.ring.file.keks.clone())
     }
 
     /// The root's id.
