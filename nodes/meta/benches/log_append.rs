@@ -10,7 +10,7 @@ use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use guitai_crypto::{
@@ -109,8 +109,8 @@ fn founding(members: Vec<Member>) -> Command {
 impl World {
     async fn up() -> Self {
         let dir = env::temp_dir().join(format!("guitai-log-append-{}", std::process::id()));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let authority = Authority::create("bench root", "bench", 30, now.as_secs()).unwrap();
+        let now_unix = SystemClock::new().wall().0 / 1000;
+        let authority = Authority::create("bench root", "bench", 30, now_unix).unwrap();
         let members: Vec<Member> = (1..)
             .zip(NODES)
             .map(|(number, centre)| {
@@ -153,7 +153,7 @@ impl World {
                 organization: "bench".into(),
                 dns_names: vec![format!("{}.inner.guitai.internal", member.name)],
             };
-            let leaf = authority.issue(&subject, &key.public(), Usage::Tls, 30, now.as_secs());
+            let leaf = authority.issue(&subject, &key.public(), Usage::Tls, 30, now_unix);
             let identity = Identity {
                 chain: vec![leaf.unwrap()],
                 key,

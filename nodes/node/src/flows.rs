@@ -313,8 +313,8 @@ impl Gate for Door {
 
 /// Replaces the file, whole or not at all.
 fn keep(file: &Path, text: &str) -> std::io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let name = Path::new(file.file_name().unwrap_or(FILE.as_ref()));
+    let dir = file.parent().unwrap_or_else(|| Path::new("."));
+    let name = Path::new(file.file_name().unwrap_or_else(|| FILE.as_ref()));
     SystemDisk::new(dir)?.write_whole(name, text.as_bytes())
 }
 

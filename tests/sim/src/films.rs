@@ -244,7 +244,7 @@ impl FilmWorld {
         session.recording = RecordingState::Sealed {
             summary: summary(&best),
         };
-        session.stars = (number % 3 == 0).then_some(5);
+        session.stars = number.is_multiple_of(3).then_some(5);
         session
     }
 
@@ -345,7 +345,10 @@ impl FilmWorld {
             .expect("it was taken up")
             .session
             .clone();
-        let first = self.first_taken_by.entry(film).or_insert(node.clone());
+        let first = self
+            .first_taken_by
+            .entry(film)
+            .or_insert_with(|| node.clone());
         self.tally.taken_over += u64::from(*first != node);
         let claim = Claim { film, node, turn };
         self.makers[number].job = Some((claim, session, 0));

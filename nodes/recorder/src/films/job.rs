@@ -152,7 +152,7 @@ async fn tell(shared: &Shared, session: &SessionId, order: FilmOrder) {
                 return tracing::warn!(%error, "what became of a film is not taken");
             }
             Err(error) => {
-                tracing::warn!(%error, "what became of a film was not told; trying again")
+                tracing::warn!(%error, "what became of a film was not told; trying again");
             }
         }
         tokio::time::sleep(RETRY).await;
