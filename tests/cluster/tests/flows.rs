@@ -171,8 +171,8 @@ fn two_officers_change_the_matrix_while_nodes_run_and_one_step_takes_it_back() {
     let obeys = |node: &str, number: u32| {
         let log = fs::read_to_string(deployment.data().join(node).join("node.log"));
         let log = log.unwrap_or_default();
-        let said = log.lines().filter(|line| line.contains("\"flow matrix\""));
-        said.last()
+        let mut said = log.lines().filter(|line| line.contains("\"flow matrix\""));
+        said.next_back()
             .is_some_and(|line| line.contains(&version(number)))
     };
     wait_for("every node to obey the new matrix", PATIENCE, || {
