@@ -85,12 +85,13 @@ pub(crate) async fn follow(me: Member, door: Arc<Door>, meta: Meta, mesh: Mesh) 
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let leads = meta.leader_heard() == Some(me.id);
-        let (founded, flows) = meta.peek(|state| {
+        let (logs, flows) = meta.peek(|state| {
             let flows = state.flows().map(|flows| flows.present.clone());
-            (state.cluster().is_some(), flows)
+            // What begins before the log does would never be in it.
+            (state.log().is_some(), flows)
         });
         let Some(version) = flows else {
-            if founded && leads {
+            if logs && leads {
                 begin(&door, &meta).await;
             }
             continue;
