@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use guitai_flow::{
-    Diff, End, Matrix, ParseError,
+    Diff, End, Matrix, ParseError, Sentence,
     addresses::{self, Addresses},
     firewall, limits,
 };
@@ -273,19 +273,22 @@ fn compare(arguments: &Compare, lang: Language) -> Result<Done, Failure> {
     if !arguments.output.json {
         return Ok(done(words::sentences(&sentences, lang)));
     }
-    let changes: Vec<Value> = sentences
-        .iter()
-        .map(|it| {
-            let row = it.row.as_ref().map(ToString::to_string).unwrap_or_default();
-            json!({ "row": row, "effect": it.effect.name(), "words": it.words })
-        })
-        .collect();
+    let changes = changes(&sentences);
     let version =
         |it: &Matrix| digest(it).map(|digest| json!({ "version": it.version(), "digest": digest }));
     show::json(&json!({
         "before": version(&before)?, "after": version(&after)?, "widens": diff.widens(), "changes": changes,
     }))
     .map(done)
+}
+
+/// The sentences of a diff as JSON.
+fn changes(sentences: &[Sentence]) -> Vec<Value> {
+    let change = |it: &Sentence| {
+        let row = it.row.as_ref().map(ToString::to_string).unwrap_or_default();
+        json!({ "row": row, "effect": it.effect.name(), "words": it.words })
+    };
+    sentences.iter().map(change).collect()
 }
 
 fn rules(arguments: &Firewall) -> Result<Done, Failure> {

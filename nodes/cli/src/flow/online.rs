@@ -15,7 +15,7 @@ use guitai_types::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{read_text, refused, words};
+use super::{changes, done, read_text, refused, words};
 use crate::{
     Done, Language,
     args::Asked,
@@ -239,10 +239,6 @@ async fn submit(door: &Door, matrix: &str, reason: &str) -> Result<Flows, Failur
     door.send(Method::POST, PROPOSALS, &body).await
 }
 
-const fn done(text: String) -> Done {
-    Done { text, exit: 0 }
-}
-
 fn versions(flows: &Flows) -> impl Iterator<Item = &FlowVersion> {
     let proposed = flows.proposed.iter();
     proposed.chain([&flows.present]).chain(&flows.before)
@@ -273,14 +269,7 @@ fn parsed(version: &FlowVersion) -> Result<Matrix, Failure> {
 fn difference(before: &Matrix, after: &Matrix, lang: Language) -> (Value, String, bool) {
     let diff = Diff::between(before, after);
     let sentences = diff.sentences(before);
-    let changes: Vec<Value> = sentences
-        .iter()
-        .map(|it| {
-            let row = it.row.as_ref().map(ToString::to_string).unwrap_or_default();
-            json!({ "row": row, "effect": it.effect.name(), "words": it.words })
-        })
-        .collect();
-    let value = json!({ "widens": diff.widens(), "changes": changes });
+    let value = json!({ "widens": diff.widens(), "changes": changes(&sentences) });
     (value, words::sentences(&sentences, lang), diff.widens())
 }
 
