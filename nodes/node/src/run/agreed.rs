@@ -17,6 +17,8 @@ use crate::flows::Door;
 const KIND: &str = "flows.take";
 /// How often it is looked whether another one is in force.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After so many looks every edge is brought it again: one that started anew obeys that of its founding, and nobody says so.
+const LOOKS_A_ROUND: u32 = 4;
 /// How long an edge is given to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -82,8 +84,11 @@ pub(crate) fn register(questions: &Calls, door: &Arc<Door>, mesh: &Mesh) {
 /// to the edges.
 pub(crate) async fn follow(me: Member, door: Arc<Door>, meta: Meta, mesh: Mesh) {
     let mut told: BTreeMap<NodeName, u32> = BTreeMap::new();
-    loop {
+    for look in (0..LOOKS_A_ROUND).cycle() {
         tokio::time::sleep(LOOK_EVERY).await;
+        if look == 0 {
+            told.clear();
+        }
         let leads = meta.leader_heard() == Some(me.id);
         let (logs, flows) = meta.peek(|state| {
             let flows = state.flows().map(|flows| flows.present.clone());
