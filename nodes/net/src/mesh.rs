@@ -20,6 +20,7 @@ use quinn::{
     Connection, ConnectionError, Endpoint, Runtime as _, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
+use tokio::task::JoinSet;
 
 use crate::{
     BoxFuture, accept,
@@ -34,6 +35,10 @@ use crate::{
 
 /// Longest handshake in milliseconds, dialled or accepted: three round trips of a bad line.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+/// A line between nodes that is being dialled and has no answer is dialled once more beside it after so long, in
+/// milliseconds. A handshake repeats its packets at ever longer intervals (RFC 9002, 6.2.1): one that began a
+/// second into a cut of four is silent for two more when the cut is mended.
+pub(crate) const BESIDE_MS: u64 = 500;
 
 /// Closing code: the peer may not speak this ALPN with us.
 pub(crate) const CODE_FORBIDDEN: VarInt = VarInt::from_u32(1);
@@ -390,6 +395,17 @@ impl Mesh {
 
     /// Dials a node for `alpn` and checks that its certificate names that node.
     pub async fn dial(&self, alpn: &str, to: &Target) -> Result<Link, DialError> {
+        self.dial_beside(alpn, to, None).await
+    }
+
+    /// As [`Self::dial`]; while there is no answer, another handshake begins each `beside`, and the first that ends
+    /// decides. The peer may take up several connections then, of which only one stays.
+    pub(crate) async fn dial_beside(
+        &self,
+        alpn: &str,
+        to: &Target,
+        beside: Option<Duration>,
+    ) -> Result<Link, DialError> {
         let peer = to.peer();
         if let Err(source) = rule::may_open(alpn, self.inner.me.zone, to.zone) {
             return Err(DialError::Forbidden { peer, source });
@@ -399,17 +415,7 @@ impl Mesh {
         }
         let config = client_config(&lock(&self.inner.own).client, alpn);
         let config = config.ok_or(DialError::Initial)?;
-        let endpoint = &self.inner.endpoint;
-        let connecting = match endpoint.connect_with(config, to.addr, &peer.dns_name()) {
-            Ok(connecting) => connecting,
-            Err(source) => return Err(DialError::Start { peer, source }),
-        };
-        let handshake = Duration::from_millis(HANDSHAKE_MS_MAX);
-        let conn = match tokio::time::timeout(handshake, connecting).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(source)) => return Err(DialError::Handshake { peer, source }),
-            Err(_elapsed) => return Err(DialError::Silent { peer }),
-        };
+        let conn = self.handshake(&config, to, beside).await?;
         let hold = Hold::of(&conn);
         let now_unix = self.inner.clock.wall().0 / 1000;
         let met = match self.inner.revocations.examine(&conn, alpn, true, now_unix) {
@@ -430,6 +436,45 @@ impl Mesh {
             alpn,
             hold,
         })
+    }
+
+    async fn handshake(
+        &self,
+        config: &quinn::ClientConfig,
+        to: &Target,
+        beside: Option<Duration>,
+    ) -> Result<Connection, DialError> {
+        let peer = to.peer();
+        let first_that_ends = async {
+            let mut under_way = JoinSet::new();
+            loop {
+                let endpoint = &self.inner.endpoint;
+                match endpoint.connect_with(config.clone(), to.addr, &peer.dns_name()) {
+                    Ok(connecting) => drop(under_way.spawn(connecting)),
+                    Err(source) => {
+                        let peer = peer.clone();
+                        return Err(DialError::Start { peer, source });
+                    }
+                }
+                tokio::select! {
+                    Some(Ok(ended)) = under_way.join_next() => {
+                        let peer = peer.clone();
+                        return ended.map_err(|source| DialError::Handshake { peer, source });
+                    }
+                    () = async {
+                        match beside {
+                            Some(beside) => tokio::time::sleep(beside).await,
+                            None => std::future::pending().await,
+                        }
+                    } => {}
+                }
+            }
+        };
+        let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
+        match tokio::time::timeout(limit, first_that_ends).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => Err(DialError::Silent { peer: to.peer() }),
+        }
     }
 
     /// Drops from now on what goes to or comes from these addresses, for a drill; an empty order ends

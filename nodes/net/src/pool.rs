@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
     frame::{FrameError, read_frame, write_frame},
-    mesh::{DialError, Link, Mesh, lock},
+    mesh::{BESIDE_MS, DialError, Link, Mesh, lock},
     name::{Peer, Target},
 };
 
@@ -275,7 +275,8 @@ impl Mesh {
         alpn: &str,
         done: &watch::Sender<Option<Dialled>>,
     ) {
-        let dialled = self.dial(alpn, to).await;
+        let beside = Duration::from_millis(BESIDE_MS);
+        let dialled = self.dial_beside(alpn, to, Some(beside)).await;
         let dialled = dialled.map_err(Arc::new);
         *lock(&line.state) = match &dialled {
             Ok(link) => State::Up(link.clone()),

@@ -1,6 +1,7 @@
 //! Calls over kept connections.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +13,7 @@ use guitai_net::{Apart, CALL_ALPN, CallError, Calls, Mesh, calls::OnStream, fram
 use guitai_types::limits::RPC_BYTES_MAX;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{Cluster, target};
+use crate::{Cluster, target, unknown};
 
 fn echo() -> Calls {
     let calls = Calls::new();
@@ -248,4 +249,29 @@ async fn a_call_given_up_on_a_mute_connection_takes_it_along() {
     assert!(!a.round_trips().contains_key(b.me()));
     a.hold_apart(Apart::default());
     ask().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_not_answer_a_handshake_is_sent_another_beside_it() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a1-1", "127.72.11.1");
+    let silent = tokio::net::UdpSocket::bind("127.72.11.2:0").await.unwrap();
+    let to = unknown(silent.local_addr().unwrap(), "a2-1");
+    let within = Duration::from_secs(20);
+    let ask = a.call_kind_within(&to, "test.echo", b"x".to_vec(), within);
+    let count = async {
+        let mut begun = BTreeSet::new();
+        let mut packet = [0; 2048];
+        while begun.len() < 4 {
+            let length = silent.recv(&mut packet).await.unwrap();
+            // RFC 8999, 5.1: five bytes, then the length of the destination's connection id and the id. Who has heard
+            // nothing keeps to the id that it drew for the handshake.
+            let id = packet[..length].get(6..14).unwrap();
+            begun.insert(id.to_owned());
+        }
+    };
+    tokio::select! {
+        answer = ask => panic!("nobody answers, but {answer:?}"),
+        () = count => {}
+    }
 }
