@@ -31,7 +31,7 @@ pub struct RaftStatus {
 
 /// A core node that was not heard of for this long, in milliseconds, is gone. A recorder among them: both
 /// pages show within two seconds that nothing is recorded.
-pub const SILENT_MS: u64 = 1_500;
+pub const SILENT_MS: u64 = 1_200;
 /// Entries that may be missing on a node that begins to vote or to lead: the cluster would wait for one
 /// that is further behind.
 pub const BEHIND_MAX: u64 = 64;
