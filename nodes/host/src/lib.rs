@@ -9,6 +9,7 @@ mod disk;
 mod entropy;
 mod kv;
 mod sim_disk;
+mod sockets;
 mod system_disk;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -16,4 +17,5 @@ pub use disk::{Disk, DiskFile};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, draw16, random_id};
 pub use kv::{Batch, Kv, KvError, MemoryKv, Pair, fill};
 pub use sim_disk::SimDisk;
+pub use sockets::{Carrier, OwnSocket, own_sockets};
 pub use system_disk::SystemDisk;

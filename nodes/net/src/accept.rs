@@ -1,14 +1,15 @@
 //! The accepting half of the mesh: handshake, admission, and a task for every connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use guitai_host::Clock;
-use guitai_types::Zone;
+use guitai_types::{Zone, observed::FlowWay};
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use crate::{
     gate::Place,
     handshake::Handshakes,
+    ledger::{FlowKey, Ledger},
     mesh::{CODE_FORBIDDEN, CloseOnDrop, HANDSHAKE_MS_MAX, Handlers, Hold, Link, alpn_of, lock},
     name::Peer,
     revocation::{ExamineError, Revocations},
@@ -18,6 +19,9 @@ use crate::{
 /// Handshakes accepted at once; a cluster has fewer nodes.
 const HANDSHAKES_MAX: usize = 128;
 
+/// What is refused before it is known what would have been spoken.
+const HANDSHAKE: &str = "handshake";
+
 /// What whoever comes in is held against, and whom it is led to.
 #[derive(Clone)]
 pub(crate) struct House {
@@ -25,6 +29,7 @@ pub(crate) struct House {
     pub(crate) gate: Place,
     pub(crate) handlers: Handlers,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) ledger: Ledger,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -40,6 +45,11 @@ pub(crate) async fn accept(endpoint: Endpoint, house: House) {
             let from = incoming.remote_address();
             let accepted = welcome(incoming, &house).await;
             drop(place);
+            if let Err(error) = &accepted
+                && let Some(flow) = error.flow(from)
+            {
+                house.ledger.refused(&flow, &error.words());
+            }
             let link = match accepted {
                 Ok(link) => link,
                 // The gate says it, once for all the tries.
@@ -53,6 +63,8 @@ pub(crate) async fn accept(endpoint: Endpoint, house: House) {
                     return;
                 }
             };
+            let flow = FlowKey::of(&link.peer, &link.alpn, FlowWay::Accepted);
+            let _entered = house.ledger.enter(flow, link.conn.clone());
             let _closed = CloseOnDrop(link.conn.clone());
             let handler = lock(&house.handlers).get(&link.alpn).cloned();
             if let Some(handler) = handler {
@@ -86,6 +98,43 @@ enum WelcomeError {
         peer: Peer,
         why: String,
     },
+}
+
+impl WelcomeError {
+    /// What this node refused, as far as it is known; nothing where the other end went away or was slow.
+    fn flow(&self, from: SocketAddr) -> Option<FlowKey> {
+        let flow = match self {
+            Self::Forbidden { alpn, peer, .. } | Self::Undeclared { alpn, peer, .. } => {
+                FlowKey::of(peer, alpn, FlowWay::Accepted)
+            }
+            Self::Certificate(ExamineError::Revoked { peer, .. }) => {
+                FlowKey::of(peer, HANDSHAKE, FlowWay::Accepted)
+            }
+            // Of whoever showed no name the address is all there is; only nodes reach this endpoint.
+            Self::Handshake(ConnectionError::TransportError(_))
+            | Self::NoAlpn
+            | Self::Certificate(_) => FlowKey {
+                party: from.ip().to_string(),
+                zone: None,
+                protocol: HANDSHAKE.to_owned(),
+                way: FlowWay::Accepted,
+            },
+            Self::Handshake(_) | Self::Slow => return None,
+        };
+        Some(flow)
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Undeclared { why, .. } => why.clone(),
+            Self::Forbidden { source, .. } => source.to_string(),
+            Self::Certificate(error) => error.to_string(),
+            other => {
+                let cause = std::error::Error::source(other);
+                cause.map_or_else(|| other.to_string(), ToString::to_string)
+            }
+        }
+    }
 }
 
 async fn welcome(incoming: quinn::Incoming, house: &House) -> Result<Link, WelcomeError> {

@@ -16,6 +16,7 @@ use std::{
 
 use guitai_crypto::{tls, x509};
 use guitai_host::Clock;
+use guitai_types::observed::FlowWay;
 use quinn::{
     Connection, ConnectionError, Endpoint, Runtime as _, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
@@ -27,6 +28,7 @@ use crate::{
     apart::{self, Apart},
     fence::{FencedClient, FencedServer},
     gate::{self, Gate},
+    ledger::{Entered, FlowKey, Ledger},
     name::{Peer, Target},
     pool::Pool,
     revocation::{CertificateStats, ExamineError, Revocations},
@@ -66,13 +68,13 @@ pub struct Link {
 /// See [`Link::hold`]. An accepted connection ends with its handler and has an empty one.
 #[derive(Debug, Clone, Default)]
 pub struct Hold {
-    _dialled: Option<Arc<CloseOnDrop>>,
+    _dialled: Option<Arc<(CloseOnDrop, Entered)>>,
 }
 
 impl Hold {
-    fn of(conn: &Connection) -> Self {
+    fn of(conn: &Connection, entered: Entered) -> Self {
         Self {
-            _dialled: Some(Arc::new(CloseOnDrop(conn.clone()))),
+            _dialled: Some(Arc::new((CloseOnDrop(conn.clone()), entered))),
         }
     }
 }
@@ -217,6 +219,7 @@ struct Inner {
     pool: Pool,
     apart: apart::Order,
     gate: gate::Place,
+    ledger: Ledger,
     clock: Arc<dyn Clock>,
 }
 
@@ -263,6 +266,7 @@ impl Mesh {
         let endpoint = endpoint.map_err(|source| BindError::Socket { addr, source })?;
 
         let gate = gate::Place::default();
+        let ledger = Ledger::new(clock.clone());
         let handlers = Handlers::default();
         let revocations = Arc::<Revocations>::default();
         tokio::spawn(accept::accept(
@@ -272,6 +276,7 @@ impl Mesh {
                 gate: gate.clone(),
                 handlers: handlers.clone(),
                 revocations: revocations.clone(),
+                ledger: ledger.clone(),
                 clock: clock.clone(),
             },
         ));
@@ -286,6 +291,7 @@ impl Mesh {
             pool: Pool::default(),
             apart,
             gate,
+            ledger,
             clock,
         };
         Ok(Self {
@@ -297,6 +303,11 @@ impl Mesh {
     /// [`Mesh::serve`] and [`Mesh::dial`].
     pub fn guard(&self, gate: Arc<dyn Gate>) {
         self.inner.gate.set(gate);
+    }
+
+    /// The account of this node's connections; its doors enter theirs too.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
     }
 
     /// Asks the gate again about every open connection, and ends those it refuses now.
@@ -407,16 +418,20 @@ impl Mesh {
         beside: Option<Duration>,
     ) -> Result<Link, DialError> {
         let peer = to.peer();
+        let ledger = &self.inner.ledger;
+        let flow = FlowKey::of(&peer, alpn, FlowWay::Opened);
         if let Err(source) = rule::may_open(alpn, self.inner.me.zone, to.zone) {
+            ledger.refused(&flow, &source.to_string());
             return Err(DialError::Forbidden { peer, source });
         }
         if let Err(why) = self.inner.gate.may_dial(alpn, &peer) {
+            ledger.refused(&flow, &why);
             return Err(DialError::Undeclared { peer, why });
         }
         let config = client_config(&lock(&self.inner.own).client, alpn);
         let config = config.ok_or(DialError::Initial)?;
         let conn = self.handshake(&config, to, beside).await?;
-        let hold = Hold::of(&conn);
+        let hold = Hold::of(&conn, ledger.enter(flow, conn.clone()));
         let now_unix = self.inner.clock.wall().0 / 1000;
         let met = match self.inner.revocations.examine(&conn, alpn, true, now_unix) {
             Ok(met) => met,
@@ -532,7 +547,8 @@ impl Own {
     }
 }
 
-pub(crate) fn alpn_of(conn: &Connection) -> Option<String> {
+/// What is spoken on a connection.
+pub fn alpn_of(conn: &Connection) -> Option<String> {
     let data = conn.handshake_data()?.downcast::<HandshakeData>().ok()?;
     String::from_utf8(data.protocol?).ok()
 }

@@ -22,6 +22,7 @@ pub mod lineage;
 pub mod live;
 pub mod mark;
 pub mod media;
+pub mod observed;
 pub mod officer;
 pub mod permit;
 pub mod place;
