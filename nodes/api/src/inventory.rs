@@ -1,5 +1,5 @@
-//! What nodes say of themselves: the cryptographic inventory, and which keys they hold. Every node is
-//! asked when somebody asks.
+//! What nodes say of themselves: the cryptographic inventory, which keys they hold, and which connections they saw.
+//! Every node is asked when somebody asks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +9,7 @@ use guitai_types::{
     Member, NodeName, UnixMillis, Zone,
     inventory::{CryptoPolicy, InventoryView, NodeInventory, ROWS_MAX, findings},
     keys::{KEY_ROWS_MAX, KeysView, NodeKeys},
+    observed::{NodeFlows, SEEN_FLOWS_MAX},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -25,6 +26,8 @@ pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
 pub type InventorySource = Source<NodeInventory>;
 /// What this node says of the keys it holds; it reads files, never a key.
 pub type KeysSource = Source<NodeKeys>;
+/// What this node says of the connections it saw.
+pub type FlowsSource = Source<NodeFlows>;
 
 /// Why a node's answer is not known.
 #[derive(Debug, thiserror::Error)]
@@ -83,11 +86,31 @@ impl Answer for NodeKeys {
     }
 }
 
-/// Lets inner nodes ask this one, edge or not, for its cryptography and its keys; called once when a
-/// node is assembled.
-pub fn register_inventory(calls: &Calls, inventory: InventorySource, keys: KeysSource) {
+impl Answer for NodeFlows {
+    const QUESTION: &'static str = "api.flows";
+    // Declared and refused connections of one party are two rows.
+    const ROWS_MAX: usize = 2 * SEEN_FLOWS_MAX;
+
+    fn of(&self) -> (&NodeName, Zone) {
+        (&self.node, self.zone)
+    }
+
+    fn rows(&self) -> usize {
+        self.flows.len().max(self.sockets.len())
+    }
+}
+
+/// Lets inner nodes ask this one, edge or not, for its cryptography, its keys and its connections; called once when
+/// a node is assembled.
+pub fn register_inventory(
+    calls: &Calls,
+    inventory: InventorySource,
+    keys: KeysSource,
+    flows: FlowsSource,
+) {
     register(calls, inventory);
     register(calls, keys);
+    register(calls, flows);
 }
 
 fn register<T: Answer>(calls: &Calls, source: Source<T>) {
@@ -137,6 +160,15 @@ pub(crate) async fn whereabouts(
 ) -> KeysView {
     let (nodes, silent) = ask_all(mesh, own, members).await;
     KeysView { at, nodes, silent }
+}
+
+/// Asks every member, this node directly, which connections it saw.
+pub(crate) async fn connections(
+    mesh: &Mesh,
+    own: &FlowsSource,
+    members: Vec<Member>,
+) -> (Vec<NodeFlows>, Vec<NodeName>) {
+    ask_all(mesh, own, members).await
 }
 
 /// The answers and those who gave none, each by name.

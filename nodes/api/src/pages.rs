@@ -31,6 +31,7 @@ pub(crate) fn staff() -> Router {
         .route("/desk", get(async || page("desk.html")))
         .route("/console", get(async || page("console.html")))
         .route("/console/dr", get(async || page("console.html")))
+        .route("/console/flows", get(async || page("console.html")))
         .merge(assets())
 }
 
@@ -69,6 +70,7 @@ mod tests {
             (staff(), "/desk"),
             (staff(), "/console"),
             (staff(), "/console/dr"),
+            (staff(), "/console/flows"),
         ] {
             let response = ask(router, path).await?;
             assert_eq!(response.status(), 200, "{path}");

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
+use guitai_net::{FlowKey, Ledger};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -24,10 +25,12 @@ const DRAIN_MS_MAX: u64 = 3_000;
 /// Pause after a failed accept (file descriptors used up), in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Serves until `shutdown` is ready, then lets open requests finish for a short while.
+/// Serves until `shutdown` is ready, then lets open requests finish for a short while. Connections are entered in the
+/// `ledger` under `flow`.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    (ledger, flow): (Ledger, FlowKey),
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
@@ -50,6 +53,7 @@ pub async fn serve(
                 continue;
             }
         };
+        let stream = ledger.metered(flow.clone(), stream);
         let service = TowerToHyperService::new(router.clone());
         let connection = http
             .serve_connection(TokioIo::new(stream), service)
@@ -119,7 +123,18 @@ mod tests {
         };
         let router = Router::new().route("/", axum::routing::get(slow));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
+        let clock = Arc::new(guitai_host::SystemClock::new());
+        let ledger = Ledger::new(clock);
+        let flow = FlowKey {
+            party: "customer".to_owned(),
+            zone: None,
+            protocol: "http".to_owned(),
+            way: guitai_types::observed::FlowWay::Accepted,
+        };
+        let entered = (ledger.clone(), flow.clone());
+        let server = tokio::spawn(serve(listener, router, entered, async {
+            drop(stopped.await);
+        }));
 
         let mut client = TcpStream::connect(address).await?;
         client
@@ -135,6 +150,14 @@ mod tests {
             "{answer}"
         );
         server.await??;
+        let (seen, _) = ledger.seen();
+        let tally = seen.get(&flow).ok_or("the connection is not accounted")?;
+        let sent = u64::try_from(answer.len())?;
+        let came = u64::try_from("GET / HTTP/1.1\r\nhost: x\r\n\r\n".len())?;
+        assert_eq!(
+            (tally.connections, tally.sent, tally.received),
+            (1, sent, came)
+        );
         Ok(())
     }
 }

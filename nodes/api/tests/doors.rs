@@ -359,6 +359,21 @@ async fn logins_and_duties() -> Outcome {
         expected.map(|(node, zone)| (json!(node), json!(zone)))
     );
     assert_eq!(keys["silent"], json!([]));
+
+    // And which connections they saw; what no row declares is found.
+    let refused = world.core("GET", "/api/v1/flows/seen", Some(&agent), None);
+    assert_problem(&refused.await?, 403, "GT-0403");
+    let seen = world.core("GET", "/api/v1/flows/seen", Some(&auditor), None);
+    let seen = seen.await?.body;
+    let found: Vec<_> = seen["findings"]
+        .as_array()
+        .ok_or("no findings")?
+        .iter()
+        .map(|it| (it["node"].clone(), it["fault"].clone()))
+        .collect();
+    let holes = ["edge-1", "edge-2"].map(|edge| (json!(edge), json!("socket")));
+    assert_eq!(found, holes);
+    assert_eq!(seen["silent"], json!([]));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `flow …`: the flow matrix, offline: what may cross between zones, and what follows from it.
 
 mod online;
+mod seen;
 mod words;
 
 use std::{
@@ -17,6 +18,7 @@ use guitai_flow::{
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{Code, Date, profile::Profile};
 pub use online::{Approve, InForce, Plan, Undo, Withdraw};
+pub use seen::{Listeners, Seen};
 use serde_json::{Value, json};
 
 use crate::{
@@ -51,6 +53,14 @@ pub enum Flow {
     Undo(Undo),
     /// 历次版本:谁提出、谁批准、何时生效 / The versions: who proposed, who approved, in force since when
     History(Asked),
+    /// 各节点所见的流转、内核所见的套接字,与矩阵之出入 / What nodes and their kernels saw, and where it differs from the matrix
+    Seen(Seen),
+    /// 谁在监听、谁建立了连接;内区不接受外来连接 / Who listens, and who opened; the inner zone takes nothing from outside
+    Listeners(Listeners),
+    /// 被拒绝的流转:来自何处、缘由 / What was refused, from where, and why
+    Denied(Asked),
+    /// 从未用到的矩阵行 / Rows that nothing has used
+    Unused(Asked),
 }
 
 /// Arguments of `flow show`.
@@ -160,7 +170,9 @@ impl Flow {
             Self::Approve(it) => &it.asked.output,
             Self::Withdraw(it) => &it.asked.output,
             Self::Undo(it) => &it.asked.output,
-            Self::History(asked) => &asked.output,
+            Self::Seen(it) => &it.asked.output,
+            Self::Listeners(it) => &it.asked.output,
+            Self::History(asked) | Self::Denied(asked) | Self::Unused(asked) => &asked.output,
         }
     }
 }
@@ -179,6 +191,10 @@ pub(crate) async fn run(command: &Flow, lang: Language) -> Result<Done, Failure>
         Flow::Withdraw(arguments) => online::withdraw(arguments, lang).await,
         Flow::Undo(arguments) => online::undo(arguments, lang).await,
         Flow::History(asked) => online::history(asked, lang).await,
+        Flow::Seen(arguments) => seen::seen(arguments, lang).await,
+        Flow::Listeners(arguments) => seen::listeners(arguments, lang).await,
+        Flow::Denied(asked) => seen::denied(asked, lang).await,
+        Flow::Unused(asked) => seen::unused(asked, lang).await,
     }
 }
 

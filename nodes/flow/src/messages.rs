@@ -51,6 +51,7 @@ pub const CALLS: &[&str] = &[
 /// Questions on `guitai-node/1`.
 pub const QUESTIONS: &[&str] = &[
     "api.doors",
+    "api.flows",
     "api.inventory",
     "api.keys",
     "api.permit",

@@ -10,12 +10,14 @@ use std::{
 };
 
 use guitai_flow::{
-    End, Finding, Matrix, Protocol, Role, Standing, Word as _, deployment, standing,
+    End, Finding, Matrix, Protocol, Role, Standing, Transport, Verdict, Word as _, deployment,
+    standing,
 };
-use guitai_host::{Clock, Disk as _, SystemDisk};
-use guitai_net::{Gate, Peer};
+use guitai_host::{Carrier, Clock, Disk as _, OwnSocket, SystemDisk};
+use guitai_net::{FlowKey, Gate, Peer};
 use guitai_types::{
     Code, Date, Hex, Member, NodeName, Zone,
+    observed::{FlowStanding, FlowWay},
     profile::{Node, Profile},
     sink::Sink,
 };
@@ -167,6 +169,17 @@ fn node(member: &Member) -> Node {
     }
 }
 
+/// How the matrix has the connections of one kind.
+pub(crate) struct Found {
+    /// As the matrix names it.
+    pub(crate) protocol: String,
+    /// Rows that allow them, ordered.
+    pub(crate) rows: Vec<String>,
+    pub(crate) standing: FlowStanding,
+    /// Why none does.
+    pub(crate) why: Option<String>,
+}
+
 /// What a connection of a node is held against.
 pub(crate) struct Door {
     present: RwLock<Flows>,
@@ -291,6 +304,111 @@ impl Door {
         }
     }
 
+    /// How the matrix has the connections of one kind.
+    pub(crate) fn found(&self, flow: &FlowKey) -> Found {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let matrix = &present.matrix;
+        let own = self.own();
+        let (protocol, other) = match flow.zone {
+            // A certificate names nodes only, a door takes whoever comes.
+            Some(zone) => match flow.party.parse() {
+                Ok(name) if protocol_at_door(&flow.protocol).is_none() => {
+                    let peer = Peer { name, zone };
+                    (protocol_of(&flow.protocol), self.ends(matrix, &peer))
+                }
+                _ => {
+                    let protocol = protocol_at_door(&flow.protocol);
+                    (protocol.unwrap_or(Protocol::Http), people(matrix))
+                }
+            },
+            // Refused before it was known who, or what would have been spoken.
+            None => {
+                return Found {
+                    protocol: flow.protocol.clone(),
+                    rows: Vec::new(),
+                    standing: FlowStanding::Undeclared,
+                    why: None,
+                };
+            }
+        };
+        let (from, to) = match flow.way {
+            FlowWay::Opened => (own, other),
+            FlowWay::Accepted => (other, own),
+        };
+        let on = Date::of(self.clock.wall());
+        let pairs = from
+            .iter()
+            .flat_map(|from| to.iter().map(move |to| (*from, *to)));
+        let verdicts: Vec<Verdict> = pairs
+            .map(|(from, to)| matrix.admit_dial(from, to, protocol, on))
+            .collect();
+        let mut rows: Vec<String> = Vec::new();
+        for verdict in &verdicts {
+            if let Verdict::Admitted(admitted) = verdict {
+                rows.extend(admitted.iter().map(ToString::to_string));
+            }
+        }
+        rows.sort();
+        rows.dedup();
+        let (standing, why) = match standing(verdicts) {
+            Standing::Admitted => (FlowStanding::Declared, None),
+            Standing::RunOut { row, since } => {
+                rows.push(row.to_string());
+                (FlowStanding::RunOut, Some(format!("held until {since}")))
+            }
+            Standing::Refused(refusal) => (FlowStanding::Undeclared, Some(refusal.words().en)),
+        };
+        Found {
+            protocol: protocol.word().to_owned(),
+            rows,
+            standing,
+            why,
+        }
+    }
+
+    /// How the matrix has a socket of this process; nothing of the connections that its door took, which are accounted.
+    pub(crate) fn socket(&self, socket: &OwnSocket) -> Option<(FlowStanding, String)> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let matrix = &present.matrix;
+        let on = Date::of(self.clock.wall());
+        let transport = match socket.carrier {
+            Carrier::Tcp => Transport::Tcp,
+            Carrier::Udp => Transport::Udp,
+        };
+        let own = deployment::sockets(self.me.mesh, self.me.door);
+        let here = own
+            .into_iter()
+            .find(|it| it.transport == transport && it.address == socket.local);
+        match (here, socket.remote) {
+            (Some(listener), None) => {
+                let roles = &self.me.roles;
+                let standing = deployment::admitted(matrix, self.me.zone, roles, &listener, on);
+                Some(of_socket(standing, listener.what))
+            }
+            (Some(_), Some(_)) => None,
+            (None, Some(remote)) => {
+                let sink = self.sink.as_ref();
+                let port = |sink: &Sink| sink.endpoint().ok().map(|it| it.port);
+                let sink = sink
+                    .filter(|it| transport == Transport::Tcp && port(it) == Some(remote.port()));
+                let Some(sink) = sink else {
+                    let why = format!("no row lets this node open {transport} to {remote}");
+                    return Some((FlowStanding::Undeclared, why));
+                };
+                let verdict = deployment::sink_admitted(matrix, sink, on);
+                Some(of_socket(standing([verdict]), "object store"))
+            }
+            (None, None) => {
+                let what = if socket.listens {
+                    "no row lets this node listen there"
+                } else {
+                    "bound, and no row is about it"
+                };
+                Some((FlowStanding::Undeclared, what.to_owned()))
+            }
+        }
+    }
+
     /// Whether it was not said yet.
     fn is_news(&self, what: &str) -> bool {
         let mut said = lock(&self.said);
@@ -309,6 +427,42 @@ impl Gate for Door {
     fn may_enter(&self, alpn: &str, from: &Peer) -> Result<(), String> {
         self.judge(alpn, from, false)
     }
+}
+
+fn of_socket(standing: Standing, what: &str) -> (FlowStanding, String) {
+    match standing {
+        Standing::Admitted => (FlowStanding::Declared, what.to_owned()),
+        Standing::RunOut { row, since } => (
+            FlowStanding::RunOut,
+            format!("{what}: {row} held until {since}"),
+        ),
+        Standing::Refused(refusal) => (
+            FlowStanding::Undeclared,
+            format!("{what}: {}", refusal.words().en),
+        ),
+    }
+}
+
+/// Everybody that is no node.
+fn people(matrix: &Matrix) -> Vec<End> {
+    let roles = matrix.roles().iter().filter(|role| !role.id.is_node());
+    roles
+        .map(|role| End {
+            zone: role.zone,
+            role: role.id,
+        })
+        .collect()
+}
+
+/// What is spoken at a door, by its name in the matrix.
+fn protocol_at_door(name: &str) -> Option<Protocol> {
+    let doors = [
+        Protocol::Http,
+        Protocol::WebSocket,
+        Protocol::WebTransport,
+        Protocol::MoqDoor,
+    ];
+    doors.into_iter().find(|it| it.word() == name)
 }
 
 /// Replaces the file, whole or not at all.

@@ -9,6 +9,7 @@ mod error;
 mod inner;
 mod inventory;
 mod links;
+mod observing;
 mod renewal;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};

@@ -150,7 +150,7 @@ async fn events(
 }
 
 impl Core {
-    fn members(&self) -> Vec<Member> {
+    pub(super) fn members(&self) -> Vec<Member> {
         self.meta.peek(|state| state.members().cloned().collect())
     }
 

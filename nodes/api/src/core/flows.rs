@@ -7,6 +7,7 @@ use guitai_types::{
     Code, Hex,
     command::Command,
     flows::{FlowOrder, FlowVersion, Flows},
+    observed::{FlowsSeen, findings},
     officer::OfficerWord,
     record::Duty,
 };
@@ -17,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Core, CoreState};
 use crate::{
     extract::{Json, Path},
+    inventory,
     problem::{ProblemBody, Refusal},
 };
 
@@ -33,6 +35,7 @@ const OFFICERS: &[Duty] = &[Duty::Officer];
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
         .routes(routes!(flows))
+        .routes(routes!(seen))
         .routes(routes!(propose))
         .routes(routes!(approve, withdraw))
 }
@@ -53,6 +56,33 @@ pub(super) struct Proposal {
 async fn flows(State(core): State<CoreState>, headers: HeaderMap) -> Result<Json<Flows>, Refusal> {
     core.staff(&headers)?.must_have(READERS)?;
     core.flows().await.map(Json)
+}
+
+/// Every node is asked which connections it opened, took and refused since it started, and which sockets its kernel
+/// says it has; what of that no row allows, or only one end knows of, is found. No customer's address is in it.
+#[utoipa::path(get, path = "/api/v1/flows/seen", tag = "flows", security(("staff" = [])),
+    responses((status = 200, body = FlowsSeen), (status = "default", body = ProblemBody)))]
+async fn seen(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<FlowsSeen>, Refusal> {
+    core.staff(&headers)?.must_have(READERS)?;
+    let at = core.clock.wall();
+    let (matrix, log_size) = core.meta.peek(|state| {
+        let matrix = state.flows().map(|flows| flows.present.sm3.clone());
+        (matrix, state.log().map(|log| log.size()))
+    });
+    let (nodes, silent) =
+        inventory::connections(&core.mesh, &core.connections, core.members()).await;
+    let findings = findings(&nodes, &silent, matrix.as_ref());
+    Ok(Json(FlowsSeen {
+        at,
+        matrix,
+        log_size,
+        nodes,
+        silent,
+        findings,
+    }))
 }
 
 /// Proposes a matrix. One that has faults, or lacks what the nodes do, is refused with the first of them.

@@ -9,8 +9,9 @@ use std::{
 use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
-    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, InventorySource, KeysSource,
-    core_router, draw_and_wrap, edge_router, follow_recorders, register_door, register_inventory,
+    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, FlowsSource, InventorySource,
+    KeysSource, core_router, draw_and_wrap, edge_router, follow_recorders, register_door,
+    register_inventory,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -28,12 +29,13 @@ use guitai_relay::{
     token::Signer,
 };
 use guitai_types::{
-    Centre, City, Epoch, Hex, Member, NodeId, Problem, Role, SessionId, StaffRef, TicketId, Voice,
-    Zone,
+    Centre, City, Epoch, Hex, Member, NodeId, Problem, Role, SessionId, StaffRef, TicketId,
+    UnixMillis, Voice, Zone,
     command::{Command, RecordingReport},
     control::{Answer as Answered, Ask},
     inventory::{CryptoPolicy, NodeInventory},
     keys::{KeyLayer, KeyRow, NodeKeys},
+    observed::{FlowStanding, NodeFlows, SeenSocket},
     place::Text,
     profile::Raft,
     record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
@@ -151,6 +153,34 @@ fn keys(member: &Member) -> KeysSource {
             zone,
         }],
     })
+}
+
+/// A node that saw one socket that nothing declares, if it is the edge.
+fn connections(member: &Member) -> FlowsSource {
+    let (node, zone) = (member.name.clone(), member.zone);
+    Arc::new(move || NodeFlows {
+        node: node.clone(),
+        zone,
+        matrix: Hex(vec![1]),
+        since: UnixMillis(1),
+        at: UnixMillis(2),
+        flows: Vec::new(),
+        sockets: (zone == Zone::Dmz).then(|| hole()).into_iter().collect(),
+        no_sockets: None,
+        left_out: 0,
+    })
+}
+
+fn hole() -> SeenSocket {
+    SeenSocket {
+        transport: "tcp".to_owned(),
+        local: "127.0.0.1:6666".to_owned(),
+        remote: None,
+        what: "no row lets this node listen there".to_owned(),
+        standing: FlowStanding::Undeclared,
+        first: UnixMillis(1),
+        last: UnixMillis(2),
+    }
 }
 
 fn id<T: FromStr>(text: &str) -> Outcome<T>
@@ -279,6 +309,7 @@ impl World {
             tunnels: tunnels.clone(),
             inventory: inventory(&core_member),
             keys: keys(&core_member),
+            connections: connections(&core_member),
             policy: CryptoPolicy::Mixed,
             recovery,
             judge: Arc::new(|matrix| {
@@ -549,7 +580,12 @@ fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
     };
     mesh.serve(TUNNEL_ALPN, Arc::new(serve));
     let questions = Calls::new();
-    register_inventory(&questions, inventory(member), keys(member));
+    register_inventory(
+        &questions,
+        inventory(member),
+        keys(member),
+        connections(member),
+    );
     let (fit, permit) = (Arc::new(|| true), Arc::new(|| None));
     register_door(&questions, door(member), fit, permit);
     questions.attach_questions(mesh);

@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// Where it is asked for.
-const FLOWS: &str = "/api/v1/flows";
+pub(super) const FLOWS: &str = "/api/v1/flows";
 const PROPOSALS: &str = "/api/v1/flows/proposals";
 /// Who may look.
-const READERS: &[Duty] = &[Duty::Operator, Duty::Officer, Duty::Auditor];
+pub(super) const READERS: &[Duty] = &[Duty::Operator, Duty::Officer, Duty::Auditor];
 /// Who may propose and take back.
 const PROPOSERS: &[Duty] = &[Duty::Operator, Duty::Officer];
 

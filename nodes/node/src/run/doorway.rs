@@ -5,12 +5,12 @@ use std::sync::Arc;
 use guitai_api::DoorSource;
 use guitai_crypto::x509::Identity;
 use guitai_host::Clock;
-use guitai_net::Door;
+use guitai_net::{Door, Ledger, mesh::alpn_of};
 use guitai_relay::Relay;
 use guitai_types::{Hex, Member, inventory::CryptoPolicy, view::DoorView};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::error::AssembleError;
+use super::{error::AssembleError, observing};
 
 /// The two sockets of a door, bound and not yet served.
 pub(crate) struct Sockets {
@@ -65,12 +65,22 @@ impl Sockets {
     }
 }
 
-/// Hands every media connection of the door to the relay, each in a task of its own.
-pub(crate) fn serve_media(door: Door, relay: Relay) -> JoinHandle<()> {
+/// Hands every media connection of the door to the relay, each in a task of its own, entered in the `ledger`.
+pub(crate) fn serve_media(
+    door: Door,
+    relay: Relay,
+    member: Member,
+    ledger: Ledger,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(connection) = door.accept().await {
             let relay = relay.clone();
-            tokio::spawn(async move { relay.serve_door(connection).await });
+            let flow = observing::media(&member, alpn_of(&connection).as_deref());
+            let entered = ledger.enter(flow, connection.clone());
+            tokio::spawn(async move {
+                relay.serve_door(connection).await;
+                drop(entered);
+            });
         }
     })
 }

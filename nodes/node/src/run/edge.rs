@@ -16,7 +16,14 @@ use guitai_relay::{
 use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
-use super::{agreed, doorway, error::AssembleError, inventory, renewal::Renewal, stopped};
+use super::{
+    agreed, doorway,
+    error::AssembleError,
+    inventory,
+    observing::{self, Observer},
+    renewal::Renewal,
+    stopped,
+};
 use crate::{config::NodeConfig, flows::Door, identity, keys};
 
 /// Assembles and runs an edge until it is asked to stop.
@@ -63,6 +70,7 @@ pub(crate) async fn run(
             Box::pin(async move { guard.serve_tunnel(link).await })
         }),
     );
+    let observer = Observer::new(&member, gate.clone(), mesh.ledger().clone(), clock.clone());
     let questions = Calls::new();
     register_inventory(
         &questions,
@@ -79,6 +87,7 @@ pub(crate) async fn run(
             sink: None,
         }),
         held,
+        observer.source(),
     );
     let source = door.source(&member);
     let tunnelled = guard.clone();
@@ -89,7 +98,12 @@ pub(crate) async fn run(
     register_permits(&questions, permits.clone());
     agreed::register(&questions, &gate, &mesh);
     questions.attach_questions(&mesh);
-    let media = doorway::serve_media(door.media.clone(), relay.clone());
+    let media = doorway::serve_media(
+        door.media.clone(),
+        relay.clone(),
+        member.clone(),
+        mesh.ledger().clone(),
+    );
     let router = edge_router(EdgeDeps {
         node: member.name.clone(),
         guard,
@@ -100,9 +114,12 @@ pub(crate) async fn run(
         certificates: certificates(&mesh),
     });
     let renewal = tokio::spawn(renewal.follow());
+    let observing = tokio::spawn(observer.follow());
     tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
-    let served = guitai_api::serve(door.http, router, stopped(stop)).await;
+    let entered = (mesh.ledger().clone(), observing::pages(&member));
+    let served = guitai_api::serve(door.http, router, entered, stopped(stop)).await;
     renewal.abort();
+    observing.abort();
     media.abort();
     door.media.close().await;
     mesh.close().await;

@@ -32,6 +32,7 @@ use super::{
     doorway,
     error::AssembleError,
     inventory, links,
+    observing::{self, Observer},
     renewal::{self, Renewal},
     stopped,
 };
@@ -190,8 +191,15 @@ pub(crate) async fn run(
         selftest,
         sink: sink.clone(),
     });
+    let observer = Observer::new(&member, gate.clone(), mesh.ledger().clone(), clock.clone());
+    let connections = observer.source();
     let questions = Calls::new();
-    register_inventory(&questions, inventory.clone(), held.clone());
+    register_inventory(
+        &questions,
+        inventory.clone(),
+        held.clone(),
+        connections.clone(),
+    );
     let source = door.source(&member);
     let held_by = permits.clone();
     let permit: PermitSource = Arc::new(move || held_by.as_ref().map(Permits::view));
@@ -278,6 +286,7 @@ pub(crate) async fn run(
     tasks.spawn(renewal::spread(member.clone(), meta.clone(), mesh.clone()));
     tasks.spawn(keys::follow(keys));
     tasks.spawn(custodian.follow());
+    tasks.spawn(observer.follow());
     tasks.spawn(agreed::follow(
         member.clone(),
         gate.clone(),
@@ -295,9 +304,11 @@ pub(crate) async fn run(
     ));
     tasks.spawn(follow_recorders(meta.clone(), member.id, entropy.clone()));
     tasks.spawn(orders::follow(meta.clone(), relay.clone(), tunnels.clone()));
-    let media = relay
-        .clone()
-        .map(|relay| doorway::serve_media(door.media.clone(), relay));
+    let media = relay.clone().map(|relay| {
+        let ledger = mesh.ledger().clone();
+        doorway::serve_media(door.media.clone(), relay, member.clone(), ledger)
+    });
+    let entered = (mesh.ledger().clone(), observing::pages(&member));
 
     let router = core_router(CoreDeps {
         member: member.clone(),
@@ -314,6 +325,7 @@ pub(crate) async fn run(
         tunnels: tunnels.clone(),
         inventory,
         keys: held,
+        connections,
         policy: crypto.policy,
         recovery,
         judge: {
@@ -344,7 +356,7 @@ pub(crate) async fn run(
         tokio::time::sleep(FAREWELL).await;
     };
     let served = tokio::select! {
-        served = guitai_api::serve(door.http, router, ending) => served,
+        served = guitai_api::serve(door.http, router, entered, ending) => served,
         () = hurry => Ok(()),
     };
 
