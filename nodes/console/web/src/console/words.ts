@@ -1,4 +1,5 @@
 import * as dr from "./dr/words";
+import * as flows from "./flows/words";
 
 export const zh = {
   title: "运行台",
@@ -247,6 +248,7 @@ export const zh = {
   },
   milliseconds: "{ms} 毫秒",
   dr: dr.zh,
+  flows: flows.zh,
 };
 
 export const en: typeof zh = {
@@ -497,4 +499,5 @@ export const en: typeof zh = {
   },
   milliseconds: "{ms} ms",
   dr: dr.en,
+  flows: flows.en,
 };
