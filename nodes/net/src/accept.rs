@@ -1,10 +1,11 @@
 //! The accepting half of the mesh: handshake, admission, and a task for every connection.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use guitai_host::Clock;
 use guitai_types::{Zone, observed::FlowWay};
 use quinn::{Connection, ConnectionError, Endpoint};
+use quinn_proto::TransportError;
 
 use crate::{
     gate::Place,
@@ -111,14 +112,11 @@ impl WelcomeError {
                 FlowKey::of(peer, HANDSHAKE, FlowWay::Accepted)
             }
             // Of whoever showed no name the address is all there is; only nodes reach this endpoint.
-            Self::Handshake(ConnectionError::TransportError(_))
-            | Self::NoAlpn
-            | Self::Certificate(_) => FlowKey {
-                party: from.ip().to_string(),
-                zone: None,
-                protocol: HANDSHAKE.to_owned(),
-                way: FlowWay::Accepted,
-            },
+            Self::NoAlpn | Self::Certificate(_) => nameless(from),
+            Self::Handshake(ConnectionError::TransportError(error)) if is_alert(error) => {
+                nameless(from)
+            }
+            // Packets of a handshake that this node gave up look like one that begins and does not decrypt.
             Self::Handshake(_) | Self::Slow => return None,
         };
         Some(flow)
@@ -135,6 +133,21 @@ impl WelcomeError {
             }
         }
     }
+}
+
+fn nameless(from: SocketAddr) -> FlowKey {
+    FlowKey {
+        party: from.ip().to_string(),
+        zone: None,
+        protocol: HANDSHAKE.to_owned(),
+        way: FlowWay::Accepted,
+    }
+}
+
+/// Whether TLS refused it (RFC 9001, 4.8: CRYPTO_ERROR and the alert).
+fn is_alert(error: &TransportError) -> bool {
+    const CRYPTO_ERRORS: Range<u64> = 0x100..0x200;
+    CRYPTO_ERRORS.contains(&u64::from(error.code))
 }
 
 async fn welcome(incoming: quinn::Incoming, house: &House) -> Result<Link, WelcomeError> {

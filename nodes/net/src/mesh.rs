@@ -38,9 +38,10 @@ use crate::{
 /// Longest handshake in milliseconds, dialled or accepted: three round trips of a bad line.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 /// A line between nodes that is being dialled and has no answer is dialled once more beside it after so long, in
-/// milliseconds. A handshake repeats its packets at ever longer intervals (RFC 9002, 6.2.1): one that began a
-/// second into a cut of four is silent for two more when the cut is mended.
-pub(crate) const BESIDE_MS: u64 = 500;
+/// milliseconds. A handshake repeats its packets at ever longer intervals (RFC 9002, 6.2.1): one that began a second
+/// into a cut of four is silent for two more when the cut is mended. Those of several, begun a second apart, leave no
+/// pause longer than 0.7 s; more of them would burden a node that is merely slow.
+pub(crate) const BESIDE_MS: u64 = 1_000;
 
 /// Closing code: the peer may not speak this ALPN with us.
 pub(crate) const CODE_FORBIDDEN: VarInt = VarInt::from_u32(1);

@@ -176,6 +176,20 @@ async fn a_foreign_root_is_refused_by_both_ends() {
         );
     }
     assert!(accepted.try_recv().is_err());
+    // What this end refused it has on its account; that the other end refused is none of its own.
+    let refused = async {
+        loop {
+            let (seen, _) = b.ledger().seen();
+            let handshakes = seen.iter().filter(|(key, _)| key.protocol == "handshake");
+            let refused: Vec<u64> = handshakes.map(|(_, tally)| tally.refused).collect();
+            if !refused.is_empty() {
+                return refused;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await;
+    assert_eq!(refused.unwrap(), [1]);
 
     let clock = ours.clock.clone();
     let addr = "127.71.6.3:0".parse().unwrap();
