@@ -53,7 +53,7 @@ use crate::{
     door::{self, DoorSource, Doorway},
     doors::{DoorList, Doors},
     gate::{Gate, StaffBearer},
-    inventory::{InventorySource, KeysSource},
+    inventory::{InventorySource, KeysSource, SandboxSource},
     layers,
     login::Logins,
     metrics::Metrics,
@@ -95,6 +95,8 @@ pub struct CoreDeps {
     pub inventory: InventorySource,
     /// What this node says of the keys it holds.
     pub keys: KeysSource,
+    /// What this node says of its sandbox.
+    pub sandbox: SandboxSource,
     /// What the deployment demands of every node's.
     pub policy: CryptoPolicy,
     /// Plans and runs of disaster recovery.
@@ -116,6 +118,7 @@ pub(crate) struct Core {
     tunnels: Tunnels,
     inventory: InventorySource,
     keys: KeysSource,
+    sandbox: SandboxSource,
     policy: CryptoPolicy,
     recovery: Recovery,
     judge: FlowJudge,
@@ -146,6 +149,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         tunnels,
         inventory,
         keys,
+        sandbox,
         policy,
         recovery,
         judge,
@@ -177,6 +181,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         tunnels,
         inventory,
         keys,
+        sandbox,
         policy,
         recovery,
         judge,

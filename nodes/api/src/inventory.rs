@@ -1,5 +1,5 @@
-//! What nodes say of themselves: the cryptographic inventory, and which keys they hold. Every node is
-//! asked when somebody asks.
+//! What nodes say of themselves: the cryptographic inventory, which keys they hold, and what holds them. Every
+//! node is asked when somebody asks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +9,7 @@ use guitai_types::{
     Member, NodeName, UnixMillis, Zone,
     inventory::{CryptoPolicy, InventoryView, NodeInventory, ROWS_MAX, findings},
     keys::{KEY_ROWS_MAX, KeysView, NodeKeys},
+    sandbox::{NodeSandbox, SANDBOX_ROWS_MAX, SandboxView},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -25,6 +26,8 @@ pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
 pub type InventorySource = Source<NodeInventory>;
 /// What this node says of the keys it holds; it reads files, never a key.
 pub type KeysSource = Source<NodeKeys>;
+/// What this node says of its sandbox.
+pub type SandboxSource = Source<NodeSandbox>;
 
 /// Why a node's answer is not known.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,24 @@ impl Answer for NodeKeys {
     }
 }
 
+impl Answer for NodeSandbox {
+    const QUESTION: &'static str = "api.sandbox";
+    const ROWS_MAX: usize = SANDBOX_ROWS_MAX;
+
+    fn of(&self) -> (&NodeName, Zone) {
+        (&self.node, self.zone)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// Lets inner nodes ask this one, edge or not, for its sandbox; called once when a node is assembled.
+pub fn register_sandbox(calls: &Calls, sandbox: SandboxSource) {
+    register(calls, sandbox);
+}
+
 /// Lets inner nodes ask this one, edge or not, for its cryptography and its keys; called once when a
 /// node is assembled.
 pub fn register_inventory(calls: &Calls, inventory: InventorySource, keys: KeysSource) {
@@ -137,6 +158,17 @@ pub(crate) async fn whereabouts(
 ) -> KeysView {
     let (nodes, silent) = ask_all(mesh, own, members).await;
     KeysView { at, nodes, silent }
+}
+
+/// Asks every member, this node directly, how its sandbox stands.
+pub(crate) async fn sandboxes(
+    mesh: &Mesh,
+    own: &SandboxSource,
+    members: Vec<Member>,
+    at: UnixMillis,
+) -> SandboxView {
+    let (nodes, silent) = ask_all(mesh, own, members).await;
+    SandboxView { at, nodes, silent }
 }
 
 /// The answers and those who gave none, each by name.

@@ -38,7 +38,10 @@ pub use doors::{
     DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, PermitSource, register_door,
 };
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
-pub use inventory::{INVENTORY_MS_MAX, InventorySource, KeysSource, Source, register_inventory};
+pub use inventory::{
+    INVENTORY_MS_MAX, InventorySource, KeysSource, SandboxSource, Source, register_inventory,
+    register_sandbox,
+};
 pub use layers::REQUEST_MS_MAX;
 pub use login::{
     LOGIN_ACCOUNTS_MAX, LOGIN_ATTEMPTS_MAX, LOGIN_CHECKS_MAX, LOGIN_WAITING_MAX, LOGIN_WINDOW_MS,

@@ -54,6 +54,7 @@ pub const QUESTIONS: &[&str] = &[
     "api.inventory",
     "api.keys",
     "api.permit",
+    "api.sandbox",
     "dr.live",
     "dr.vitals",
     "flows.take",

@@ -111,10 +111,7 @@ fn watched(mut row: ProtectionRow) -> ProtectionRow {
 }
 
 fn replace(rows: &mut [ProtectionRow], by: ProtectionRow) {
-    if let Some(row) = rows
-        .iter_mut()
-        .find(|row| row.protection == by.protection)
-    {
+    if let Some(row) = rows.iter_mut().find(|row| row.protection == by.protection) {
         *row = by;
     }
 }

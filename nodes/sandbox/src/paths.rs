@@ -68,8 +68,13 @@ fn restrict(rules: &Rules) -> Result<RulesetStatus, RulesetError> {
         .create()?
         .add_rules(path_beneath_rules(&rules.read, reads))?
         .add_rules(path_beneath_rules(&rules.write, writes))?
-        .add_rules(path_beneath_rules(&rules.execute, reads | AccessFs::Execute))?
-        .add_rules(ports.map(|(port, access)| Ok::<_, RulesetError>(NetPort::new(*port, access))))?;
+        .add_rules(path_beneath_rules(
+            &rules.execute,
+            reads | AccessFs::Execute,
+        ))?
+        .add_rules(
+            ports.map(|(port, access)| Ok::<_, RulesetError>(NetPort::new(*port, access))),
+        )?;
     Ok(created.restrict_self()?.ruleset)
 }
 
@@ -107,7 +112,10 @@ fn files(rules: &Rules, has: u8) -> ProtectionRow {
         );
     }
     let list = |paths: &[PathBuf]| {
-        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         match paths.is_empty() {
             true => "-".to_owned(),
             false => paths.join(" "),
@@ -141,7 +149,10 @@ fn tcp(rules: &Rules, has: u8) -> ProtectionRow {
     let binds = list(&rules.binds);
     let connects = match &rules.connects {
         Some(ports) => list(ports),
-        None => ("任意(设备库)".to_owned(), "any (a device's library)".to_owned()),
+        None => (
+            "任意(设备库)".to_owned(),
+            "any (a device's library)".to_owned(),
+        ),
     };
     let zh = format!("可监听端口 {};可外连端口 {}", binds.0, connects.0);
     let en = format!("binds ports {}; connects to ports {}", binds.1, connects.1);

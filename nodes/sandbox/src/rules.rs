@@ -66,8 +66,21 @@ pub struct Inner {
 
 /// What the system's libraries, the resolver and fonts are read from.
 const SYSTEM: &[&str] = &[
-    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", "/proc", "/sys", "/run",
-    "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero",
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/sbin",
+    "/opt",
+    "/etc",
+    "/proc",
+    "/sys",
+    "/run",
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/zero",
 ];
 /// Where programs' loaders are.
 const LOADERS: &[&str] = &["/usr", "/lib", "/lib64"];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use libc::{EPERM, ENOSYS, c_int, c_long};
+use libc::{ENOSYS, EPERM, c_int, c_long};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op,
     SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
@@ -57,26 +57,49 @@ pub(super) fn enter(rules: &Rules, act: Act) -> Result<(), FilterError> {
 pub(super) fn seal(act: Act) -> Result<(), FilterError> {
     let mut kept = all(&[SERVES, SERVES_HERE]);
     let mut keep = |call: c_long, rules: Vec<SeccompRule>| kept.insert(call, rules);
-    keep(libc::SYS_clone, vec![when(0, Op::MaskedEq(thread()), thread())?]);
-    let writing = bits(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY);
+    keep(
+        libc::SYS_clone,
+        vec![when(0, Op::MaskedEq(thread()), thread())?],
+    );
+    let writing = bits(
+        libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY,
+    );
     keep(libc::SYS_openat, vec![when(2, Op::MaskedEq(writing), 0)?]);
     #[cfg(target_arch = "x86_64")]
     keep(libc::SYS_open, vec![when(1, Op::MaskedEq(writing), 0)?]);
     // With this flag a TCP socket connects by sending: also a listener that was shut down.
     let connecting = bits(libc::MSG_FASTOPEN);
-    keep(libc::SYS_sendto, vec![when(3, Op::MaskedEq(connecting), 0)?]);
-    keep(libc::SYS_sendmsg, vec![when(2, Op::MaskedEq(connecting), 0)?]);
-    keep(libc::SYS_sendmmsg, vec![when(3, Op::MaskedEq(connecting), 0)?]);
+    keep(
+        libc::SYS_sendto,
+        vec![when(3, Op::MaskedEq(connecting), 0)?],
+    );
+    keep(
+        libc::SYS_sendmsg,
+        vec![when(2, Op::MaskedEq(connecting), 0)?],
+    );
+    keep(
+        libc::SYS_sendmmsg,
+        vec![when(3, Op::MaskedEq(connecting), 0)?],
+    );
     // A thread that panics past saving aborts its process by a signal to itself.
     let own = u64::from(std::process::id());
     keep(libc::SYS_tgkill, vec![when(0, Op::Eq, own)?]);
     let named = [libc::PR_SET_NAME, PR_SET_VMA];
-    keep(libc::SYS_prctl, named.map(|what| when(0, Op::Eq, bits(what))).into_iter().collect::<Result<_, _>>()?);
+    keep(
+        libc::SYS_prctl,
+        named
+            .map(|what| when(0, Op::Eq, bits(what)))
+            .into_iter()
+            .collect::<Result<_, _>>()?,
+    );
     // Asked for, never set.
     keep(libc::SYS_prlimit64, vec![when_whole(2, Op::Eq, 0)?]);
     let asked = [libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::TCGETS];
     let asked = asked.map(|what| when(1, Op::Eq, what & u64::from(u32::MAX)));
-    keep(libc::SYS_ioctl, asked.into_iter().collect::<Result<_, _>>()?);
+    keep(
+        libc::SYS_ioctl,
+        asked.into_iter().collect::<Result<_, _>>()?,
+    );
     hold(kept, refuse(act, EPERM), SeccompAction::Allow)
 }
 
@@ -98,11 +121,21 @@ fn all(lists: &[&[c_long]]) -> Calls {
 }
 
 fn when(argument: u8, op: Op, value: u64) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, Len::Dword, op, value)?])
+    SeccompRule::new(vec![SeccompCondition::new(
+        argument,
+        Len::Dword,
+        op,
+        value,
+    )?])
 }
 
 fn when_whole(argument: u8, op: Op, value: u64) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, Len::Qword, op, value)?])
+    SeccompRule::new(vec![SeccompCondition::new(
+        argument,
+        Len::Qword,
+        op,
+        value,
+    )?])
 }
 
 fn refuse(act: Act, errno: c_int) -> SeccompAction {

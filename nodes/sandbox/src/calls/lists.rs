@@ -67,7 +67,8 @@ pub(crate) const REFUSED: &[c_long] = &[
 
 /// Of one kind of processor.
 #[cfg(target_arch = "x86_64")]
-pub(crate) const REFUSED_HERE: &[c_long] = &[libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt];
+pub(crate) const REFUSED_HERE: &[c_long] =
+    &[libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt];
 /// Of one kind of processor.
 #[cfg(target_arch = "aarch64")]
 pub(crate) const REFUSED_HERE: &[c_long] = &[];
