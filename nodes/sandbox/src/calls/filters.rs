@@ -38,6 +38,19 @@ pub(super) fn enter(rules: &Rules, act: Act) -> Result<(), FilterError> {
         let process = when(0, Op::MaskedEq(thread()), 0)?;
         refused.insert(libc::SYS_clone, vec![process]);
     }
+    if rules.connects.is_some() {
+        // With this flag a TCP socket connects by sending, even a listener that was shut down, and landlock does not see
+        // it (landlock-lsm/linux issue 41).
+        let flag = bits(libc::MSG_FASTOPEN);
+        let sends = [
+            (libc::SYS_sendto, 3),
+            (libc::SYS_sendmsg, 2),
+            (libc::SYS_sendmmsg, 3),
+        ];
+        for (call, flags) in sends {
+            refused.insert(call, vec![when(flags, Op::MaskedEq(flag), flag)?]);
+        }
+    }
     #[cfg(target_arch = "x86_64")]
     install(&no_second_numbering(act))?;
     if !makes_processes {
@@ -67,20 +80,6 @@ pub(super) fn seal(act: Act) -> Result<(), FilterError> {
     keep(libc::SYS_openat, vec![when(2, Op::MaskedEq(writing), 0)?]);
     #[cfg(target_arch = "x86_64")]
     keep(libc::SYS_open, vec![when(1, Op::MaskedEq(writing), 0)?]);
-    // With this flag a TCP socket connects by sending: also a listener that was shut down.
-    let connecting = bits(libc::MSG_FASTOPEN);
-    keep(
-        libc::SYS_sendto,
-        vec![when(3, Op::MaskedEq(connecting), 0)?],
-    );
-    keep(
-        libc::SYS_sendmsg,
-        vec![when(2, Op::MaskedEq(connecting), 0)?],
-    );
-    keep(
-        libc::SYS_sendmmsg,
-        vec![when(3, Op::MaskedEq(connecting), 0)?],
-    );
     // A thread that panics past saving aborts its process by a signal to itself.
     let own = u64::from(std::process::id());
     keep(libc::SYS_tgkill, vec![when(0, Op::Eq, own)?]);
