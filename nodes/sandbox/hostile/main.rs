@@ -1,6 +1,6 @@
 //! What an intruder would try who has put own code into a node's process: one attempt for each run.
 //!
-//! `guitai-hostile <edge|core|recorder|free> <enforce|report> <attempt> <dir> <door port> <target port> <victim pid>`
+//! `guitai-hostile <edge|core|recorder|free> <enforce|report> <attempt> <dir> <door> <target port> <victim pid>`
 //!
 //! It starts as a node does (sandbox, sockets, threads, and for an edge the seal) and then makes the attempt in a thread
 //! that was there before the seal. Exit code 0: it worked; [`REFUSED`]: the kernel refused it, standard output says how;
@@ -59,9 +59,10 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [role, mode, attempt, dir, door, target, victim] = words.as_slice() else {
-        return Err("<role> <mode> <attempt> <dir> <door port> <target port> <victim pid>".into());
+        return Err("<role> <mode> <attempt> <dir> <door> <target port> <victim pid>".into());
     };
-    let (dir, door) = (PathBuf::from(dir), door.parse()?);
+    let (dir, at) = (PathBuf::from(dir), door.parse::<SocketAddr>()?);
+    let door = at.port();
     let mode = match mode.as_str() {
         "report" => SandboxMode::Report,
         _ => SandboxMode::Enforce,
@@ -93,7 +94,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let world = World {
         dir,
-        door: TcpListener::bind((Ipv4Addr::LOCALHOST, door))?,
+        door: TcpListener::bind(at)?,
         media: UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
         target: (Ipv4Addr::LOCALHOST, target.parse()?).into(),
         victim: victim.parse()?,
@@ -313,7 +314,7 @@ fn call(number: c_long, of: [c_long; 5]) -> io::Result<()> {
     let [a, b, c, d, e] = of;
     // SAFETY: every caller gives numbers, or pointers to what outlives the call.
     #[expect(unsafe_code, reason = "a call that no safe function makes")]
-    answer(unsafe { libc::syscall(number, a, b, c, d, e) })
+    answer(unsafe { libc::syscall(number, a, b, c, d, e, 0) })
 }
 
 fn answer(done: c_long) -> io::Result<()> {

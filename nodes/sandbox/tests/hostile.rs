@@ -3,10 +3,11 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     thread,
 };
 
@@ -23,13 +24,16 @@ enum Outcome {
     Other(String),
 }
 
+/// Scenes of this process; each test runs fewer than there are numbers.
+static SCENES: AtomicU8 = AtomicU8::new(1);
+
 /// Directories, listeners and a victim for one attempt.
 struct Scene {
     dir: tempfile::TempDir,
     target: TcpListener,
     media: UdpSocket,
     victim: Child,
-    door: u16,
+    door: SocketAddr,
 }
 
 impl Scene {
@@ -49,14 +53,17 @@ impl Scene {
                 break (target, media);
             }
         };
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // A loopback address that no other scene has, so that the port of the rules is free.
+        let [low, high, ..] = std::process::id().to_le_bytes();
+        let number = SCENES.fetch_add(1, Ordering::Relaxed);
+        let door = Ipv4Addr::new(127, 64 + high % 64, low, number);
         let victim = Command::new("sleep").arg("60").spawn().unwrap();
         Self {
             dir,
             target,
             media,
             victim,
-            door: free.local_addr().unwrap().port(),
+            door: (door, 4443).into(),
         }
     }
 
@@ -193,7 +200,7 @@ fn an_edge_still_serves() {
                 scene.media.send_to(&datagram[..count], from).unwrap();
             });
             let mut customer = loop {
-                match TcpStream::connect((Ipv4Addr::LOCALHOST, scene.door)) {
+                match TcpStream::connect(scene.door) {
                     Ok(customer) => break customer,
                     Err(_) => thread::yield_now(),
                 }
