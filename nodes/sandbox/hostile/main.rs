@@ -1,9 +1,9 @@
 //! What an intruder would try who has put own code into a node's process: one attempt for each run.
 //!
-//! `guitai-hostile <edge|core|recorder|free> <enforce|report> <attempt> <dir> <door> <target port> <victim pid>`
+//! `guitai-hostile <edge|sealed|core|recorder|free> <enforce|report> <attempt> <dir> <door> <target port> <victim pid>`
 //!
 //! It starts as a node does (sandbox, sockets, threads, and for an edge the seal) and then makes the attempt in a thread
-//! that was there before the seal. Exit code 0: it worked; [`REFUSED`]: the kernel refused it, standard output says how;
+//! that was there before the seal; `sealed` is an edge on a kernel without landlock. Exit code 0: it worked; [`REFUSED`]: the kernel refused it, standard output says how;
 //! ended by SIGSYS: the kernel ended the process for it.
 
 use std::{
@@ -108,7 +108,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             None => error.to_string(),
         })
     });
-    if rules.is_some_and(|rules| rules.seals) {
+    if role == "sealed" || rules.is_some_and(|rules| rules.seals) {
         let row = guitai_sandbox::seal(mode);
         println!("{:?} {:?}: {}", row.protection, row.standing, row.why.en);
     }
