@@ -2,14 +2,14 @@
 //! serves.
 
 use std::{
-    fs::DirBuilder,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use guitai_api::SandboxSource;
 use guitai_crypto::keys::KeyStore;
+use guitai_host::SystemDisk;
 use guitai_sandbox::{Edge, Inner, Rules};
 use guitai_types::{
     Code, NodeName, Role, Zone,
@@ -186,7 +186,7 @@ fn parent(path: &Path) -> PathBuf {
 /// A directory that the node would make: what is not there cannot be named in a rule. Where it cannot be made, whoever
 /// wants to write there says so.
 fn make(dir: &Path) {
-    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+    if let Err(error) = SystemDisk::new(dir) {
         tracing::warn!(dir = %dir.display(), %error, "a directory cannot be made");
     }
 }
