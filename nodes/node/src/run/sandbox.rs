@@ -83,18 +83,10 @@ impl Sandbox {
     }
 
     fn required(&self) -> Result<(), Failure> {
-        let view = self.view();
-        let lacks = view
-            .rows
-            .iter()
-            .find(|row| row.standing != Standing::InForce);
-        match lacks {
-            Some(row) if self.mode == SandboxMode::Require => {
-                let detail = format!("{}: {}", row.protection.words().1, row.why.en);
-                Err(Failure::new(Code::SandboxMissing, detail))
-            }
-            _ => Ok(()),
-        }
+        lacks(&self.view()).map_or(Ok(()), |row| {
+            let detail = format!("{}: {}", row.protection.words().1, row.why.en);
+            Err(Failure::new(Code::SandboxMissing, detail))
+        })
     }
 
     /// One line for the whole, and one for each thing that is not in force.
@@ -120,6 +112,13 @@ impl Sandbox {
             }
         }
     }
+}
+
+/// The first thing that is required and not in force.
+fn lacks(sandbox: &NodeSandbox) -> Option<&ProtectionRow> {
+    let required = sandbox.mode == SandboxMode::Require;
+    let mut rows = sandbox.rows.iter();
+    rows.find(|row| required && row.standing != Standing::InForce)
 }
 
 fn rules(config: &NodeConfig, keys: &KeyStore) -> Rules {
@@ -206,4 +205,34 @@ fn distinct(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use guitai_types::{place::Text, sandbox::Protection};
+
+    use super::*;
+
+    #[test]
+    fn only_where_all_is_required_something_missing_stops_a_node() {
+        let row = |standing| ProtectionRow {
+            protection: Protection::Tcp,
+            standing,
+            why: Text::default(),
+        };
+        let of = |mode, standing| NodeSandbox {
+            node: "edge-a".parse().unwrap(),
+            zone: Zone::Dmz,
+            mode,
+            rows: vec![row(Standing::InForce), row(standing)],
+        };
+        use SandboxMode::{Enforce, Off, Report, Require};
+        for standing in [Standing::Partly, Standing::Missing, Standing::Off] {
+            assert!(lacks(&of(Require, standing)).is_some());
+            for mode in [Enforce, Report, Off] {
+                assert!(lacks(&of(mode, standing)).is_none());
+            }
+        }
+        assert!(lacks(&of(Require, Standing::InForce)).is_none());
+    }
 }
