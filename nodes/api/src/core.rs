@@ -53,7 +53,7 @@ use crate::{
     door::{self, DoorSource, Doorway},
     doors::{DoorList, Doors},
     gate::{Gate, StaffBearer},
-    inventory::{FlowsSource, InventorySource, KeysSource},
+    inventory::{FlowsSource, InventorySource, KeysSource, SandboxSource},
     layers,
     login::Logins,
     metrics::Metrics,
@@ -97,6 +97,8 @@ pub struct CoreDeps {
     pub keys: KeysSource,
     /// What this node says of the connections it saw.
     pub connections: FlowsSource,
+    /// What this node says of its sandbox.
+    pub sandbox: SandboxSource,
     /// What the deployment demands of every node's.
     pub policy: CryptoPolicy,
     /// Plans and runs of disaster recovery.
@@ -119,6 +121,7 @@ pub(crate) struct Core {
     inventory: InventorySource,
     keys: KeysSource,
     connections: FlowsSource,
+    sandbox: SandboxSource,
     policy: CryptoPolicy,
     recovery: Recovery,
     judge: FlowJudge,
@@ -150,6 +153,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         inventory,
         keys,
         connections,
+        sandbox,
         policy,
         recovery,
         judge,
@@ -182,6 +186,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         inventory,
         keys,
         connections,
+        sandbox,
         policy,
         recovery,
         judge,

@@ -22,12 +22,13 @@ use guitai_types::{
     Member, NodeName, Role, Zone,
     limits::DOORS_MAX,
     permit::PermitView,
+    sandbox::SandboxState,
     view::{DoorEntry, DoorView, DoorsView},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{between::target, door::DoorSource};
+use crate::{between::target, door::DoorSource, inventory::SandboxSource};
 
 /// How often the doors are asked, in milliseconds.
 pub const DOORS_ASKED_MS: u64 = 500;
@@ -54,13 +55,22 @@ struct Said {
     /// Whether it takes new calls; nothing where no media is relayed.
     #[serde(default)]
     permit: Option<PermitView>,
+    /// How its sandbox stands; a node of the release before says nothing.
+    #[serde(default)]
+    sandbox: Option<SandboxState>,
 }
 
 /// How the node's permit stands; `None` where it needs none.
 pub type PermitSource = Arc<dyn Fn() -> Option<PermitView> + Send + Sync>;
 
 /// Lets core nodes ask this one, edge or not; called once when a node is assembled.
-pub fn register_door(questions: &Calls, door: DoorSource, fit: FitSource, permit: PermitSource) {
+pub fn register_door(
+    questions: &Calls,
+    door: DoorSource,
+    fit: FitSource,
+    permit: PermitSource,
+    sandbox: SandboxSource,
+) {
     questions.register(
         DOOR_QUESTION,
         Arc::new(move |_peer, _body| {
@@ -68,6 +78,7 @@ pub fn register_door(questions: &Calls, door: DoorSource, fit: FitSource, permit
                 door: door(),
                 fit: fit(),
                 permit: permit(),
+                sandbox: Some(sandbox().state()),
             };
             let answer = serde_json::to_vec(&said).map_err(|error| error.to_string());
             Box::pin(std::future::ready(answer))
@@ -107,6 +118,8 @@ pub struct Doors {
     is_fit: Arc<AtomicBool>,
     /// Of each node that was heard of lately, what it said of its permit.
     permits: watch::Sender<BTreeMap<NodeName, PermitView>>,
+    /// And of its sandbox.
+    sandboxes: watch::Sender<BTreeMap<NodeName, SandboxState>>,
 }
 
 impl Default for Doors {
@@ -115,6 +128,7 @@ impl Default for Doors {
             inner: watch::Sender::new(Vec::new()),
             is_fit: Arc::default(),
             permits: watch::Sender::default(),
+            sandboxes: watch::Sender::default(),
         }
     }
 }
@@ -131,6 +145,8 @@ pub struct DoorsDeps {
     pub door: DoorSource,
     /// This node's own permit.
     pub permit: PermitSource,
+    /// This node's own sandbox.
+    pub sandbox: SandboxSource,
     /// The way to tell the edges.
     pub tunnels: Tunnels,
     /// Time.
@@ -154,6 +170,11 @@ impl Doors {
     /// What a node said of its permit, if it was heard of lately.
     pub(crate) fn permit(&self, node: &NodeName) -> Option<PermitView> {
         self.permits.borrow().get(node).copied()
+    }
+
+    /// What a node said of its sandbox, if it was heard of lately.
+    pub(crate) fn sandbox(&self, node: &NodeName) -> Option<SandboxState> {
+        self.sandboxes.borrow().get(node).copied()
     }
 
     /// Asks and tells for ever. Runs once on every core node.
@@ -184,7 +205,10 @@ impl Doors {
                 *present = inner;
                 changed
             });
-            self.permits.send_replace(roll.permits(now));
+            self.permits
+                .send_replace(roll.lately(now, |heard| heard.permit));
+            self.sandboxes
+                .send_replace(roll.lately(now, |heard| heard.sandbox));
             let mut edges = roll.list(&members, Zone::Dmz, now);
             if !is_fit {
                 // Through this node they lead nowhere; through another, that one says so.
@@ -226,8 +250,13 @@ impl DoorsDeps {
         is_fit: bool,
     ) -> (&'a Member, Result<Said, AskError>) {
         if member.name == self.me.name {
-            let (door, fit, permit) = ((self.door)(), is_fit, (self.permit)());
-            return (member, Ok(Said { door, fit, permit }));
+            let said = Said {
+                door: (self.door)(),
+                fit: is_fit,
+                permit: (self.permit)(),
+                sandbox: Some((self.sandbox)().state()),
+            };
+            return (member, Ok(said));
         }
         let within = Duration::from_millis(ANSWER_MS_MAX);
         let target = target(member);
@@ -259,12 +288,18 @@ struct Heard {
     hashes: Vec<String>,
     fit: bool,
     permit: Option<PermitView>,
+    sandbox: Option<SandboxState>,
     at: Duration,
 }
 
 impl Roll {
     fn heard(&mut self, member: &Member, said: Said, now: Duration) {
-        let Said { door, fit, permit } = said;
+        let Said {
+            door,
+            fit,
+            permit,
+            sandbox,
+        } = said;
         // Who answers for another node is not heard.
         if door.node == member.name {
             let hashes = door.certificate_hashes;
@@ -272,18 +307,20 @@ impl Roll {
                 hashes,
                 fit,
                 permit,
+                sandbox,
                 at: now,
             };
             self.0.insert(member.name.clone(), heard);
         }
     }
 
-    fn permits(&self, now: Duration) -> BTreeMap<NodeName, PermitView> {
+    /// One thing that was said, of everybody who was heard of lately.
+    fn lately<T>(&self, now: Duration, of: impl Fn(&Heard) -> Option<T>) -> BTreeMap<NodeName, T> {
         let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
         let heard = self.0.iter();
         let lately = heard.filter(|(_, heard)| now.saturating_sub(heard.at) <= silent_max);
         lately
-            .filter_map(|(node, heard)| Some((node.clone(), heard.permit?)))
+            .filter_map(|(node, heard)| Some((node.clone(), of(heard)?)))
             .collect()
     }
 
@@ -361,8 +398,12 @@ mod tests {
             certificate_hashes: vec!["aa".to_owned()],
             version: "0".to_owned(),
         };
-        let permit = None;
-        Said { door, fit, permit }
+        Said {
+            door,
+            fit,
+            permit: None,
+            sandbox: Some(SandboxState::Partly),
+        }
     }
 
     const AT: Duration = Duration::from_secs(100);
@@ -382,6 +423,8 @@ mod tests {
         liar.heard(&edge, said("edge-b", true), AT);
         let list = liar.list(&[edge], Zone::Dmz, AT);
         assert!(!list[0].alive && list[0].certificate_hashes.is_empty());
+        let sandbox = |roll: &Roll| roll.lately(AT, |heard| heard.sandbox).len();
+        assert_eq!((sandbox(&roll), sandbox(&liar)), (1, 0));
     }
 
     #[test]
@@ -416,7 +459,8 @@ mod tests {
             roll.heard(&edge, said, late);
             let alive = roll.list(&members, Zone::Dmz, late)[0].alive;
             assert_eq!(alive, accepts, "takes no new calls");
-            assert_eq!(roll.permits(late).get(&edge.name).copied(), permit);
+            let permits = roll.lately(late, |heard| heard.permit);
+            assert_eq!(permits.get(&edge.name).copied(), permit);
         }
     }
 

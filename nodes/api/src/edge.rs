@@ -24,6 +24,7 @@ use crate::{
     doors::DoorList,
     extract::{Json, Path},
     gate::Gate,
+    inventory::SandboxSource,
     layers,
     metrics::{CertificateSource, Metrics},
     openapi, pages,
@@ -47,6 +48,8 @@ pub struct EdgeDeps {
     pub door: DoorSource,
     /// Numbers about its certificates.
     pub certificates: CertificateSource,
+    /// What holds it.
+    pub sandbox: SandboxSource,
 }
 
 pub(crate) struct Edge {
@@ -55,6 +58,7 @@ pub(crate) struct Edge {
     relay: Relay,
     door: DoorSource,
     certificates: CertificateSource,
+    sandbox: SandboxSource,
     gate: Gate,
     streams: Streams,
     doors: DoorList,
@@ -72,6 +76,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         clock,
         door,
         certificates,
+        sandbox,
     } = deps;
     let epochs = guard.clone();
     let epoch = Box::new(move || epochs.epoch());
@@ -90,6 +95,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         relay,
         door,
         certificates,
+        sandbox,
         gate,
         streams: Streams::default(),
         doors: doors.clone(),
@@ -233,6 +239,7 @@ impl Doorway for Edge {
     fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::default();
         metrics.about(self.node.as_str());
+        metrics.sandbox((self.sandbox)().state());
         let tunnels = self.guard.tunnels().len();
         metrics.gauge("guard_tunnels", "Tunnels from inner nodes.", tunnels);
         metrics.gauge(

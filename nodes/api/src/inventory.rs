@@ -1,5 +1,5 @@
-//! What nodes say of themselves: the cryptographic inventory, which keys they hold, and which connections they saw.
-//! Every node is asked when somebody asks.
+//! What nodes say of themselves: the cryptographic inventory, which keys they hold, which connections they saw, and
+//! what holds them. Every node is asked when somebody asks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +10,7 @@ use guitai_types::{
     inventory::{CryptoPolicy, InventoryView, NodeInventory, ROWS_MAX, findings},
     keys::{KEY_ROWS_MAX, KeysView, NodeKeys},
     observed::{NodeFlows, SEEN_FLOWS_MAX},
+    sandbox::{NodeSandbox, SANDBOX_ROWS_MAX, SandboxView},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -28,6 +29,8 @@ pub type InventorySource = Source<NodeInventory>;
 pub type KeysSource = Source<NodeKeys>;
 /// What this node says of the connections it saw.
 pub type FlowsSource = Source<NodeFlows>;
+/// What this node says of its sandbox.
+pub type SandboxSource = Source<NodeSandbox>;
 
 /// Why a node's answer is not known.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +103,24 @@ impl Answer for NodeFlows {
     }
 }
 
+impl Answer for NodeSandbox {
+    const QUESTION: &'static str = "api.sandbox";
+    const ROWS_MAX: usize = SANDBOX_ROWS_MAX;
+
+    fn of(&self) -> (&NodeName, Zone) {
+        (&self.node, self.zone)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// Lets inner nodes ask this one, edge or not, for its sandbox; called once when a node is assembled.
+pub fn register_sandbox(calls: &Calls, sandbox: SandboxSource) {
+    register(calls, sandbox);
+}
+
 /// Lets inner nodes ask this one, edge or not, for its cryptography, its keys and its connections; called once when
 /// a node is assembled.
 pub fn register_inventory(
@@ -169,6 +190,17 @@ pub(crate) async fn connections(
     members: Vec<Member>,
 ) -> (Vec<NodeFlows>, Vec<NodeName>) {
     ask_all(mesh, own, members).await
+}
+
+/// Asks every member, this node directly, how its sandbox stands.
+pub(crate) async fn sandboxes(
+    mesh: &Mesh,
+    own: &SandboxSource,
+    members: Vec<Member>,
+    at: UnixMillis,
+) -> SandboxView {
+    let (nodes, silent) = ask_all(mesh, own, members).await;
+    SandboxView { at, nodes, silent }
 }
 
 /// The answers and those who gave none, each by name.

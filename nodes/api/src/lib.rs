@@ -39,7 +39,8 @@ pub use doors::{
 };
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
 pub use inventory::{
-    FlowsSource, INVENTORY_MS_MAX, InventorySource, KeysSource, Source, register_inventory,
+    FlowsSource, INVENTORY_MS_MAX, InventorySource, KeysSource, SandboxSource, Source,
+    register_inventory, register_sandbox,
 };
 pub use layers::REQUEST_MS_MAX;
 pub use login::{

@@ -11,6 +11,7 @@ use guitai_relay::{
     RelayStats, Traffic,
     guard::{Count, Verdict},
 };
+use guitai_types::sandbox::SandboxState;
 use http::{HeaderValue, header};
 
 /// Name, help, and where its values come from.
@@ -68,6 +69,16 @@ impl Metrics {
     pub(crate) fn about(&mut self, node: &str) {
         self.family("info", "gauge", "What runs here.");
         self.sample("info", &[("node", node), ("version", crate::VERSION)], 1);
+    }
+
+    /// What holds the process that runs here.
+    pub(crate) fn sandbox(&mut self, state: SandboxState) {
+        self.family(
+            "sandbox",
+            "gauge",
+            "How the sandbox of this process stands: whole, partly, missing, report, off.",
+        );
+        self.sample("sandbox", &[("state", state.as_str())], 1);
     }
 
     /// What crossed the guard and what did not.

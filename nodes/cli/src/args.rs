@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::node::Node;
 use crate::pki::args::Pki;
 use crate::recordings::Recordings;
+use crate::sandbox::Sandbox;
 use crate::tsa::Tsa;
 
 /// The commands that talk to a running cluster, and the offline verifier.
@@ -36,6 +37,9 @@ pub enum Command {
     /// 流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius
     #[command(subcommand)]
     Flow(Flow),
+    /// 沙箱:各节点进程受何约束,本机内核能给什么 / The sandbox: what holds each node's process, what this kernel can give
+    #[command(subcommand)]
+    Sandbox(Sandbox),
     /// 密码:清单与自检 / Cryptography: the inventory and the self-test
     #[command(subcommand)]
     Crypto(Crypto),
@@ -72,6 +76,7 @@ impl Command {
             Self::Evidence(Evidence::Composite(composite)) => Some(composite.output()),
             Self::Log(log) => Some(log.output()),
             Self::Flow(flow) => Some(flow.output()),
+            Self::Sandbox(sandbox) => Some(sandbox.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
             Self::Pki(pki) => Some(pki.output()),

@@ -21,6 +21,7 @@ pub mod log;
 mod node;
 pub mod pki;
 pub mod recordings;
+pub mod sandbox;
 mod show;
 mod sse;
 mod staff;
@@ -92,6 +93,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         Command::Flow(command) => flow::run(&command, lang).await,
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
+        Command::Sandbox(command) => sandbox::answer(&command, lang).await,
         Command::Pki(command) => pki::run(&command, lang).map(done),
         Command::Tsa(command) => tsa::run(&command, lang),
         Command::Keys(keys::Keys::Where(which)) if which.asks() => {

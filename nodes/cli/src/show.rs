@@ -230,10 +230,10 @@ fn status_words(status: &StatusView, lang: Language) -> String {
 fn node_table(nodes: &[NodeView], lang: Language) -> Table {
     let mut table = Table::new(match lang {
         Language::Zh => [
-            "节点", "中心", "区域", "角色", "表决", "状态", "日志", "地址",
+            "节点", "中心", "区域", "角色", "表决", "状态", "沙箱", "日志", "地址",
         ],
         Language::En => [
-            "node", "centre", "zone", "roles", "voice", "state", "log", "door",
+            "node", "centre", "zone", "roles", "voice", "state", "sandbox", "log", "door",
         ],
     });
     for node in nodes {
@@ -258,6 +258,12 @@ fn node_table(nodes: &[NodeView], lang: Language) -> Table {
             roles.join("+"),
             voice(member.voice, lang).to_owned(),
             state.to_owned(),
+            node.sandbox
+                .map_or("-", |sandbox| {
+                    let (zh, en) = sandbox.words();
+                    lang.pick(zh, en)
+                })
+                .to_owned(),
             node.matched
                 .map_or_else(|| "-".to_owned(), |matched| matched.to_string()),
             member.door.to_string(),
@@ -398,7 +404,7 @@ pub(crate) fn when(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use guitai_types::{Member, NodeId, Role};
+    use guitai_types::{Member, NodeId, Role, sandbox::SandboxState};
 
     use super::*;
 
@@ -430,6 +436,7 @@ mod tests {
                 leader: true,
                 matched: Some(42),
                 permit: None,
+                sandbox: Some(SandboxState::Whole),
                 heard_ms: Some(0),
             },
             NodeView {
@@ -438,20 +445,21 @@ mod tests {
                 leader: false,
                 matched: None,
                 permit: None,
+                sandbox: None,
                 heard_ms: None,
             },
         ];
         assert_eq!(
             node_table(&nodes, Language::Zh).render(),
-            "节点     中心  区域    角色        表决  状态  日志  地址\n\
-             a1-1     a1    内网    core+relay  投票  主    42    127.1.2.1:4443\n\
-             edge-a1  a1    缓冲区  edge        -     失联  -     127.1.2.1:4443\n"
+            "节点     中心  区域    角色        表决  状态  沙箱  日志  地址\n\
+             a1-1     a1    内网    core+relay  投票  主    完整  42    127.1.2.1:4443\n\
+             edge-a1  a1    缓冲区  edge        -     失联  -     -     127.1.2.1:4443\n"
         );
         assert_eq!(
             node_table(&nodes, Language::En).render(),
-            "node     centre  zone   roles       voice  state   log  door\n\
-             a1-1     a1      inner  core+relay  voter  leader  42   127.1.2.1:4443\n\
-             edge-a1  a1      dmz    edge        -      down    -    127.1.2.1:4443\n"
+            "node     centre  zone   roles       voice  state   sandbox  log  door\n\
+             a1-1     a1      inner  core+relay  voter  leader  whole    42   127.1.2.1:4443\n\
+             edge-a1  a1      dmz    edge        -      down    -        -    127.1.2.1:4443\n"
         );
         Ok(())
     }

@@ -35,6 +35,7 @@ fn help_names_every_command_in_both_languages() {
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
             "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
             "  flow        流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius",
+            "  sandbox     沙箱:各节点进程受何约束,本机内核能给什么 / The sandbox: what holds each node's process, what this kernel can give",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
             "  tsa         时间戳:签发与离线校验 / Time stamps: make one, and check offline",

@@ -55,6 +55,7 @@ pub const QUESTIONS: &[&str] = &[
     "api.inventory",
     "api.keys",
     "api.permit",
+    "api.sandbox",
     "dr.live",
     "dr.vitals",
     "flows.take",

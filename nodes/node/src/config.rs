@@ -9,6 +9,7 @@ use std::{
 use guitai_types::{
     Centre, City, ClusterId, Member, Role, Zone,
     profile::{Crypto, Films, Raft, SCHEMA},
+    sandbox::SandboxMode,
     sink::{Sink, SinkError},
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub(crate) struct NodeConfig {
     pub(crate) schema: u32,
     /// The cluster this node belongs to.
     pub(crate) cluster: ClusterId,
+    /// Whether the kernel holds it to what its roles do.
+    #[serde(default, skip_serializing_if = "SandboxMode::is_default")]
+    pub(crate) sandbox: SandboxMode,
     /// Itself.
     pub(crate) member: Member,
     /// Its city and centre, for what it shows before metadata is there.

@@ -19,7 +19,7 @@ use guitai_cli::{
     CLUSTER_FILE, Cluster, LoginFile,
     keys::{Seat, migrate},
 };
-use guitai_types::{Code, Date, Role, UnixMillis, profile::Profile};
+use guitai_types::{Code, Date, Role, UnixMillis, profile::Profile, sandbox::SandboxMode};
 
 use crate::{config::resolve_sink, exit::Failure, flows::Flows, founding};
 
@@ -73,10 +73,11 @@ fn place_sink(profile: &mut Profile, path: Option<&Path>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Whether two profiles are the same but for their sinks, which may come and go while a deployment lives.
+/// Whether two profiles are the same but for sink and sandbox, which may come and go while a deployment lives.
 fn is_same(one: &Profile, other: &Profile) -> bool {
     let without = |profile: &Profile| Profile {
         sink: None,
+        sandbox: SandboxMode::default(),
         ..profile.clone()
     };
     without(one) == without(other)
@@ -104,7 +105,7 @@ impl Deployment {
             let lock = lock(data)?;
             free(&profile)?;
             take_over_old_keys(data, &profile, now_unix)?;
-            founding::set_sink(data, &profile, &text).map_err(|error| internal(&error))?;
+            founding::set_changeable(data, &profile, &text).map_err(|error| internal(&error))?;
             let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
             (
                 serde_json::from_str(&text).map_err(|error| internal(&error))?,

@@ -19,6 +19,8 @@ pub(crate) const SELFTEST_FAILED: u8 = 13;
 pub(crate) const START_AGAIN: u8 = 14;
 /// The flow matrix does not declare what the node or the deployment would do.
 pub(crate) const FLOW_UNDECLARED: u8 = 15;
+/// The kernel cannot give the sandbox that is required.
+pub(crate) const SANDBOX_MISSING: u8 = 16;
 /// The demo call was not verified.
 pub(crate) const NOT_VERIFIED: u8 = 3;
 
@@ -37,6 +39,7 @@ impl Failure {
             Code::ForeignData => FOREIGN_DATA,
             Code::SelfTestFailed => SELFTEST_FAILED,
             Code::FlowUndeclared => FLOW_UNDECLARED,
+            Code::SandboxMissing => SANDBOX_MISSING,
             _ => FAILED,
         };
         Self {

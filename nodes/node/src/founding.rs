@@ -151,8 +151,9 @@ pub(crate) fn found(
     })
 }
 
-/// Tells the recorders of a deployment that was founded before where their sink is now.
-pub(crate) fn set_sink(data: &Path, profile: &Profile, text: &str) -> Result<(), FoundError> {
+/// Tells the nodes of a deployment that was founded before what may change: where the recorders' sink is now, and
+/// whether there is a sandbox.
+pub(crate) fn set_changeable(data: &Path, profile: &Profile, text: &str) -> Result<(), FoundError> {
     let mut is_other = false;
     for node in &profile.nodes {
         let path = data.join(node.name.as_str()).join("node.toml");
@@ -164,8 +165,8 @@ pub(crate) fn set_sink(data: &Path, profile: &Profile, text: &str) -> Result<(),
         let mut config: NodeConfig = toml::from_str(&read)?;
         let wanted = profile.sink.clone();
         let wanted = wanted.filter(|_| node.roles.contains(&Role::Recorder));
-        if config.sink != wanted {
-            config.sink = wanted;
+        if (&config.sink, config.sandbox) != (&wanted, profile.sandbox) {
+            (config.sink, config.sandbox) = (wanted, profile.sandbox);
             replace(&path, toml::to_string(&config)?.as_bytes())?;
             is_other = true;
         }
@@ -234,6 +235,7 @@ fn node_config(
     NodeConfig {
         schema: guitai_types::profile::SCHEMA,
         cluster: cluster.clone(),
+        sandbox: profile.sandbox,
         member: member.clone(),
         centre: centre.clone(),
         city: city.clone(),

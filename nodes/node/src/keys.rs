@@ -25,13 +25,17 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Opens the store of a node.
 pub(crate) fn open(config: &NodeConfig) -> Result<KeyStore, StoreError> {
+    KeyStore::open(&config.keys.dir, Unlock::File(passphrase(config)))
+}
+
+/// The file with the passphrase of a node's root.
+pub(crate) fn passphrase(config: &NodeConfig) -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let file = passphrase_file(
+    passphrase_file(
         variable(VARIABLE),
         variable(CREDENTIALS),
         &config.keys.passphrase_file,
-    );
-    KeyStore::open(&config.keys.dir, Unlock::File(file))
+    )
 }
 
 /// The environment first, then systemd's credential if there is one, then the configuration.

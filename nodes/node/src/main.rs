@@ -41,24 +41,31 @@ enum Command {
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Up(arguments) => {
-            logging::command();
-            up::up(arguments)
-                .await
-                .unwrap_or_else(|failure| failure.report())
-        }
+        // A node enters its sandbox before it has threads.
         Command::Run(arguments) => {
             logging::node();
-            run::run(arguments)
-                .await
-                .unwrap_or_else(|failure| failure.report())
+            run::run(arguments).unwrap_or_else(|failure| failure.report())
+        }
+        Command::Up(arguments) => {
+            logging::command();
+            up(arguments)
         }
         Command::Client(command) => {
             logging::command();
-            guitai_cli::run(command).await
+            client(command)
         }
     }
+}
+
+#[tokio::main]
+async fn up(arguments: up::Arguments) -> ExitCode {
+    let done = up::up(arguments).await;
+    done.unwrap_or_else(|failure| failure.report())
+}
+
+#[tokio::main]
+async fn client(command: guitai_cli::Command) -> ExitCode {
+    guitai_cli::run(command).await
 }

@@ -1,5 +1,5 @@
-//! `guitai run`: one node. Everything is read before anything is bound, everything is bound before
-//! anything is served.
+//! `guitai run`: one node. Its sandbox is entered before the first thread, everything is read before anything is
+//! bound, everything is bound before anything is served.
 
 mod agreed;
 mod custody;
@@ -11,19 +11,23 @@ mod inventory;
 mod links;
 mod observing;
 mod renewal;
+mod sandbox;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use guitai_crypto::selftest;
+use guitai_crypto::{keys::KeyStore, selftest, x509::Identity};
 use guitai_host::{Clock, SystemClock};
 use guitai_types::{Code, Date, Role, Zone};
-use tokio::{io::AsyncReadExt as _, sync::watch};
+use tokio::{io::AsyncReadExt as _, runtime, sync::watch};
 
 use crate::{
     config::{ConfigError, NodeConfig},
     exit::{Failure, START_AGAIN, chain},
     flows::{self, Flows},
+    identity, keys,
 };
+
+use self::{error::AssembleError, sandbox::Sandbox};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -45,35 +49,70 @@ enum Ended {
     StartAgain,
 }
 
-/// Runs the node until it is asked to stop.
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+/// What is made ready while the process may still do anything, and the sandbox that it is in since.
+struct Ready {
+    config: NodeConfig,
+    gate: Arc<flows::Door>,
+    keys: KeyStore,
+    own: Identity,
+    selftest: Vec<selftest::Check>,
+    sandbox: Sandbox,
+}
+
+/// Runs the node until it is asked to stop. What threads there are begin after the sandbox, which holds those that
+/// begin in it.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let checks = selftest().map_err(|error| logged(&error, failed))?;
     let config = NodeConfig::load(&arguments.config).map_err(|error| logged(&error, refused))?;
     let name = config.member.name.clone();
-    let supervised = arguments.supervised;
-    let stop = stop_signal(supervised);
     tracing::info!(node = %name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let gate = match gate(&config) {
-        Ok(gate) => gate,
-        Err(failure) => {
-            tracing::error!(error = %failure.problem, "the node does not run");
-            if supervised {
-                failure.report();
-                end_at_once(failure.code);
-            }
-            return Err(failure);
-        }
-    };
-    let outcome = if config.member.has(Role::Edge) {
-        let ran = edge::run(config, gate, checks, stop).await;
+    // How many processors there are is read of files that an edge does not see later.
+    let mut threads = runtime::Builder::new_multi_thread();
+    if let (None, Ok(count)) = (
+        std::env::var_os("TOKIO_WORKER_THREADS"),
+        std::thread::available_parallelism(),
+    ) {
+        threads.worker_threads(count.get());
+    }
+    let ready = ready(config, checks).inspect_err(|failure| {
+        tracing::error!(error = %failure.problem, "the node does not run");
+    })?;
+    let assembled = |error: AssembleError| logged(&error, assemble);
+    let threads = threads.enable_all().build();
+    let threads = threads.map_err(|error| assembled(AssembleError::Threads(error)))?;
+    threads.block_on(serve(ready, arguments.supervised))
+}
+
+/// Everything that asks the machine or writes: afterwards there is only what the node's roles do.
+fn ready(config: NodeConfig, selftest: Vec<selftest::Check>) -> Result<Ready, Failure> {
+    let gate = gate(&config)?;
+    let keys = keys::open(&config).map_err(|error| assemble(&error.into()))?;
+    // Also wraps a key that lies there in plain.
+    let own = identity::own(&config.files, &keys).map_err(|error| assemble(&error.into()))?;
+    let sandbox = Sandbox::enter(&config, &keys)?;
+    Ok(Ready {
+        config,
+        gate,
+        keys,
+        own,
+        selftest,
+        sandbox,
+    })
+}
+
+async fn serve(ready: Ready, supervised: bool) -> Result<ExitCode, Failure> {
+    let name = ready.config.member.name.clone();
+    let stop = stop_signal(supervised);
+    let outcome = if ready.config.member.has(Role::Edge) {
+        let ran = edge::run(ready, stop).await;
         ran.map(|()| Ended::Asked)
     } else {
-        inner::run(config, gate, checks, stop).await
+        inner::run(ready, stop).await
     };
     let ended = match outcome {
         Ok(ended) => ended,
         Err(error) => {
-            let failure = logged(&error, |error| Failure::new(error.code(), chain(error)));
+            let failure = logged(&error, assemble);
             if supervised {
                 failure.report();
                 end_at_once(failure.code);
@@ -138,6 +177,10 @@ fn selftest() -> Result<Vec<selftest::Check>, SelfTestError> {
 
 fn failed(error: &SelfTestError) -> Failure {
     Failure::new(Code::SelfTestFailed, error.to_string())
+}
+
+fn assemble(error: &AssembleError) -> Failure {
+    Failure::new(error.code(), chain(error))
 }
 
 fn refused(error: &ConfigError) -> Failure {

@@ -76,3 +76,28 @@ fn the_self_test_passes_and_a_broken_one_is_found_and_stops_a_node() {
         "{said}"
     );
 }
+
+#[test]
+fn what_this_kernel_can_hold_is_said_and_nothing_is_entered() {
+    let output = guitai(&["sandbox", "check", "--role", "edge", "--json"]);
+    let code = output.status.code();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let edge = &said["roles"][0];
+    assert_eq!(edge["role"], "edge");
+    // A kernel without some of it is a finding.
+    assert_eq!(code, Some(if edge["state"] == "whole" { 0 } else { 5 }));
+    let rows = edge["rows"].as_array().expect("rows");
+    let kinds: Vec<_> = rows.iter().map(|row| row["protection"].clone()).collect();
+    let all = ["privileges", "files", "tcp", "processes", "calls", "door"];
+    assert_eq!(kinds, all);
+    let all = guitai(&["sandbox", "check"]);
+    let words = String::from_utf8_lossy(&all.stdout).into_owned();
+    assert!(
+        ["edge", "core", "recorder"]
+            .iter()
+            .all(|role| words.contains(role)),
+        "{words}"
+    );
+    let wrong = guitai(&["sandbox", "check", "--role", "agent"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}

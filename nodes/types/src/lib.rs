@@ -30,6 +30,7 @@ pub mod problem;
 pub mod profile;
 pub mod record;
 pub mod retention;
+pub mod sandbox;
 pub mod sink;
 pub mod sync;
 pub mod time;

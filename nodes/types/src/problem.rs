@@ -109,6 +109,8 @@ codes! {
     KeysRefused = "GT-0604", 409, "密钥库无法使用", "The key store cannot be used", "核对口令文件与 keys 目录,见 docs/operating/keys.md", "Check the passphrase file and the keys directory, see docs/operating/keys.md";
     /// A listener, a peer or a deployment that the flow matrix does not declare.
     FlowUndeclared = "GT-0605", 409, "流转矩阵未声明", "The flow matrix does not declare it", "用 guitai flow check 核对矩阵与部署;不要为绕过而增加行", "Compare matrix and deployment by guitai flow check; do not add a row to get around it";
+    /// A sandbox that is required and that this machine cannot give.
+    SandboxMissing = "GT-0606", 409, "本机内核给不出所要求的沙箱,节点不予启动", "This kernel cannot give the sandbox that is required; the node does not start", "用 guitai sandbox check 查看缺什么;升级内核,或把 sandbox 改为 enforce", "See guitai sandbox check for what is missing; use a newer kernel, or set sandbox to enforce";
     /// Evidence that does not verify.
     EvidenceBroken = "GT-0701", 422, "证据包校验不通过", "The evidence package does not verify", "以报告中列出的文件为准核查", "See the files named in the report";
     /// The cryptography computes wrong: nothing may be served with it.

@@ -12,6 +12,7 @@ use crate::{
     inventory::CryptoPolicy,
     limits::{MEMBERS_MAX, NAME_CHARS_MAX},
     record::{Duty, Institution, Policy},
+    sandbox::SandboxMode,
     sink::{Sink, SinkError},
 };
 
@@ -29,6 +30,9 @@ pub struct Profile {
     /// File with the flow matrix, relative to the profile's; the one that ships with the product without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_matrix: Option<PathBuf>,
+    /// Whether nodes are held to what their role does by the kernel.
+    #[serde(default, skip_serializing_if = "SandboxMode::is_default")]
+    pub sandbox: SandboxMode,
     /// Where recorders put copies of sealed recordings besides their disks; nowhere without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<Sink>,

@@ -240,6 +240,9 @@ pub struct NodeView {
     /// Whether it takes new calls; `None` where no media is relayed, or when it is not heard of.
     #[serde(default)]
     pub permit: Option<crate::permit::PermitView>,
+    /// How its sandbox stands, in one word (`GET /api/v1/sandbox` has the rows); `None` when it is not heard of.
+    #[serde(default)]
+    pub sandbox: Option<crate::sandbox::SandboxState>,
 }
 
 /// One queue as the console sees it.

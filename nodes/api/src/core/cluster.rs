@@ -9,6 +9,7 @@ use guitai_types::{
     inventory::InventoryView,
     keys::KeysView,
     record::Duty,
+    sandbox::SandboxView,
     sync::SyncView,
     view::{NodeView, QueueView, QuorumView, StatusView},
 };
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(queues))
         .routes(routes!(crypto))
         .routes(routes!(keys))
+        .routes(routes!(sandbox))
         .routes(routes!(events))
 }
 
@@ -95,6 +97,20 @@ async fn keys(
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     let now = core.clock.wall();
     let view = inventory::whereabouts(&core.mesh, &core.keys, core.members(), now).await;
+    Ok(Json(view))
+}
+
+/// What holds each node's process even when its code is replaced, row by row, as the nodes say it of themselves.
+#[utoipa::path(get, path = "/api/v1/sandbox", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = SandboxView), (status = "default", body = ProblemBody)))]
+async fn sandbox(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<SandboxView>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let now = core.clock.wall();
+    let view = inventory::sandboxes(&core.mesh, &core.sandbox, core.members(), now).await;
     Ok(Json(view))
 }
 
@@ -244,6 +260,7 @@ impl Core {
                 matched: consensus.matched.get(&member.id).copied(),
                 heard_ms,
                 permit: self.known.permit(&member.name),
+                sandbox: self.known.sandbox(&member.name),
                 member,
             }
         };

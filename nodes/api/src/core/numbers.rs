@@ -10,6 +10,7 @@ use crate::metrics::{Family, Metrics};
 pub(super) fn of(core: &Core) -> Metrics {
     let mut metrics = Metrics::default();
     metrics.about(core.member.name.as_str());
+    metrics.sandbox((core.sandbox)().state());
     consensus(core, &mut metrics);
     business(core, &mut metrics);
     if let Some(log) = core.meta.log_status() {

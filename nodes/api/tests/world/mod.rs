@@ -10,8 +10,8 @@ use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
     CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, FlowsSource, InventorySource,
-    KeysSource, core_router, draw_and_wrap, edge_router, follow_recorders, register_door,
-    register_inventory,
+    KeysSource, SandboxSource, core_router, draw_and_wrap, edge_router, follow_recorders,
+    register_door, register_inventory, register_sandbox,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -39,6 +39,7 @@ use guitai_types::{
     place::Text,
     profile::Raft,
     record::{Branch, Duty, Institution, Participant, Policy, Queue, Staff, Step},
+    sandbox::{NodeSandbox, SandboxMode},
     view::DoorView,
 };
 use serde_json::{Value, json};
@@ -126,6 +127,17 @@ fn inventory(member: &Member) -> InventorySource {
         certificates: Vec::new(),
         hops: Vec::new(),
         stores: Vec::new(),
+    })
+}
+
+/// A node that is held by nothing.
+fn sandbox(member: &Member) -> SandboxSource {
+    let (node, zone) = (member.name.clone(), member.zone);
+    Arc::new(move || NodeSandbox {
+        node: node.clone(),
+        zone,
+        mode: SandboxMode::Off,
+        rows: Vec::new(),
     })
 }
 
@@ -253,6 +265,7 @@ impl World {
                 clock: clock.clone(),
                 door: door(member),
                 certificates: Arc::new(guitai_net::CertificateStats::default),
+                sandbox: sandbox(member),
             })
         };
         let edge = edge_of(&edge_member, guard);
@@ -264,6 +277,7 @@ impl World {
             mesh: core_mesh.clone(),
             door: door(&core_member),
             permit: Arc::new(|| None),
+            sandbox: sandbox(&core_member),
             tunnels: tunnels.clone(),
             clock: clock.clone(),
         }));
@@ -310,6 +324,7 @@ impl World {
             inventory: inventory(&core_member),
             keys: keys(&core_member),
             connections: connections(&core_member),
+            sandbox: sandbox(&core_member),
             policy: CryptoPolicy::Mixed,
             recovery,
             judge: Arc::new(|matrix| {
@@ -353,6 +368,7 @@ impl World {
             clock,
             door,
             certificates: Arc::new(guitai_net::CertificateStats::default),
+            sandbox: Arc::new(|| unreachable!("nobody asks what holds it")),
         })))
     }
 
@@ -587,7 +603,8 @@ fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
         connections(member),
     );
     let (fit, permit) = (Arc::new(|| true), Arc::new(|| None));
-    register_door(&questions, door(member), fit, permit);
+    register_door(&questions, door(member), fit, permit, sandbox(member));
+    register_sandbox(&questions, sandbox(member));
     questions.attach_questions(mesh);
     guard
 }

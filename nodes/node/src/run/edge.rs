@@ -1,11 +1,12 @@
-//! An edge: listens, and nothing else. Relay and guard; no data directory, no peer, no dialling.
+//! An edge: listens, and nothing else. Relay and guard; no data directory, no peer, no dialling. Once it listens it
+//! gives up making sockets, connections and files altogether.
 
 use std::sync::Arc;
 
 use guitai_api::{
     CertificateSource, EdgeDeps, edge_router, register_door, register_inventory, register_permits,
+    register_sandbox,
 };
-use guitai_crypto::selftest::Check;
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
 use guitai_relay::{
@@ -17,23 +18,25 @@ use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
 use super::{
-    agreed, doorway,
+    Ready, agreed, doorway,
     error::AssembleError,
     inventory,
     observing::{self, Observer},
     renewal::Renewal,
     stopped,
 };
-use crate::{config::NodeConfig, flows::Door, identity, keys};
+use crate::{config::NodeConfig, identity, keys};
 
 /// Assembles and runs an edge until it is asked to stop.
-pub(crate) async fn run(
-    config: NodeConfig,
-    gate: Arc<Door>,
-    selftest: Vec<Check>,
-    stop: watch::Receiver<bool>,
-) -> Result<(), AssembleError> {
-    let keys = keys::open(&config)?;
+pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(), AssembleError> {
+    let Ready {
+        config,
+        gate,
+        keys,
+        own,
+        selftest,
+        sandbox,
+    } = ready;
     let held = keys::source(&config, &keys);
     let NodeConfig {
         member,
@@ -42,7 +45,6 @@ pub(crate) async fn run(
         ..
     } = config;
     let roots = identity::roots(&files)?;
-    let own = identity::own(&files, &keys)?;
     let verifier = identity::verifier(&files)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -94,7 +96,8 @@ pub(crate) async fn run(
     let fit = Arc::new(move || !tunnelled.tunnels().is_empty());
     let held = permits.clone();
     let permit = Arc::new(move || Some(held.view()));
-    register_door(&questions, source.clone(), fit, permit);
+    register_door(&questions, source.clone(), fit, permit, sandbox.source());
+    register_sandbox(&questions, sandbox.source());
     register_permits(&questions, permits.clone());
     agreed::register(&questions, &gate, &mesh);
     questions.attach_questions(&mesh);
@@ -112,9 +115,13 @@ pub(crate) async fn run(
         clock,
         door: source,
         certificates: certificates(&mesh),
+        sandbox: sandbox.source(),
     });
     let renewal = tokio::spawn(renewal.follow());
     let observing = tokio::spawn(observer.follow());
+    // Every socket is open: whatever runs here from now on, it opens none.
+    let sealed = sandbox.seal();
+    sealed.map_err(|failure| AssembleError::Sandbox(failure.problem.detail))?;
     tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
     let entered = (mesh.ledger().clone(), observing::pages(&member));
     let served = guitai_api::serve(door.http, router, entered, stopped(stop)).await;

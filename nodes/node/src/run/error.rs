@@ -44,6 +44,10 @@ pub(crate) enum AssembleError {
     Serve(#[source] io::Error),
     #[error("this node has no {0} in its configuration")]
     Missing(&'static str),
+    #[error("{0}")]
+    Sandbox(String),
+    #[error("starting threads")]
+    Threads(#[source] io::Error),
 }
 
 impl AssembleError {
@@ -58,6 +62,7 @@ impl AssembleError {
             Self::Missing(_) | Self::Recorder(guitai_recorder::StartError::Sink(_)) => {
                 Code::BadProfile
             }
+            Self::Sandbox(_) => Code::SandboxMissing,
             Self::Consensus(_) => Code::StorageFailed,
             _ => Code::Internal,
         }

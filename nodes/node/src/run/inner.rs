@@ -5,9 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use guitai_api::{
     CoreDeps, CoreDesk, Doors, DoorsDeps, PermitDeps, PermitSource, core_router, draw_and_wrap,
     follow_recorders, orders, register_calls, register_door, register_inventory, register_permits,
-    renew_permits,
+    register_sandbox, renew_permits,
 };
-use guitai_crypto::selftest::Check;
 use guitai_dr::Recovery;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
@@ -27,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Ended, agreed,
+    Ended, Ready, agreed,
     custody::Custodian,
     doorway,
     error::AssembleError,
@@ -38,7 +37,6 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
-    flows::Door,
     identity::{self, Office},
     keys,
 };
@@ -47,13 +45,15 @@ use crate::{
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Assembles and runs an inner node until it is asked to stop.
-pub(crate) async fn run(
-    config: NodeConfig,
-    gate: Arc<Door>,
-    selftest: Vec<Check>,
-    stop: watch::Receiver<bool>,
-) -> Result<Ended, AssembleError> {
-    let keys = keys::open(&config)?;
+pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<Ended, AssembleError> {
+    let Ready {
+        config,
+        gate,
+        keys,
+        own,
+        selftest,
+        sandbox,
+    } = ready;
     let held = keys::source(&config, &keys);
     let NodeConfig {
         member,
@@ -67,7 +67,6 @@ pub(crate) async fn run(
         ..
     } = config;
     let roots = identity::roots(&files)?;
-    let own = identity::own(&files, &keys)?;
     let verifier = identity::verifier(&files)?;
     let token = files
         .token_secret
@@ -204,7 +203,15 @@ pub(crate) async fn run(
     let held_by = permits.clone();
     let permit: PermitSource = Arc::new(move || held_by.as_ref().map(Permits::view));
     let doors = Doors::default();
-    register_door(&questions, source.clone(), doors.fit(), permit.clone());
+    let held_to = sandbox.source();
+    register_door(
+        &questions,
+        source.clone(),
+        doors.fit(),
+        permit.clone(),
+        held_to.clone(),
+    );
+    register_sandbox(&questions, held_to.clone());
     if let Some(permits) = &permits {
         register_permits(&questions, permits.clone());
     }
@@ -269,6 +276,7 @@ pub(crate) async fn run(
         mesh: mesh.clone(),
         door: source.clone(),
         permit,
+        sandbox: held_to.clone(),
         tunnels: tunnels.clone(),
         clock: clock.clone(),
     }));
@@ -326,6 +334,7 @@ pub(crate) async fn run(
         inventory,
         keys: held,
         connections,
+        sandbox: held_to,
         policy: crypto.policy,
         recovery,
         judge: {
