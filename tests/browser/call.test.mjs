@@ -209,6 +209,7 @@ test("the console shows centres, nodes, calls and recordings in both languages",
       await searchAndPlay(operator, lang);
       await operator.by("tab-nodes").click();
       await operator.shot(`console-4-nodes-${lang}`);
+      await flows(operator, lang);
     }
   } catch (error) {
     await operator.shot("failed-console").catch(() => {});
@@ -217,6 +218,23 @@ test("the console shows centres, nodes, calls and recordings in both languages",
     await operator.close();
   }
 });
+
+/** What flows: each arrow leaves whoever opened, and all of it is declared. */
+async function flows(operator, lang) {
+  const { page } = operator;
+  await operator.by("go-flows").click();
+  await until(page, "flows", "findings", "0");
+  for (const arrow of ["a1-1-edge-a1", "b-1-edge-b", "customer-edge-a1", "staff-a1-1"]) {
+    await until(page, `arrow-${arrow}`, "standing", "declared");
+  }
+  assert.equal(await page.locator('[data-test^="arrow-edge-"]').count(), 0, "an edge opens nothing");
+  await operator.shot(`console-9-flows-${lang}`);
+  await operator.by("flow-node-edge-a1").click();
+  await page.locator('[data-test="flow-sockets"]').waitFor(WAIT);
+  await operator.by("flow-story").scrollIntoViewIfNeeded(WAIT);
+  await operator.shot(`console-10-flow-story-${lang}`);
+  await operator.by("go-cluster").click();
+}
 
 /** Looks for a recording, plays it, jumps in it; nothing is shown before the reason is given. */
 async function searchAndPlay(operator, lang) {

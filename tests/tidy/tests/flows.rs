@@ -69,7 +69,7 @@ fn sockets_are_opened_where_the_matrix_knows_them() {
 fn connections_are_opened_where_the_matrix_knows_them() {
     let dialling = [
         "esh.dial(",
-        "self.dial_beside(alpn",
+        "self.dial_beside(alpn, to, Some(",
         "TcpStream::connect(",
         "UnixStream::connect(",
         "reqwest::Client",

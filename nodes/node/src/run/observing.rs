@@ -19,6 +19,9 @@ use crate::flows::{Door, Found};
 
 /// How often the kernel is asked: what is open for a shorter time may be missed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A node that starts does not serve everything at once: handshakes that it refused within so many milliseconds are
+/// nobody's fault.
+const STARTING_MS: u64 = 30_000;
 /// ALPN of WebTransport (RFC 9114).
 const WEBTRANSPORT_ALPN: &str = "h3";
 
@@ -184,7 +187,8 @@ impl Observer {
             received: tally.received,
         };
         let mut rows = Vec::new();
-        if tally.refused > 0 {
+        let is_early = key.zone.is_none() && tally.last < self.since.plus(STARTING_MS);
+        if tally.refused > 0 && !is_early {
             rows.push(SeenFlow {
                 standing: FlowStanding::Refused,
                 why: tally.why.clone(),
