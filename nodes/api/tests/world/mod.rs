@@ -177,7 +177,7 @@ fn connections(member: &Member) -> FlowsSource {
         since: UnixMillis(1),
         at: UnixMillis(2),
         flows: Vec::new(),
-        sockets: (zone == Zone::Dmz).then(|| hole()).into_iter().collect(),
+        sockets: (zone == Zone::Dmz).then(hole).into_iter().collect(),
         no_sockets: None,
         left_out: 0,
     })
