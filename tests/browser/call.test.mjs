@@ -267,7 +267,8 @@ async function searchAndPlay(operator, lang) {
   await operator.by("player").waitFor(WAIT);
   await operator.by("player-next").click();
   await operator.by("player-next").click();
-  const ready = () => [...document.querySelectorAll('[data-test="player"] video')].every((video) => video.readyState >= 2);
+  // At the event that is there then a page may have been away, and have no picture.
+  const ready = () => [...document.querySelectorAll('[data-test="player"] video')].some((video) => video.readyState >= 2);
   await page.waitForFunction(ready, undefined, WAIT);
   await operator.by("player-play").click();
   const runs = () => [...document.querySelectorAll('[data-test="player"] video')].some((video) => video.currentTime > 1);
