@@ -18,6 +18,7 @@
 
 pub mod addresses;
 mod admit;
+mod breaks;
 mod check;
 pub mod deployment;
 mod diff;
@@ -35,6 +36,7 @@ mod render;
 mod rules;
 
 pub use admit::{Refusal, Standing, Verdict, standing};
+pub use breaks::Break;
 pub use check::{Finding, check};
 pub use diff::{Diff, Effect, Head, RowChange, Sentence};
 pub use fault::{Fault, ParseError, Why};

@@ -16,12 +16,18 @@ pub const ASKS: &[&str] = &[
     "ask.rejoin",
     "ask.leave",
     "ask.confirm",
+    "ask.say",
+    "ask.messages",
+    "ask.send-file",
+    "ask.fetch-file",
 ];
 /// Answers to them (`guitai_types::control::Answer`), core to edge.
 pub const ANSWERS: &[&str] = &[
     "answer.catalogue",
     "answer.opened",
     "answer.ticket",
+    "answer.messages",
+    "answer.file",
     "answer.done",
     "answer.refused",
 ];
@@ -36,6 +42,8 @@ pub const ORDERS: &[&str] = &[
 pub const CALLS: &[&str] = &[
     "api.consensus",
     "api.door",
+    "flows.book",
+    "flows.keep",
     "meta.lease",
     "meta.lineage",
     "meta.log",
@@ -45,6 +53,8 @@ pub const CALLS: &[&str] = &[
     "recording.canary",
     "recording.export",
     "recording.film",
+    "recording.keep-message",
+    "recording.messages",
     "recording.read",
     "tsa.stamp",
 ];
@@ -58,6 +68,7 @@ pub const QUESTIONS: &[&str] = &[
     "api.sandbox",
     "dr.live",
     "dr.vitals",
+    "flows.minutes",
     "flows.take",
 ];
 /// Messages of consensus on `guitai-raft/1`.

@@ -154,6 +154,11 @@ impl Role {
         }
     }
 
+    /// Whether it is somebody before a browser or a terminal.
+    pub const fn is_person(self) -> bool {
+        matches!(self, Self::Customer | Self::Agent | Self::Operator)
+    }
+
     /// Whether it is a role of a node.
     pub const fn is_node(self) -> bool {
         matches!(self, Self::Edge | Self::Core | Self::Relay | Self::Recorder)

@@ -17,5 +17,5 @@ pub use disk::{Disk, DiskFile};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, draw16, random_id};
 pub use kv::{Batch, Kv, KvError, MemoryKv, Pair, fill};
 pub use sim_disk::SimDisk;
-pub use sockets::{Carrier, OwnSocket, own_sockets};
+pub use sockets::{Carrier, OwnSocket, own_sockets, own_written};
 pub use system_disk::SystemDisk;

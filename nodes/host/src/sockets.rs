@@ -3,8 +3,11 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
 };
 
 /// Tables of a network namespace, with what they carry. Unix sockets do not leave the machine.
@@ -16,6 +19,11 @@ const TABLES: [(&str, Carrier); 4] = [
 ];
 /// TCP_LISTEN of the kernel's `tcp_states.h`.
 const LISTEN: u8 = 0x0A;
+
+/// Nothing that is written there is kept.
+const PLACES: [&str; 3] = ["/dev", "/proc", "/sys"];
+/// The owner may write, of a link's mode.
+const WRITABLE: u32 = 0o200;
 
 /// What carries a socket's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +67,33 @@ pub fn own_sockets() -> io::Result<Vec<OwnSocket>> {
         sockets.extend(held.map(|(_, socket)| socket));
     }
     Ok(sockets.into_iter().collect())
+}
+
+/// Every regular file that this process has open for writing now, by its path, ordered. Devices and what is in memory
+/// only are none, and its standard output and error are not: whoever started it says where they go.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn own_written() -> io::Result<Vec<PathBuf>> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let Ok(entry) = entry else { continue };
+        let is_standard = ["1", "2"]
+            .map(OsStr::new)
+            .contains(&entry.file_name().as_os_str());
+        // The link itself says how it was opened (proc(5)): `w` where it may be written.
+        let Ok(mode) = entry.metadata().map(|it| it.permissions().mode()) else {
+            continue;
+        };
+        let Ok(target) = fs::read_link(entry.path()) else {
+            continue;
+        };
+        let is_file = target.is_absolute() && !PLACES.iter().any(|place| target.starts_with(place));
+        if mode & WRITABLE != 0 && is_file && !is_standard {
+            files.insert(target);
+        }
+    }
+    Ok(files.into_iter().collect())
 }
 
 /// Inode numbers of the sockets among this process's descriptors.
@@ -151,6 +186,17 @@ mod tests {
         }
         assert_eq!(address("01:0050"), None);
         assert_eq!(address("0100007F:99999"), None);
+    }
+
+    #[test]
+    fn a_file_is_written_as_long_as_it_is_open_for_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("note");
+        let file = fs::File::create(&path).unwrap();
+        assert!(own_written().unwrap().contains(&path));
+        drop(file);
+        let _read = fs::File::open(&path).unwrap();
+        assert!(!own_written().unwrap().contains(&path));
     }
 
     #[test]

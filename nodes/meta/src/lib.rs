@@ -47,7 +47,7 @@ mod tests;
 pub use config::{Config, Seal, Sign, Timing};
 pub use duties::LeadError;
 pub use error::{ReadError, StartError, WriteError};
-pub use guitai_meta_core::{CanaryIds, Hearing, Outcome, State, may_approve};
+pub use guitai_meta_core::{CanaryIds, Hearing, Noted, Outcome, State, may_approve};
 pub use membership::VoiceError;
 pub use meta::{Meta, READ_MS_MAX, WRITE_MS_MAX};
 pub use rejoin::RejoinError;

@@ -6,7 +6,7 @@
 //! or lost); [`keeper`] does it for one call; [`roots`] and [`rooting`] sign what became durable, by the second; [`vault`] is one recording on disk; [`package`] seals
 //! and exports; [`attaching`] adds what can only be had after the seal, [`stamping`] the time stamp of an
 //! [`authority`]; [`room`] and [`cluster`] are what a recorder hears from outside; [`canary`] answers the
-//! probes of a drill; [`erasing`] is how a recording ends, [`copies`] whether it can
+//! probes of a drill; [`messages`] are what the parties send each other; [`erasing`] is how a recording ends, [`copies`] whether it can
 //! still be read, and who else has it; [`sinking`] puts it into an object store, where there is one.
 //! still be read, and who else has it; [`films`] makes composites of recordings in the background.
 
@@ -23,6 +23,7 @@ mod fmp4;
 mod h264;
 mod keeper;
 mod lost;
+mod messages;
 mod package;
 mod proving;
 mod room;
@@ -64,6 +65,9 @@ pub use authority::{Authority, STAMP_CALL};
 pub use copies::{Pieces, READ_CALL, fetch};
 pub use export::{EXPORT_CALL, ExportError, Package};
 pub use films::{FILM_CALL, FilmPart, WORK_FREE_MIN, Workshop, fetch_film};
+pub use messages::{
+    KEEP_MESSAGE_CALL, Letter, MESSAGES_CALL, MessageError, Wanted, keep_message_on, messages_on,
+};
 pub use sinking::SinkStat;
 
 use cluster::Cluster;
@@ -262,6 +266,7 @@ impl Recorder {
         export::register(&deps.calls, &recorder);
         copies::register(&deps.calls, &recorder);
         films::register(&deps.calls, &recorder);
+        messages::register(&deps.calls, &recorder);
         canary::register(&deps.calls, &recorder, canaries);
         Ok(recorder)
     }

@@ -118,12 +118,21 @@ impl Shelf {
             let wrapped = wrapped.map_err(|error| no_key(&error))?;
             self.disk.write_whole(&key_path, &wrapped)?;
         }
-        let wrapped = self.disk.read(&key_path, KEY_BYTES_MAX)?;
+        let mut vault = self.beside_journal(session)?;
+        let records = vault.read_journal()?;
+        Ok((vault, records))
+    }
+
+    /// A recording that is there, for what lies beside its journal: whoever keeps it may be writing that one.
+    pub(crate) fn beside_journal(&self, session: &SessionId) -> io::Result<Vault> {
+        let dir = self.dir(session);
+        let context = recording_context(session.as_str());
+        let wrapped = self.disk.read(&dir.join(KEY), KEY_BYTES_MAX)?;
         let key = self.keys.unwrap(Purpose::Recording, &context, &wrapped);
         let key = key.map_err(|error| no_key(&error))?;
         let key =
             <[u8; 16]>::try_from(key.as_slice()).map_err(|_| damaged("the recording's key"))?;
-        let mut vault = Vault {
+        Ok(Vault {
             disk: self.disk.clone(),
             gcm: Gcm::new(&key),
             session: session.clone(),
@@ -131,9 +140,7 @@ impl Shelf {
             journal: None,
             journal_end: 0,
             records: 0,
-        };
-        let records = vault.read_journal()?;
-        Ok((vault, records))
+        })
     }
 
     /// Whether anything of a session is here: also what is left of one that was erased.
@@ -245,10 +252,7 @@ pub(crate) struct Vault {
 impl Vault {
     /// Writes a segment; durable when this returns.
     pub(crate) fn put_segment(&self, track: u32, number: u32, content: &[u8]) -> io::Result<()> {
-        if self.disk.free_bytes()? < DISK_FREE_MIN {
-            let text = format!("less than DISK_FREE_MIN = {DISK_FREE_MIN} bytes are free");
-            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
-        }
+        self.has_room()?;
         let path = self.segment_path(track, number);
         let sealed = self.seal(&place(track, number), content);
         let written = self.disk.create(&path).and_then(|file| {
@@ -299,6 +303,31 @@ impl Vault {
     pub(crate) fn put_document<D: Serialize>(&self, name: &str, document: &D) -> io::Result<()> {
         let sealed = self.seal(name.as_bytes(), &serde_json::to_vec(document)?);
         self.disk.write_whole(&self.dir.join(name), &sealed)
+    }
+
+    /// Writes a sealed file of any bytes; durable when this returns, and after a power cut it is there or not.
+    pub(crate) fn put_bytes(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.has_room()?;
+        let sealed = self.seal(name.as_bytes(), content);
+        self.disk.write_whole(&self.dir.join(name), &sealed)
+    }
+
+    /// Reads such a file, if there is one.
+    pub(crate) fn bytes(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = self.dir.join(name);
+        if !self.disk.exists(&path)? {
+            return Ok(None);
+        }
+        let sealed = self.disk.read(&path, SEGMENT_BYTES_MAX)?;
+        self.open(name.as_bytes(), &sealed).map(Some)
+    }
+
+    fn has_room(&self) -> io::Result<()> {
+        if self.disk.free_bytes()? < DISK_FREE_MIN {
+            let text = format!("less than DISK_FREE_MIN = {DISK_FREE_MIN} bytes are free");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+        }
+        Ok(())
     }
 
     /// Removes a sealed document, durably; one that is not there is no error.
@@ -498,6 +527,36 @@ mod tests {
         assert!(vault.segment(1, 1).is_err(), "changed");
         let other = Shelf::new(disk.clone(), keys());
         assert!(other.open::<String>(&session()).is_err(), "another KEK");
+    }
+
+    #[test]
+    fn what_lies_beside_the_journal_is_sealed_in_its_place_and_ends_with_the_recording() {
+        let disk = Arc::new(SimDisk::new());
+        let shelf = shelf(&disk);
+        assert!(
+            shelf.beside_journal(&session()).is_err(),
+            "no key is made for it"
+        );
+        let (mut keeper, _) = shelf.open::<String>(&session()).unwrap();
+        let vault = shelf.beside_journal(&session()).unwrap();
+        vault
+            .put_bytes("message-1", b"what the customer wrote")
+            .unwrap();
+        vault.put_bytes("message-2", b"something else").unwrap();
+        keeper.append(&["segment 1".to_owned()]).unwrap();
+        assert_eq!(
+            vault.bytes("message-1").unwrap().as_deref(),
+            Some(&b"what the customer wrote"[..])
+        );
+        assert_eq!(vault.bytes("message-3").unwrap(), None);
+        assert!(!holds(&lying_about(&*disk), b"what the customer wrote"));
+        let (one, two) = (Path::new("5e55/message-1"), Path::new("5e55/message-2"));
+        disk.rename(two, one).unwrap();
+        assert!(vault.bytes("message-1").is_err(), "another one's content");
+        let (_, journal) = shelf.open::<String>(&session()).unwrap();
+        assert_eq!(journal, ["segment 1"], "the journal is the keeper's");
+        shelf.destroy_key(&session(), b"{}").unwrap();
+        assert!(shelf.beside_journal(&session()).is_err());
     }
 
     /// Everything that lies on the disk under a recording.

@@ -13,15 +13,18 @@ mod count;
 mod edge;
 mod inside;
 mod message;
+mod pieces;
 mod refusal;
+pub mod schema;
 mod tunnel;
 mod watch;
 
-pub use check::{check, check_answer, check_order};
+pub use check::{check, check_answer, check_file, check_order, check_said};
 pub use count::{Count, Counts, Direction};
 pub use edge::{AskError, Guard, OrderSink};
 pub use inside::{Core, Tunnels, ViewStream};
 pub use refusal::{Refusal, Verdict};
+pub use schema::{MESSAGE_BYTES_MAX, SCHEMAS};
 pub use watch::Watch;
 
 use guitai_types::limits::REFUSALS_MAX;

@@ -13,6 +13,7 @@ use crate::{
     film::FilmOrder,
     flows::FlowOrder,
     media::KeyChange,
+    message::MessageNote,
     problem::Problem,
     record::{
         Business, Consent, EndReason, Institution, Policy, Presence, RecordingSummary, Staff,
@@ -20,7 +21,7 @@ use crate::{
     },
     retention::KeepOrder,
     sync::SyncMode,
-    tlog::{Access, LogAlarm, LogTrust, RecorderRoot},
+    tlog::{Access, LogAlarm, LogTrust, Login, RecorderRoot},
 };
 
 /// Version of [`Proposal`] written by this release.
@@ -178,6 +179,14 @@ pub enum Command {
         /// Details.
         details: BTreeMap<String, String>,
     },
+    /// A party of a call has sent a text or a file; what it says is with the recorders. Refused while the recording
+    /// does not run, and past the limits on how many.
+    NoteMessage {
+        /// The session.
+        session: SessionId,
+        /// What is known of it.
+        message: MessageNote,
+    },
     /// The agent says what a call is about in the bank's own systems, while it runs or until it is written up.
     PutBusiness {
         /// The session.
@@ -270,6 +279,11 @@ pub enum Command {
     AppendRoot {
         /// The root, signed by the recorder.
         root: RecorderRoot,
+    },
+    /// Somebody has logged in, or was locked out.
+    LogLogin {
+        /// Who, where, with what right.
+        login: Login,
     },
     /// Somebody is about to see a recording, or has asked to; agreed on before anything is given out.
     LogAccess {

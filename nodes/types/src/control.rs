@@ -11,7 +11,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, Hex, InstitutionId, QueueId, SessionId, TicketId,
+    Epoch, Hex, InstitutionId, MessageId, QueueId, SessionId, TicketId,
+    message::{FileHead, Found, Message},
     place::Text,
     problem::Problem,
     record::Consent,
@@ -73,6 +74,37 @@ pub enum Ask {
         /// Step id.
         step: String,
     },
+    /// Say something to the agent.
+    Say {
+        /// Which.
+        ticket: TicketId,
+        /// What, as the edge's rules let it through; [`crate::limits::MESSAGE_CHARS_MAX`] characters at most.
+        text: String,
+        /// What the edge's rules found in it.
+        found: Vec<Found>,
+    },
+    /// Send the agent a file. Its bytes, made anew by the edge, follow on the same stream in frames of at most
+    /// [`crate::limits::CONTROL_BYTES_MAX`] each.
+    SendFile {
+        /// Which.
+        ticket: TicketId,
+        /// What it is; its SM3 is of the bytes that follow.
+        file: FileHead,
+    },
+    /// Give me a file that was sent. The answer's bytes follow it in the same way.
+    FetchFile {
+        /// Which.
+        ticket: TicketId,
+        /// Id of the message.
+        message: MessageId,
+    },
+    /// What has been said since?
+    Messages {
+        /// Which.
+        ticket: TicketId,
+        /// Number of the last message that the page has; 0 for none.
+        after: u64,
+    },
 }
 
 impl Ask {
@@ -88,6 +120,10 @@ impl Ask {
             Self::Rejoin { .. } => "rejoin",
             Self::Leave { .. } => "leave",
             Self::Confirm { .. } => "confirm",
+            Self::Say { .. } => "say",
+            Self::SendFile { .. } => "send-file",
+            Self::FetchFile { .. } => "fetch-file",
+            Self::Messages { .. } => "messages",
         }
     }
 }
@@ -130,6 +166,17 @@ pub enum Answer {
     Ticket {
         /// How it is.
         view: Box<TicketView>,
+    },
+    /// To [`Ask::FetchFile`]; its bytes follow.
+    File {
+        /// What it is.
+        file: FileHead,
+    },
+    /// To [`Ask::Say`] and [`Ask::SendFile`]: the message as it was taken. To [`Ask::Messages`]: the next ones, as many as one answer
+    /// holds; none when the page has all of them.
+    Messages {
+        /// By number.
+        messages: Vec<Message>,
     },
     /// Done.
     Done,

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hex, StaffRef, UnixMillis, officer::OfficerWord};
+use crate::{Hex, StaffRef, UnixMillis, flowlog::AgreedMinute, officer::OfficerWord, place::Text};
 
 /// Longest matrix in bytes of text.
 pub const FLOWS_BYTES_MAX: usize = 64 * 1024;
@@ -95,6 +95,37 @@ pub enum FlowOrder {
         /// Who.
         by: StaffRef,
     },
+    /// What flowed in a minute is kept, and its root goes into the transparency log. By the leader, once a minute.
+    Keep {
+        /// Which minute, with the root over its lines.
+        kept: AgreedMinute,
+    },
+}
+
+/// What a matrix would change, for whoever thinks of proposing it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowPlan {
+    /// SM3 of its canonical form; none where it may not be proposed.
+    pub sm3: Option<Hex>,
+    /// What is wrong with it, and what the nodes do that it lacks, in words.
+    pub faults: Vec<String>,
+    /// Whether it allows anything that the one in force does not.
+    pub widens: bool,
+    /// What it changes, what allows more first.
+    pub changes: Vec<FlowChange>,
+}
+
+/// One change of a matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowChange {
+    /// Of which row; empty for the matrix itself.
+    pub row: String,
+    /// `widens`, `narrows` or `neutral`.
+    pub effect: String,
+    /// In a sentence.
+    pub words: Text,
 }
 
 /// What happened to a version, as the transparency log has it.

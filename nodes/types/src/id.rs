@@ -87,10 +87,16 @@ text_id! {
     SessionId,
     /// One run of a disaster recovery plan. Random.
     RunId,
+    /// A text or a file that a party of a call sent. Random.
+    MessageId,
     /// A mark: see [`crate::mark::Mark`].
     MarkName,
     /// A class of recordings: see [`crate::retention::Rule`].
     ClassId,
+    /// One file gap with its two sides: what goes through it is of one pair of chains of bundles.
+    FerryId,
+    /// One side of a file gap, for example `inner`; also the name of the key that signs its bundles.
+    SideName,
     /// One request to change metadata, for exactly-once retries. Random.
     RequestId,
 }

@@ -3,6 +3,7 @@
 //! Everything that two crates, two nodes or two releases must agree on stands here; nothing here
 //! does anything. Formats are JSON, versioned, and only ever added to (see `docs/reference`).
 
+pub mod audit;
 pub mod bytes;
 pub mod canonical;
 pub mod claims;
@@ -13,6 +14,7 @@ pub mod date;
 pub mod dr;
 pub mod event;
 pub mod film;
+pub mod flowlog;
 pub mod flows;
 pub mod id;
 pub mod inventory;
@@ -22,6 +24,7 @@ pub mod lineage;
 pub mod live;
 pub mod mark;
 pub mod media;
+pub mod message;
 pub mod observed;
 pub mod officer;
 pub mod permit;

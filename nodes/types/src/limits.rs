@@ -119,3 +119,34 @@ pub const FILM_SILENT_MS: u64 = 5 * 60 * 1000;
 pub const FILM_PATIENCE_MS: u64 = 10_000;
 
 const _: () = assert!(FILMS_OPEN_MAX < FILMS_KEPT_MAX);
+
+/// Longest text that a party of a call sends, in characters.
+pub const MESSAGE_CHARS_MAX: usize = 500;
+/// Texts and files in one session: each is an event of it.
+pub const MESSAGES_MAX: usize = 400;
+/// Of them, files.
+pub const FILES_MAX: usize = 40;
+/// Texts of one party of a call within a minute.
+pub const TEXTS_PER_MINUTE_MAX: usize = 30;
+/// Files of one party of a call within a minute.
+pub const FILES_PER_MINUTE_MAX: usize = 6;
+/// Largest file in bytes: a photograph of a document, or a contract of some pages.
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most points of a picture that a profile may allow: four bytes each while it is made anew.
+pub const FILE_PIXELS_MAX: u64 = 40_000_000;
+/// Most pages of a document that a profile may allow.
+pub const FILE_PAGES_MAX: usize = 500;
+/// Longest name of a file in characters.
+pub const FILE_NAME_CHARS_MAX: usize = 80;
+/// Patterns of the bank's own that are looked for in texts.
+pub const PATTERNS_MAX: usize = 16;
+/// Longest of them in bytes.
+pub const PATTERN_BYTES_MAX: usize = 256;
+/// Longest name of one, in bytes: it is a label in metrics and a word in events.
+pub const PATTERN_NAME_BYTES_MAX: usize = 32;
+
+const _: () = assert!(MESSAGES_MAX < SESSION_EVENTS_MAX);
+const _: () = assert!(FILES_MAX < MESSAGES_MAX);
+// A text of characters of four bytes crosses in one control message, a file in one call between nodes.
+const _: () = assert!(MESSAGE_CHARS_MAX * 4 < CONTROL_BYTES_MAX / 2);
+const _: () = assert!(FILE_BYTES_MAX + CONTROL_BYTES_MAX < RPC_BYTES_MAX);

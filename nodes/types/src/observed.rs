@@ -16,6 +16,11 @@ pub const SEEN_SOCKETS_MAX: usize = 256;
 /// answered a moment earlier.
 pub const ONE_SIDED_MS: u64 = 10_000;
 
+/// Kinds of message, directions and verdicts that a node tells apart.
+pub const SEEN_MESSAGES_MAX: usize = 1_024;
+/// The verdict of a message that crossed.
+pub const PASSED: &str = "passed";
+
 /// Which end of a connection opened it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
@@ -98,6 +103,27 @@ pub struct SeenSocket {
     pub last: UnixMillis,
 }
 
+/// Control messages of one kind that met one end of the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenMessages {
+    /// `inward`, from the DMZ to the inner zone, or `outward`.
+    pub direction: String,
+    /// Kind as the matrix names it, or `unknown`.
+    pub kind: String,
+    /// `passed`, or why it was refused.
+    pub verdict: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl SeenMessages {
+    /// Whether they did not cross.
+    pub fn is_refused(&self) -> bool {
+        self.verdict != PASSED
+    }
+}
+
 /// What one node saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +142,9 @@ pub struct NodeFlows {
     pub flows: Vec<SeenFlow>,
     /// Ordered by address.
     pub sockets: Vec<SeenSocket>,
+    /// Control messages that it passed or refused at the border of the zones, ordered.
+    #[serde(default)]
+    pub messages: Vec<SeenMessages>,
     /// Why the kernel could not be asked for the sockets.
     pub no_sockets: Option<String>,
     /// Connections that were not kept apart any more, see [`SEEN_FLOWS_MAX`].
@@ -129,8 +158,8 @@ pub struct FlowsSeen {
     pub at: UnixMillis,
     /// SM3 of the matrix in force, once there is one.
     pub matrix: Option<Hex>,
-    /// Entries of the transparency log then: `guitai log checkpoint` shows a tree that has them.
-    pub log_size: Option<u64>,
+    /// The newest checkpoint of the transparency log then, a signed note; `guitai log consistency` can start from it.
+    pub checkpoint: Option<String>,
     /// Answers, by name.
     pub nodes: Vec<NodeFlows>,
     /// Who did not answer.
@@ -149,12 +178,18 @@ pub enum FlowFault {
     Socket,
     /// A node asked for a connection that was refused.
     Refused,
+    /// A message that no honest end of a tunnel sends.
+    Message,
+    /// A node of the inner zone took a connection from outside it.
+    Outside,
     /// One end has a connection, the other knows of none.
     OneSided,
     /// A node obeys another matrix than the one in force.
     Matrix,
     /// A node did not answer.
     Silent,
+    /// Nothing is known of a node for some time.
+    Unknown,
     /// A node could not keep all apart, or could not ask its kernel.
     Blind,
 }
@@ -230,6 +265,7 @@ impl NodeFlows {
             ));
         }
         for flow in &self.flows {
+            found.extend(self.taken_from_outside(flow));
             let fault = match flow.standing {
                 FlowStanding::Undeclared => FlowFault::Flow,
                 FlowStanding::Refused => FlowFault::Refused,
@@ -262,6 +298,19 @@ impl NodeFlows {
                 format!("{protocol} {en} {peer}: {en_end} ({why})"),
             ));
         }
+        for messages in self.messages.iter().filter(|it| self.is_forged(it)) {
+            let SeenMessages {
+                direction,
+                kind,
+                verdict,
+                count,
+            } = messages;
+            found.push(self.finding(
+                FlowFault::Message,
+                format!("拒绝了 {count} 条 {direction} 消息 {kind}:{verdict}"),
+                format!("refused {count} {direction} messages {kind}: {verdict}"),
+            ));
+        }
         for socket in &self.sockets {
             if socket.standing == FlowStanding::Undeclared {
                 let named = socket.named();
@@ -273,6 +322,32 @@ impl NodeFlows {
             }
         }
         found
+    }
+
+    /// Promise of the design, whatever the matrix says: nothing of the inner zone takes a connection from outside it.
+    fn taken_from_outside(&self, flow: &SeenFlow) -> Option<FlowFinding> {
+        let is_outside = self.zone == Zone::Inner
+            && flow.way == FlowWay::Accepted
+            && flow.standing != FlowStanding::Refused
+            && flow.zone.is_some_and(|zone| zone != Zone::Inner);
+        let SeenFlow { peer, protocol, .. } = flow;
+        is_outside.then(|| {
+            self.finding(
+                FlowFault::Outside,
+                format!("内区节点接受了来自 {peer} 的 {protocol} 连接"),
+                format!("a node of the inner zone took a {protocol} connection from {peer}"),
+            )
+        })
+    }
+
+    /// An edge checks what customers ask before it sends it on, and the core what it answers: what the far end of a
+    /// tunnel still refuses was not sent by either as it should be.
+    fn is_forged(&self, messages: &SeenMessages) -> bool {
+        let from_far = match self.zone {
+            Zone::Inner => "inward",
+            Zone::Dmz | Zone::Outer => "outward",
+        };
+        messages.is_refused() && messages.direction == from_far
     }
 
     fn has_open(&self, peer: &NodeName, protocol: &str, way: FlowWay) -> bool {
@@ -358,6 +433,7 @@ mod tests {
             at: UnixMillis(1_000_000),
             flows,
             sockets: Vec::new(),
+            messages: Vec::new(),
             no_sockets: None,
             left_out: 0,
         }
@@ -413,6 +489,17 @@ mod tests {
             flow(FlowWay::Accepted, "c", FlowStanding::Undeclared),
             flow(FlowWay::Opened, "d", FlowStanding::Refused),
         ];
+        let messages = |direction: &str, verdict: &str| SeenMessages {
+            direction: direction.to_owned(),
+            kind: "unknown".to_owned(),
+            verdict: verdict.to_owned(),
+            count: 1,
+        };
+        a.messages = vec![
+            messages("inward", "unknown-type"),
+            messages("inward", PASSED),
+            messages("outward", "too-large"),
+        ];
         a.sockets = vec![SeenSocket {
             transport: "tcp".to_owned(),
             local: "10.0.0.1:6666".to_owned(),
@@ -424,11 +511,14 @@ mod tests {
         }];
         let found = findings(&[a], &[name("b")], Some(&Hex(vec![1])));
         let kinds: Vec<FlowFault> = found.iter().map(|it| it.fault).collect();
-        use FlowFault::{Blind, Flow, Matrix, Refused, Silent, Socket};
-        assert_eq!(kinds, [Matrix, Blind, Blind, Flow, Refused, Socket, Silent]);
+        use FlowFault::{Blind, Flow, Matrix, Message, Refused, Silent, Socket};
+        assert_eq!(
+            kinds,
+            [Matrix, Blind, Blind, Flow, Refused, Message, Socket, Silent]
+        );
         assert_eq!(found[3].what.en, "raft from c: not declared, 2 times ()");
         assert_eq!(
-            found[5].what.en,
+            found[6].what.en,
             "tcp 10.0.0.1:6666 is not declared: no row"
         );
     }

@@ -75,6 +75,12 @@ codes! {
     RecordingErased = "GT-0453", 410, "录制已按保存期限销毁", "The recording was erased when its time was over", "用 guitai recordings show 查看依据的规则与日志条目", "See guitai recordings show for the rule and the log entry";
     /// A retention rule that would promise less than was promised.
     RetentionLocked = "GT-0454", 409, "合规锁定:不允许缩短保存期限", "Compliance lock: it must not be kept shorter", "保留原期限或更长;新业务可另设类别", "Keep the period or make it longer; new business may have a class of its own";
+    /// A text that says what a rule refuses.
+    TextRefused = "GT-0455", 422, "消息含有不允许发送的信息(如证件号、卡号),未发送", "The text says what must not be sent, such as the number of a card, and was not sent", "删去敏感号码后重发;需要时请当面出示证件", "Take the number out and send it again; hold a document into the camera where it is needed";
+    /// A file that is not what it says, or not allowed.
+    FileRefused = "GT-0456", 422, "文件不符合要求,未发送", "The file is not of an allowed kind and was not sent", "只接受 JPEG、PNG 图片和不含脚本、附件、密码的 PDF;细节说明原因", "JPEG and PNG pictures and PDFs without scripts, attachments and passwords are taken; the detail says why";
+    /// No recorder has what was sent.
+    NotKept = "GT-0457", 503, "录制节点暂时无法保存,消息未发送", "No recorder could keep it, so it was not sent", "稍后重试", "Try again in a moment";
     /// No node can make the film.
     NoFilmMaker = "GT-0460", 409, "没有节点能制作这段合成录像", "No node can make this film", "在录制节点安装 ffmpeg 与中文字体(Debian:apt-get install ffmpeg fonts-noto-cjk),一分钟内自动识别;细节列出各节点缺什么", "Install ffmpeg and a font with Chinese characters on a recorder (Debian: apt-get install ffmpeg fonts-noto-cjk); it is found within a minute; the detail says what each node lacks";
     /// Our own fault; the log has the chain of causes.

@@ -11,6 +11,7 @@ use crate::{
     TeamId, Voice, Zone,
     inventory::CryptoPolicy,
     limits::{MEMBERS_MAX, NAME_CHARS_MAX},
+    message::{MessageRules, MessageRulesError},
     record::{Duty, Institution, Policy},
     sandbox::SandboxMode,
     sink::{Sink, SinkError},
@@ -51,6 +52,9 @@ pub struct Profile {
     /// Where recorders make films, and with what.
     #[serde(default)]
     pub films: Films,
+    /// What texts and files between customer and agent are held to.
+    #[serde(default)]
+    pub guard: MessageRules,
     /// Agreed settings at foundation.
     #[serde(default)]
     pub policy: Policy,
@@ -241,6 +245,9 @@ pub enum ProfileError {
     /// The sink of recordings.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The rules for texts and files.
+    #[error(transparent)]
+    Messages(#[from] MessageRulesError),
     /// The deployment as a whole lacks something.
     #[error("{0}")]
     Whole(&'static str),
@@ -274,6 +281,7 @@ impl Profile {
             sink.check()?;
         }
         self.check_films()?;
+        self.guard.check()?;
         self.check_people()
     }
 

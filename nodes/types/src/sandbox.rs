@@ -10,6 +10,9 @@ use crate::{NodeName, UnixMillis, Zone, place::Text};
 /// Most rows believed of one node; there are six kinds of protection.
 pub const SANDBOX_ROWS_MAX: usize = 32;
 
+/// Files open for writing that a node names.
+pub const WRITTEN_FILES_MAX: usize = 64;
+
 /// What a deployment wants of the sandbox: `sandbox = "…"` of the profile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -130,6 +133,10 @@ pub struct NodeSandbox {
     pub mode: SandboxMode,
     /// Its protections.
     pub rows: Vec<ProtectionRow>,
+    /// Files that its process has open for writing now, as its kernel has them, ordered; at most
+    /// [`WRITTEN_FILES_MAX`]. An edge has none. Where its own log goes (standard output) whoever started it says.
+    #[serde(default)]
+    pub written: Vec<String>,
 }
 
 /// A sandbox in one word.

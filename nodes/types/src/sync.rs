@@ -33,6 +33,7 @@ impl Command {
             | Self::Accept { .. }
             | Self::Rekey { .. }
             | Self::AddStep { .. }
+            | Self::NoteMessage { .. }
             | Self::PutBusiness { .. }
             | Self::EndSession { .. }
             | Self::TrustLog { .. }
@@ -83,6 +84,8 @@ impl Command {
             | Self::PutCheckpoint { .. }
             // Whatever is lost of films is asked for again: they are derived, and the evidence is not.
             | Self::Film { .. }
+            // It was granted already: a node whose city is cut off must let its operators in.
+            | Self::LogLogin { .. }
             // Nobody must be able to hold an alarm up.
             | Self::AlarmLog { .. }
             | Self::Tick => WriteClass::Fast,

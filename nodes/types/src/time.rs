@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, macros::format_description};
 
 /// Milliseconds since the Unix epoch, UTC, as some node's clock said. Cores get it as an argument.
 #[derive(
@@ -26,6 +27,15 @@ impl UnixMillis {
     #[must_use]
     pub const fn plus(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// In UTC, to the second: `2031-05-09 07:04:00Z`; the number itself where no calendar has it.
+    pub fn utc(self) -> String {
+        let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+        let seconds = i64::try_from(self.0 / 1000).ok();
+        let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+        time.and_then(|time| time.format(form).ok())
+            .unwrap_or_else(|| self.0.to_string())
     }
 
     /// Milliseconds since `earlier`, 0 when `earlier` is later.

@@ -11,8 +11,9 @@ use crate::{
     CentreId, ClusterId, Epoch, Hex, Member, NodeName, RunId, SessionId, StaffRef, UnixMillis,
     canonical,
     custody::{CustodyChange, HeldCertificate, HeldKey, HeldList, Told},
+    flowlog::AgreedMinute,
     flows::{FlowStep, FlowVersion},
-    record::{Policy, RecordingSummary, Staff},
+    record::{Duty, Policy, RecordingSummary, Staff},
     retention::{Erasure, Health, Matrix, Noted},
     sync::SyncMode,
 };
@@ -62,11 +63,15 @@ pub enum EntryKind {
     Key,
     /// A flow matrix was proposed, approved, came into force, or was taken back.
     FlowMatrix,
+    /// What flowed in a minute is kept: its root.
+    FlowLog,
+    /// Somebody logged in, or was locked out.
+    Login,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Trust,
         Self::RecordingSealed,
         Self::RecorderRoot,
@@ -85,7 +90,16 @@ impl EntryKind {
         Self::Certificate,
         Self::Key,
         Self::FlowMatrix,
+        Self::FlowLog,
+        Self::Login,
     ];
+
+    /// Whether nodes enter it by the clock, and not because something happened: lists leave it out unless it is asked
+    /// for.
+    #[must_use]
+    pub const fn is_of_the_clock(self) -> bool {
+        matches!(self, Self::RecorderRoot | Self::FlowLog)
+    }
 
     /// The word that stands in an entry.
     pub const fn as_str(self) -> &'static str {
@@ -108,6 +122,8 @@ impl EntryKind {
             Self::Certificate => "certificate",
             Self::Key => "key",
             Self::FlowMatrix => "flow-matrix",
+            Self::FlowLog => "flow-log",
+            Self::Login => "login",
         }
     }
 }
@@ -160,6 +176,30 @@ impl std::fmt::Debug for Opening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Opening({} bytes)", self.record.len())
     }
+}
+
+/// How an attempt to log in ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginOutcome {
+    /// With a token.
+    Granted,
+    /// Too many wrong passwords: the next ones are refused unseen for a while.
+    LockedOut,
+}
+
+/// Somebody logged in to a node, or was locked out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Who.
+    pub who: StaffRef,
+    /// By which node's door.
+    pub door: NodeName,
+    /// With which rights.
+    pub duties: Vec<Duty>,
+    /// How it ended.
+    pub outcome: LoginOutcome,
 }
 
 /// What an entry hides.
@@ -307,6 +347,18 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<StaffRef>,
     },
+    /// What flowed in a minute is kept.
+    FlowLog {
+        /// Which minute, and its root.
+        #[serde(flatten)]
+        kept: AgreedMinute,
+    },
+    /// Somebody logged in, or was locked out.
+    Login {
+        /// Who, where, with what right.
+        #[serde(flatten)]
+        login: Login,
+    },
 }
 
 impl Record {
@@ -331,6 +383,8 @@ impl Record {
             Self::Certificate { .. } => EntryKind::Certificate,
             Self::Key { .. } => EntryKind::Key,
             Self::FlowMatrix { .. } => EntryKind::FlowMatrix,
+            Self::FlowLog { .. } => EntryKind::FlowLog,
+            Self::Login { .. } => EntryKind::Login,
         }
     }
 
@@ -372,7 +426,7 @@ pub struct StaffFacts {
     /// Skills for routing.
     pub skills: Vec<crate::Skill>,
     /// Rights.
-    pub duties: Vec<crate::record::Duty>,
+    pub duties: Vec<Duty>,
     /// The key by which an officer approves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_key: Option<Hex>,

@@ -84,6 +84,10 @@ pub struct CallView {
     /// that page knows, and what crosses the guard stays as edges of the release before read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
+    /// Number of the newest text or file between the parties, for the agent; 0 without any. The customer's own view
+    /// carries none, for the same reason: that page asks whenever it is shown a view.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub message: u64,
     /// What it is about in the bank's own systems, for the agent alone.
     #[serde(default, skip_serializing_if = "Business::is_empty")]
     pub business: Business,
@@ -91,6 +95,10 @@ pub struct CallView {
     pub media: MediaAccess,
     /// Who can open it.
     pub key: KeyView,
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a party gets at the media of its call. Where to connect, the page asks its own door

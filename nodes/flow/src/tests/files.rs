@@ -81,13 +81,13 @@ fn a_hole_in_the_matrix_is_refused() {
         ),
         (
             "customer-pages",
-            "message_bytes = 65536",
+            "message_bytes = 4194304",
             "message_bytes = 0",
             "limits.message_bytes",
         ),
         (
             "customer-pages",
-            "message_bytes = 65536",
+            "message_bytes = 4194304",
             "message_bytes = 16777217",
             "limits.message_bytes",
         ),
@@ -173,7 +173,7 @@ fn too_much_is_refused_with_its_limit() {
         Matrix::parse(&long),
         Err(ParseError::TooLarge { .. })
     ));
-    let purpose = "客户页面、取号与通话事件";
+    let purpose = "客户页面、取号、通话事件与收发文件";
     let long = edited("customer-pages", purpose, &purpose.repeat(20));
     assert!(matches!(
         faults(&long)[0],
@@ -181,7 +181,7 @@ fn too_much_is_refused_with_its_limit() {
             _,
             "purpose",
             Why::Length {
-                chars: 240,
+                chars: 340,
                 max: 200
             }
         )

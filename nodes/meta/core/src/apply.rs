@@ -157,6 +157,7 @@ impl<'a> Turn<'a> {
                 step,
                 details,
             } => self.add_step(session, actor, step, details),
+            Command::NoteMessage { session, message } => self.note_message(session, message),
             Command::PutBusiness {
                 session,
                 staff,
@@ -187,6 +188,7 @@ impl<'a> Turn<'a> {
             Command::TrustLog { trust } => self.trust_log(trust),
             Command::AppendRoot { root } => self.append_root(root),
             Command::LogAccess { access } => self.log_access(access),
+            Command::LogLogin { login } => self.log_login(login),
             Command::AlarmLog { alarm } => self.alarm_log(alarm),
             Command::PutCheckpoint { sm3, sha256 } => self.put_checkpoint(sm3, sha256),
             Command::Keep { order } => self.keep(order),

@@ -4,6 +4,7 @@ use guitai_types::{
     Hex, Problem,
     command::Reply,
     event::Change,
+    flowlog::{AgreedMinute, MINUTES_AGREED_MAX},
     flows::{FLOWS_BYTES_MAX, FLOWS_KEPT_MAX, FlowOrder, FlowStep, FlowVersion, Flows},
     limits::REASON_BYTES_MAX,
     officer::OfficerWord,
@@ -16,6 +17,11 @@ use crate::{RecordKey, State, apply::Turn, check, officers};
 const SM3_BYTES: usize = 32;
 
 impl State {
+    /// Minutes of the flow log that were agreed on last, oldest first; at most [`MINUTES_AGREED_MAX`].
+    pub fn flow_log(&self) -> &[AgreedMinute] {
+        &self.flow_log
+    }
+
     /// The matrix in force, what is proposed, and what was before; `None` before the first leader has said so.
     pub fn flows(&self) -> Option<&Flows> {
         self.flows.as_ref()
@@ -60,7 +66,35 @@ impl Turn<'_> {
                 });
                 Ok(Reply::Done)
             }
+            FlowOrder::Keep { kept } => self.keep_minute(kept),
         }
+    }
+
+    fn keep_minute(&mut self, kept: &AgreedMinute) -> Result<Reply, Problem> {
+        check::integer("minute", kept.minute)?;
+        if kept.root.0.len() != SM3_BYTES || kept.lines == 0 {
+            return Err(check::bad(
+                "a minute has one line at least, and a root of 32 bytes",
+            ));
+        }
+        let last = self.state.flow_log.last();
+        if let Some(last) = last.filter(|last| last.minute >= kept.minute) {
+            if last == kept {
+                return Ok(Reply::Done);
+            }
+            let detail = format!(
+                "minute {} does not follow minute {}",
+                kept.minute, last.minute
+            );
+            return Err(check::wrong(detail));
+        }
+        let minutes = &mut self.state.flow_log;
+        minutes.push(kept.clone());
+        let surplus = minutes.len().saturating_sub(MINUTES_AGREED_MAX);
+        minutes.drain(..surplus);
+        self.changed(RecordKey::FlowLog);
+        self.log(Record::FlowLog { kept: kept.clone() });
+        Ok(Reply::Done)
     }
 
     fn begin_flows(&mut self, matrix: &str, sm3: &Hex) -> Result<Reply, Problem> {

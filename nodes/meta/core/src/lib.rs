@@ -24,6 +24,7 @@ pub mod lease;
 mod limits;
 mod marks;
 mod media_keys;
+mod messages;
 mod officers;
 mod outcome;
 mod placement;
@@ -46,6 +47,7 @@ pub use limits::{
     TOUCH_MS_MIN,
 };
 pub use media_keys::NextKeys;
+pub use messages::Noted;
 pub use outcome::Outcome;
 pub use placement::Repair;
 pub use record::{LoadError, RecordKey};

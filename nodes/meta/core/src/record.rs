@@ -67,6 +67,8 @@ pub enum RecordKey {
     Custody(NodeName),
     /// The flow matrix.
     Flows,
+    /// The minutes of the flow log that were agreed on last.
+    FlowLog,
     /// A film that was asked for, by number.
     Film(u32),
     /// Whether a node can make films.
@@ -101,6 +103,7 @@ impl fmt::Display for RecordKey {
             Self::Canary(node) => write!(f, "canary/{node}"),
             Self::Retention => f.write_str("retention"),
             Self::Flows => f.write_str("flows"),
+            Self::FlowLog => f.write_str("flow-log"),
             Self::Recording(id) => write!(f, "recording/{id}"),
             Self::Custody(node) => write!(f, "custody/{node}"),
             Self::Film(number) => write!(f, "film/{number:010}"),
@@ -126,6 +129,7 @@ impl RecordKey {
                 "places" => Some(Self::Places),
                 "retention" => Some(Self::Retention),
                 "flows" => Some(Self::Flows),
+                "flow-log" => Some(Self::FlowLog),
                 "log" => Some(Self::Log),
                 "log-tiles" => Some(Self::LogTiles),
                 _ => None,
@@ -232,6 +236,7 @@ impl State {
             }
             RecordKey::Retention => json(self.retention.as_ref()?),
             RecordKey::Flows => json(self.flows.as_ref()?),
+            RecordKey::FlowLog => json(&self.flow_log),
             RecordKey::Recording(id) => json(self.recordings.get(id)?),
             RecordKey::Custody(node) => json(self.custody.get(node)?),
             RecordKey::Film(number) => json(self.films.get(number)?),
@@ -278,6 +283,7 @@ impl State {
             .chain(self.canaries.keys().cloned().map(RecordKey::Canary))
             .chain(self.retention.iter().map(|_| RecordKey::Retention))
             .chain(self.flows.iter().map(|_| RecordKey::Flows))
+            .chain(self.flow_log.first().map(|_| RecordKey::FlowLog))
             .chain(self.recordings.keys().cloned().map(RecordKey::Recording))
             .chain(self.custody.keys().cloned().map(RecordKey::Custody))
             .chain(self.films.keys().copied().map(RecordKey::Film))
@@ -371,6 +377,7 @@ impl State {
             }
             RecordKey::Retention => self.retention = Some(parse(value)?),
             RecordKey::Flows => self.flows = Some(parse(value)?),
+            RecordKey::FlowLog => self.flow_log = parse(value)?,
             RecordKey::Recording(id) => drop(self.recordings.insert(id, parse(value)?)),
             RecordKey::Custody(node) => drop(self.custody.insert(node, parse(value)?)),
             RecordKey::Film(number) => drop(self.films.insert(number, parse(value)?)),
@@ -463,6 +470,7 @@ mod tests {
             "canary/a1-1",
             "retention",
             "flows",
+            "flow-log",
             "recording/s1",
             "custody/a1-1",
             "film/0000000007",

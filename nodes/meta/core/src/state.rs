@@ -10,6 +10,7 @@ use guitai_types::{
     dr::{Lane, Run, Serials},
     event::Event,
     film::{Film, FilmMaker},
+    flowlog::AgreedMinute,
     flows::Flows,
     mark::Mark,
     record::{Desk, Institution, Policy, Queue, Reservation, Session, Staff, Ticket},
@@ -51,6 +52,8 @@ pub struct State {
     pub(crate) recordings: BTreeMap<SessionId, Recording>,
     /// The flow matrix, once the first leader has said with which the cluster begins.
     pub(crate) flows: Option<Flows>,
+    /// Minutes of the flow log, oldest first; at most `MINUTES_AGREED_MAX`.
+    pub(crate) flow_log: Vec<AgreedMinute>,
     /// What nodes have of certificates and keys.
     pub(crate) custody: BTreeMap<NodeName, Custody>,
     /// Films that were asked for, by number.

@@ -21,7 +21,7 @@ use guitai_types::{
         VERIFIER_KEY_BYTES_MAX, WITNESSES_MAX,
     },
     tlog::{
-        Access, ENTRY_VERSION, Entry, LogAlarm, LogTrust, Opening, RaisedAlarm, Record,
+        Access, ENTRY_VERSION, Entry, LogAlarm, LogTrust, Login, Opening, RaisedAlarm, Record,
         RecorderRoot, SALT_BYTES, TreeKeys,
     },
 };
@@ -384,6 +384,22 @@ impl Turn<'_> {
         }
         self.log(Record::Access {
             access: access.clone(),
+        });
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn log_login(&mut self, login: &Login) -> Result<Reply, Problem> {
+        if self.state.staff(&login.who).is_none() {
+            return Err(check::missing("staff account"));
+        }
+        if self.state.member(&login.door).is_none() {
+            return Err(check::missing("node"));
+        }
+        if self.state.log.is_none() {
+            return Err(no_log());
+        }
+        self.log(Record::Login {
+            login: login.clone(),
         });
         Ok(Reply::Done)
     }

@@ -15,6 +15,7 @@ use guitai_types::{
 use crate::{
     State,
     index::{Line, serves},
+    messages,
 };
 
 const CUSTOMER: &str = "customer";
@@ -156,6 +157,11 @@ impl State {
                 steps_of(session, "confirmed")
             } else {
                 Vec::new()
+            },
+            message: if is_agent {
+                messages::newest(session)
+            } else {
+                0
             },
             business: if is_agent {
                 session.business.clone()

@@ -6,7 +6,11 @@ use guitai_crypto::sm2::PublicKey;
 use guitai_types::{
     Hex, QueueId, TicketId,
     control::{Answer, Ask, Catalogue, OpenTicket, Order},
-    limits::{DOORS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX},
+    limits::{
+        DOORS_MAX, FILE_BYTES_MAX, FILE_NAME_CHARS_MAX, MESSAGE_CHARS_MAX, NAME_CHARS_MAX,
+        NOTE_CHARS_MAX, PATTERNS_MAX,
+    },
+    message::{FileHead, Found, Message, MessageBody},
     place::Text,
     record::{Participant, RecordingState},
     view::{CallView, DoorEntry, TicketPhase, TicketView},
@@ -16,30 +20,36 @@ use super::Refusal;
 use crate::token::TOKEN_BYTES_MAX;
 
 /// Longest title of an institution, queue, step or agent in characters.
-const TITLE_CHARS_MAX: usize = 120;
+pub(super) const TITLE_CHARS_MAX: usize = 120;
 /// Most participants of a call, recorders included.
-const PARTICIPANTS_MAX: usize = 16;
+pub(super) const PARTICIPANTS_MAX: usize = 16;
 /// Most business steps of a flow.
-const STEPS_MAX: usize = 64;
+pub(super) const STEPS_MAX: usize = 64;
 /// An uncompressed point in bytes.
-const POINT_BYTES: usize = 65;
+pub(super) const POINT_BYTES: usize = 65;
 /// A wrapped media key in bytes: a point, a digest and 32 bytes (GB/T 32918.4, C1‖C3‖C2).
-const WRAPPED_BYTES: usize = POINT_BYTES + 32 + 32;
+pub(super) const WRAPPED_BYTES: usize = POINT_BYTES + 32 + 32;
 /// Certificates of a door a page may meet: the one in use and the next.
-const HASHES_MAX: usize = 2;
+pub(super) const HASHES_MAX: usize = 2;
 /// A SHA-256 in hex.
-const HASH_CHARS: usize = 64;
+pub(super) const HASH_CHARS: usize = 64;
 /// Longest origin of a door: scheme, an IPv6 address or a DNS name, a port.
-const ORIGIN_BYTES_MAX: usize = 300;
+pub(super) const ORIGIN_BYTES_MAX: usize = 300;
+/// Rules that may have found something in one text: the built-in ones and the bank's own.
+pub(super) const FOUND_MAX: usize = PATTERNS_MAX + 3;
+/// Bytes of an SM3.
+pub(super) const SM3_BYTES: usize = 32;
 /// Uncompressed point, the only form taken.
 const POINT_PREFIX: u8 = 0x04;
 
 /// Checks what a customer asks. The edge does it before the tunnel, the core after.
 pub fn check(ask: &Ask) -> Result<(), Refusal> {
     match ask {
-        Ask::Catalogue | Ask::Ticket { .. } | Ask::WatchTicket { .. } | Ask::CloseTicket { .. } => {
-            Ok(())
-        }
+        Ask::Catalogue
+        | Ask::Ticket { .. }
+        | Ask::WatchTicket { .. }
+        | Ask::CloseTicket { .. }
+        | Ask::Messages { .. } => Ok(()),
         Ask::OpenTicket(open) => check_open(open),
         Ask::Rejoin { media_key, .. } | Ask::Leave { media_key, .. } => {
             point("media_key", media_key)
@@ -51,7 +61,71 @@ pub fn check(ask: &Ask) -> Result<(), Refusal> {
             text("comment", comment, NOTE_CHARS_MAX)
         }
         Ask::Confirm { step, .. } => id("step", step),
+        Ask::FetchFile { .. } => Ok(()),
+        Ask::SendFile { file, .. } => check_file(file),
+        Ask::Say { text, found, .. } => {
+            check_said(text)?;
+            check_found(found)
+        }
     }
+}
+
+/// Checks what a party of a call says: something, not too long, and nothing that shows other than it is. For the
+/// agents' door too, whose texts cross as an answer.
+pub fn check_said(said: &str) -> Result<(), Refusal> {
+    if said.trim().is_empty() {
+        return bad("text", "something said");
+    }
+    text("text", said, MESSAGE_CHARS_MAX)
+}
+
+/// What rules found is words of a profile and small numbers, whoever says so.
+fn check_found(found: &[Found]) -> Result<(), Refusal> {
+    count("found", found.len(), FOUND_MAX)?;
+    for Found { rule, count, .. } in found {
+        id("found.rule", rule)?;
+        if usize::try_from(*count).map_or(true, |count| count > MESSAGE_CHARS_MAX) {
+            return bad("found.count", "as many as a text has characters at most");
+        }
+    }
+    Ok(())
+}
+
+/// Checks what is said of a file. For the agents' door too, whose files cross as an answer.
+pub fn check_file(file: &FileHead) -> Result<(), Refusal> {
+    if file.name.trim().is_empty() || file.name.contains(['/', '\\']) {
+        return bad("file.name", "a name without a path");
+    }
+    line("file.name", &file.name, FILE_NAME_CHARS_MAX)?;
+    if file.sm3.0.len() != SM3_BYTES {
+        return bad("file.sm3", "32 bytes");
+    }
+    let (length, max) = (
+        usize::try_from(file.bytes).unwrap_or(usize::MAX),
+        FILE_BYTES_MAX,
+    );
+    match length {
+        0 => bad("file.bytes", "at least one"),
+        length if length > max => Err(Refusal::TooLarge { length, max }),
+        _ => Ok(()),
+    }
+}
+
+/// Messages of a call, in order; what they say passed the rules when it was taken.
+fn check_messages(messages: &[Message], after: u64) -> Result<(), Refusal> {
+    let mut last = after;
+    for message in messages {
+        if message.number <= last {
+            return bad("messages.number", "a number after the one before");
+        }
+        last = message.number;
+        check_found(&message.found)?;
+        match &message.body {
+            MessageBody::Text { text } => check_said(text)?,
+            MessageBody::File { file } => check_file(file)?,
+        }
+    }
+    Ok(())
 }
 
 fn check_open(open: &OpenTicket) -> Result<(), Refusal> {
@@ -75,6 +149,14 @@ pub fn check_answer(ask: &Ask, answer: &Answer) -> Result<(), Refusal> {
     match (ask, answer) {
         (_, Answer::Refused { problem }) => line("problem.detail", &problem.detail, NOTE_CHARS_MAX),
         (Ask::Catalogue, Answer::Catalogue { catalogue }) => check_catalogue(catalogue),
+        (Ask::Messages { after, .. }, Answer::Messages { messages }) => {
+            check_messages(messages, *after)
+        }
+        (Ask::FetchFile { .. }, Answer::File { file }) => check_file(file),
+        (Ask::Say { .. } | Ask::SendFile { .. }, Answer::Messages { messages }) => {
+            count("messages", messages.len(), 1)?;
+            check_messages(messages, 0)
+        }
         (
             Ask::OpenTicket(open),
             Answer::Opened {
@@ -397,6 +479,75 @@ mod tests {
         assert!(confirm("identity") && !confirm("../x") && !confirm(""));
     }
 
+    fn said(text: &str) -> Ask {
+        Ask::Say {
+            ticket: "t-1".parse().unwrap(),
+            text: text.to_owned(),
+            found: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_a_text_and_what_was_found_is_words_and_numbers() {
+        assert_eq!(check(&said("你好\n第二行")), Ok(()));
+        for text in [
+            "",
+            " \n",
+            "<b>",
+            "a\u{202e}b",
+            &"王".repeat(MESSAGE_CHARS_MAX + 1),
+        ] {
+            assert!(check(&said(text)).is_err(), "{text:?}");
+        }
+        let with = |rule: &str, count| {
+            let mut ask = said("x");
+            if let Ask::Say { found, .. } = &mut ask {
+                let rule = rule.to_owned();
+                let action = guitai_types::message::Action::Mask;
+                found.push(Found {
+                    rule,
+                    action,
+                    count,
+                });
+            }
+            check(&ask).is_ok()
+        };
+        assert!(with("id-card", 2));
+        assert!(!with("110105 1949", 2) && !with("id-card", 501));
+    }
+
+    #[test]
+    fn messages_come_in_order_and_after_what_was_asked() {
+        let message = |number, text: &str| Message {
+            id: "m-1".parse().unwrap(),
+            number,
+            at: UnixMillis(1),
+            from: guitai_types::message::Sender::Agent,
+            body: MessageBody::Text {
+                text: text.to_owned(),
+            },
+            found: Vec::new(),
+        };
+        let ask = Ask::Messages {
+            ticket: "t-1".parse().unwrap(),
+            after: 4,
+        };
+        let answer = |messages| check_answer(&ask, &Answer::Messages { messages });
+        assert_eq!(answer(Vec::new()), Ok(()));
+        assert_eq!(answer(vec![message(5, "a"), message(9, "b")]), Ok(()));
+        assert!(answer(vec![message(4, "a")]).is_err(), "seen");
+        assert!(
+            answer(vec![message(9, "a"), message(5, "b")]).is_err(),
+            "order"
+        );
+        assert!(answer(vec![message(5, "a\u{200b}b")]).is_err(), "invisible");
+        let one = Answer::Messages {
+            messages: vec![message(5, "a"), message(6, "b")],
+        };
+        assert!(check_answer(&said("x"), &one).is_err(), "one was said");
+        assert!(check_answer(&Ask::Catalogue, &one).is_err());
+    }
+
     fn view(phase: TicketPhase) -> Box<TicketView> {
         Box::new(TicketView {
             ticket: "t-1".parse().unwrap(),
@@ -418,6 +569,7 @@ mod tests {
             steps: Vec::new(),
             done: Vec::new(),
             confirmed: Vec::new(),
+            message: 0,
             business: Business::default(),
             media: MediaAccess {
                 room: "/bank/s-1".to_owned(),

@@ -30,6 +30,7 @@ use super::{
     ASKS_MAX, CODE_OLD_EPOCH, CODE_REFUSED, CODE_REPLACED, Count, Counts, Direction, Refusal,
     WATCHES_MAX, check, check_answer, check_order,
     message::{UNKNOWN, decode, kind_of, remake},
+    pieces::{self, PieceError},
     tunnel::{Load, Tunnel},
 };
 
@@ -157,6 +158,11 @@ impl Guard {
     /// Asks the core. A question that may be repeated is tried on another tunnel when one fails;
     /// one that may not, only if it was not sent.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, AskError> {
+        self.ask_with(ask, &[]).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Self::ask`], with the bytes of the file that the question announces; and with those that the answer does.
+    pub async fn ask_with(&self, ask: Ask, file: &[u8]) -> Result<(Answer, Vec<u8>), AskError> {
         let message = self.pass_inward(&ask)?;
         let max = ASKS_MAX;
         let busy = |_| AskError::Busy { max };
@@ -167,10 +173,10 @@ impl Guard {
             let Some(tunnel) = self.pick(&tried) else {
                 break;
             };
-            outcome = self.ask_on(&tunnel, &ask, &message).await;
+            outcome = self.ask_on(&tunnel, &ask, &message, file).await;
             tried.push(tunnel.id());
             let again = match &outcome {
-                Ok(answer) => is_leaderless(answer) && may_repeat(&ask),
+                Ok((answer, _)) => is_leaderless(answer) && may_repeat(&ask),
                 Err(AskError::NotSent) => true,
                 Err(AskError::Lost) => may_repeat(&ask),
                 Err(_) => false,
@@ -240,13 +246,25 @@ impl Guard {
         tunnel: &Arc<Tunnel>,
         ask: &Ask,
         message: &[u8],
-    ) -> Result<Answer, AskError> {
+        file: &[u8],
+    ) -> Result<(Answer, Vec<u8>), AskError> {
         let _load = Load::on(tunnel.clone());
         let limit = Duration::from_millis(ASK_MS_MAX);
-        let mut receive = tunnel.send(message).await?;
+        let mut receive = tunnel.send(message, file).await?;
         let answer = timeout(limit, self.answer(tunnel, ask, &mut receive));
         let answer = answer.await.unwrap_or(Err(AskError::Lost));
-        answer?.ok_or(AskError::Lost)
+        let answer = answer?.ok_or(AskError::Lost)?;
+        let Answer::File { file } = &answer else {
+            return Ok((answer, Vec::new()));
+        };
+        match timeout(limit, pieces::read(&mut receive, file)).await {
+            Ok(Ok(bytes)) => Ok((answer, bytes)),
+            Ok(Err(PieceError::Refused(refusal))) => {
+                self.refuse(tunnel, kind_of(&answer), &refusal);
+                Err(AskError::Refused(refusal))
+            }
+            Ok(Err(PieceError::Lost)) | Err(_) => Err(AskError::Lost),
+        }
     }
 
     /// Reads one answer, checked against its question; `None` when the core ended the stream.
@@ -434,9 +452,11 @@ fn may_repeat(ask: &Ask) -> bool {
         | Ask::CloseTicket { .. }
         | Ask::Rejoin { .. }
         | Ask::Leave { .. }
-        | Ask::Confirm { .. } => true,
-        // A second one is a second ticket, or a refusal of what was done.
-        Ask::OpenTicket(_) | Ask::Rate { .. } => false,
+        | Ask::Confirm { .. }
+        | Ask::Messages { .. }
+        | Ask::FetchFile { .. } => true,
+        // A second one is a second ticket or text, or a refusal of what was done.
+        Ask::OpenTicket(_) | Ask::Rate { .. } | Ask::Say { .. } | Ask::SendFile { .. } => false,
     }
 }
 

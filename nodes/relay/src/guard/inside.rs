@@ -21,7 +21,7 @@ use guitai_types::{
     view::{DoorEntry, TicketView},
 };
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -30,6 +30,7 @@ use super::{
     CODE_REFUSED, Count, Counts, Direction, Refusal, TUNNEL_STREAMS_MAX, check, check_answer,
     check_order,
     message::{UNKNOWN, decode, kind_of, remake},
+    pieces::{self, PieceError},
 };
 
 /// Orders kept for an edge that was away; older ones it has from other core nodes, or the tokens
@@ -40,6 +41,8 @@ const PAUSE_MS_MIN: u64 = 200;
 const PAUSE_MS_MAX: u64 = 3_000;
 /// How long an edge may take to send its question, in milliseconds.
 const QUESTION_MS_MAX: u64 = 5_000;
+/// Files on their way in or out at once, on all tunnels of one core node: each is in memory whole.
+const FILES_UNDER_WAY_MAX: usize = 64;
 /// How long the core may think about a question, in milliseconds; below the edge's patience.
 const THINK_MS_MAX: u64 = 7_500;
 /// How long an edge may take to read what it is sent, in milliseconds.
@@ -55,6 +58,10 @@ pub type ViewStream = BoxStream<'static, TicketView>;
 pub trait Core: Send + Sync + 'static {
     /// Answers a question. Refusals are answers too.
     fn handle(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, Answer>;
+    /// Answers a question that comes with a file. It has arrived whole, and with the digest it was announced with.
+    fn take_file(&self, ask: Ask, file: Vec<u8>, edge: Peer) -> BoxFuture<'_, Answer>;
+    /// The file that is asked for, with its bytes; a refusal has none.
+    fn give_file(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, (Answer, Vec<u8>)>;
     /// The views of a ticket, the present one first. The ticket counts as attended while the
     /// stream lives.
     fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>>;
@@ -76,6 +83,8 @@ struct Inner {
     /// Number of the newest order; wakes the tunnels.
     newest: watch::Sender<u64>,
     edges: Mutex<BTreeMap<Target, Edge>>,
+    /// Files in memory, on all tunnels together.
+    files: Semaphore,
 }
 
 #[derive(Default)]
@@ -107,6 +116,7 @@ impl Tunnels {
             orders: Mutex::default(),
             newest: watch::Sender::new(0),
             edges: Mutex::default(),
+            files: Semaphore::new(FILES_UNDER_WAY_MAX),
         };
         Self {
             inner: Arc::new(inner),
@@ -310,6 +320,47 @@ impl Tunnel {
         self.inner.counts.passed(Direction::Inward, ask.kind());
         match &ask {
             Ask::WatchTicket { ticket } => self.watch(&ask, ticket, send).await,
+            Ask::SendFile { file, .. } => {
+                let Ok(_permit) = self.inner.files.try_acquire() else {
+                    let problem = Problem::new(Code::TooMany, "files under way");
+                    self.reply(&ask, Answer::Refused { problem }, &mut send)
+                        .await;
+                    return;
+                };
+                let limit = Duration::from_millis(QUESTION_MS_MAX);
+                let bytes = match timeout(limit, pieces::read(&mut receive, file)).await {
+                    Ok(Ok(bytes)) => bytes,
+                    Ok(Err(PieceError::Refused(refusal))) => {
+                        return self.refuse(&mut send, ask.kind(), &refusal).await;
+                    }
+                    Ok(Err(PieceError::Lost)) | Err(_) => return,
+                };
+                let peer = self.link.peer.clone();
+                let taken = self.inner.core.take_file(ask.clone(), bytes, peer);
+                let answer = in_time(taken).await.unwrap_or_else(|answer| answer);
+                self.reply(&ask, answer, &mut send).await;
+            }
+            Ask::FetchFile { .. } => {
+                let Ok(_permit) = self.inner.files.try_acquire() else {
+                    let problem = Problem::new(Code::TooMany, "files under way");
+                    self.reply(&ask, Answer::Refused { problem }, &mut send)
+                        .await;
+                    return;
+                };
+                let given = self
+                    .inner
+                    .core
+                    .give_file(ask.clone(), self.link.peer.clone());
+                let (answer, file) = in_time(given)
+                    .await
+                    .unwrap_or_else(|late| (late, Vec::new()));
+                let is_file = matches!(answer, Answer::File { .. });
+                if self.reply(&ask, answer, &mut send).await && is_file {
+                    let limit = Duration::from_millis(READ_MS_MAX);
+                    // An edge that does not read it sees that it is not whole.
+                    drop(timeout(limit, pieces::write(&mut send, &file)).await);
+                }
+            }
             _ => {
                 let answer = self.think(ask.clone()).await;
                 self.reply(&ask, answer, &mut send).await;
@@ -318,12 +369,8 @@ impl Tunnel {
     }
 
     async fn think(&self, ask: Ask) -> Answer {
-        let limit = Duration::from_millis(THINK_MS_MAX);
         let handled = self.inner.core.handle(ask, self.link.peer.clone());
-        timeout(limit, handled).await.unwrap_or_else(|_| {
-            let problem = Problem::new(Code::NoLeader, "no answer in time");
-            Answer::Refused { problem }
-        })
+        in_time(handled).await.unwrap_or_else(|late| late)
     }
 
     async fn watch(&self, ask: &Ask, ticket: &TicketId, mut send: SendStream) {
@@ -391,6 +438,15 @@ impl Tunnel {
             drop(timeout(limit, write_frame(send, &message)).await);
         }
     }
+}
+
+/// What the core says within its time, or that it did not.
+async fn in_time<T>(thinking: BoxFuture<'_, T>) -> Result<T, Answer> {
+    let limit = Duration::from_millis(THINK_MS_MAX);
+    timeout(limit, thinking).await.map_err(|_| {
+        let problem = Problem::new(Code::NoLeader, "no answer in time");
+        Answer::Refused { problem }
+    })
 }
 
 /// Decodes and checks a question.

@@ -29,12 +29,24 @@ impl Message for Ask {
         "rejoin",
         "leave",
         "confirm",
+        "say",
+        "messages",
+        "send-file",
+        "fetch-file",
     ];
 }
 
 impl Message for Answer {
     const TAG: &'static str = "answer";
-    const KINDS: &'static [&'static str] = &["catalogue", "opened", "ticket", "done", "refused"];
+    const KINDS: &'static [&'static str] = &[
+        "catalogue",
+        "opened",
+        "ticket",
+        "messages",
+        "file",
+        "done",
+        "refused",
+    ];
 }
 
 impl Message for Order {
@@ -108,6 +120,8 @@ pub(super) fn kind_of(answer: &Answer) -> &'static str {
         Answer::Catalogue { .. } => "catalogue",
         Answer::Opened { .. } => "opened",
         Answer::Ticket { .. } => "ticket",
+        Answer::Messages { .. } => "messages",
+        Answer::File { .. } => "file",
         Answer::Done => "done",
         Answer::Refused { .. } => "refused",
     }
@@ -138,7 +152,11 @@ fn has_more(got: &Value, made: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use guitai_types::{Epoch, control::OpenTicket};
+    use guitai_types::{
+        Epoch,
+        control::OpenTicket,
+        message::{Action, FileHead, FileType, Found},
+    };
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -261,6 +279,32 @@ mod tests {
             Ask::Confirm {
                 ticket: ticket.clone(),
                 step: "s".to_owned(),
+            },
+            Ask::Say {
+                ticket: ticket.clone(),
+                text: "你好".to_owned(),
+                found: vec![Found {
+                    rule: "id-card".to_owned(),
+                    action: Action::Mask,
+                    count: 1,
+                }],
+            },
+            Ask::Messages {
+                ticket: ticket.clone(),
+                after: 3,
+            },
+            Ask::SendFile {
+                ticket: ticket.clone(),
+                file: FileHead {
+                    name: "card.png".to_owned(),
+                    kind: FileType::Png,
+                    bytes: 70,
+                    sm3: guitai_types::Hex(vec![1; 32]),
+                },
+            },
+            Ask::FetchFile {
+                ticket: ticket.clone(),
+                message: "m".parse().unwrap(),
             },
         ];
         assert_eq!(asks.len(), Ask::KINDS.len());

@@ -22,6 +22,7 @@ use guitai_types::{
     Code, Epoch, Hex, Problem, SessionId, TicketId, UnixMillis,
     control::{Answer, Ask, Catalogue, OpenTicket, Order},
     limits::{CONTROL_BYTES_MAX, REFUSALS_MAX},
+    message::{FileHead, FileType},
     record::{Consent, EndReason},
     view::{TicketPhase, TicketView},
 };
@@ -184,6 +185,15 @@ impl Core for Fake {
         async move { (self.answer)(&ask) }.boxed()
     }
 
+    fn take_file(&self, ask: Ask, file: Vec<u8>, _edge: Peer) -> BoxFuture<'_, Answer> {
+        self.asked.fetch_add(file.len(), SeqCst);
+        async move { (self.answer)(&ask) }.boxed()
+    }
+
+    fn give_file(&self, ask: Ask, _edge: Peer) -> BoxFuture<'_, (Answer, Vec<u8>)> {
+        async move { ((self.answer)(&ask), given_file()) }.boxed()
+    }
+
     fn watch(&self, ticket: TicketId, _edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
         if ticket != ticket_id() {
             let problem = Problem::new(Code::NotFound, "no such ticket");
@@ -310,6 +320,66 @@ async fn questions_go_in_and_answers_come_out() {
     assert_eq!(passed(&edge.guard.stats(), Direction::Outward), 5);
     assert_eq!(passed(&tunnels.stats(), Direction::Inward), 4);
     until(|| passed(&tunnels.stats(), Direction::Outward) == 5).await;
+}
+
+/// What the core has of a file; longer than one message.
+fn given_file() -> Vec<u8> {
+    (0..CONTROL_BYTES_MAX * 2 + 5).map(|n| n as u8).collect()
+}
+
+fn head_of(file: &[u8]) -> FileHead {
+    FileHead {
+        name: "合同.pdf".to_owned(),
+        kind: FileType::Pdf,
+        bytes: file.len() as u64,
+        sm3: Hex(guitai_crypto::sm3::hash(file).to_vec()),
+    }
+}
+
+#[tokio::test]
+async fn a_file_goes_in_and_comes_out_whole_or_not_at_all() {
+    let cluster = Cluster::new();
+    let edge = cluster.edge();
+    let fake = Fake::new(|ask| match ask {
+        Ask::FetchFile { .. } => Answer::File {
+            file: head_of(&given_file()),
+        },
+        _ => Answer::Messages {
+            messages: Vec::new(),
+        },
+    });
+    let (_mesh, _tunnels) = cluster.core("a1-1", &fake, &edge).await;
+    let (ticket, file) = (ticket_id(), given_file());
+    let message = "m-1".parse().unwrap();
+    let fetch = Ask::FetchFile {
+        ticket: ticket.clone(),
+        message,
+    };
+    let (_, got) = edge.guard.ask_with(fetch, &[]).await.unwrap();
+    assert_eq!(got, file);
+    let send = |head: FileHead| Ask::SendFile {
+        ticket: ticket.clone(),
+        file: head,
+    };
+    let taken = edge.guard.ask_with(send(head_of(&file)), &file).await;
+    assert!(
+        matches!(taken, Ok((Answer::Messages { .. }, _))),
+        "{taken:?}"
+    );
+    assert_eq!(fake.asked.load(SeqCst), file.len());
+    // An edge that sends other bytes than it announced is refused, and the core never sees them.
+    for other in [&file[..100], &[&[1], &file[1..]].concat()[..]] {
+        let refused = edge.guard.ask_with(send(head_of(&file)), other).await;
+        assert!(
+            matches!(refused, Ok((Answer::Refused { .. }, _))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(fake.asked.load(SeqCst), file.len());
+    let mut path = head_of(&file);
+    path.name = "../合同.pdf".to_owned();
+    let refused = edge.guard.ask_with(send(path), &file).await;
+    assert!(matches!(refused, Err(AskError::Refused(_))));
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use guitai_net::{Link, RecvStream, VarInt, frame::write_frame};
 use guitai_types::view::DoorEntry;
 use tokio::time::timeout;
 
-use super::edge::{ASK_MS_MAX, AskError};
+use super::{
+    edge::{ASK_MS_MAX, AskError},
+    pieces,
+};
 
 /// One tunnel.
 pub(super) struct Tunnel {
@@ -50,14 +53,18 @@ impl Tunnel {
         self.link.conn.close(VarInt::from_u32(code), b"");
     }
 
-    /// Sends a question on a stream of its own; what comes back is read from the other half.
-    pub(super) async fn send(&self, message: &[u8]) -> Result<RecvStream, AskError> {
+    /// Sends a question on a stream of its own, with the bytes of its file; what comes back is read from the other half.
+    pub(super) async fn send(&self, message: &[u8], file: &[u8]) -> Result<RecvStream, AskError> {
         let limit = Duration::from_millis(ASK_MS_MAX);
         let opened = timeout(limit, self.link.conn.open_bi()).await;
         let Ok(Ok((mut send, receive))) = opened else {
             return Err(AskError::NotSent);
         };
-        let written = timeout(limit, write_frame(&mut send, message)).await;
+        let written = timeout(limit, async {
+            write_frame(&mut send, message).await?;
+            pieces::write(&mut send, file).await
+        });
+        let written = written.await;
         let finished = matches!(written, Ok(Ok(()))) && send.finish().is_ok();
         if finished {
             Ok(receive)

@@ -79,7 +79,7 @@ impl Guard {
         let mut error = AskError::NoTunnel;
         while let Some(tunnel) = self.pick(&tried) {
             tried.push(tunnel.id());
-            let receive = match tunnel.send(message).await {
+            let receive = match tunnel.send(message, &[]).await {
                 Ok(receive) => receive,
                 Err(unsent) => {
                     error = unsent;
