@@ -6,15 +6,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, NodeName, SessionId, StaffName};
 use url::Url;
 
+use crate::audit::Audit;
 use crate::composite::Composite;
 use crate::dr::args::Dr;
+use crate::ferry::Ferry;
 use crate::flow::Flow;
 use crate::keys::Keys;
 use crate::log::Log;
 use crate::node::Node;
 use crate::pki::args::Pki;
 use crate::recordings::Recordings;
+use crate::relay::Relay;
 use crate::sandbox::Sandbox;
+use crate::trace::Trace;
 use crate::tsa::Tsa;
 
 /// The commands that talk to a running cluster, and the offline verifier.
@@ -37,6 +41,18 @@ pub enum Command {
     /// 流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius
     #[command(subcommand)]
     Flow(Flow),
+    /// 缓冲区:协议断点、消息规格、留存、存储、失陷影响 / The buffer area: where protocols end, what may cross, residue, stores, blast radius
+    #[command(subcommand)]
+    Relay(Relay),
+    /// 一次会话的路径 / The path of one session
+    #[command(subcommand)]
+    Trace(Trace),
+    /// 审计:谁登录、做了什么、取用了什么 / Audit: who logged in, did what, was given what
+    #[command(subcommand)]
+    Audit(Audit),
+    /// 网闸摆渡:以带编号、签名的文件包进出,逐项检查、可续传 / The ferry: what passes a file gap, in numbered, signed bundles
+    #[command(subcommand)]
+    Ferry(Ferry),
     /// 沙箱:各节点进程受何约束,本机内核能给什么 / The sandbox: what holds each node's process, what this kernel can give
     #[command(subcommand)]
     Sandbox(Sandbox),
@@ -76,6 +92,10 @@ impl Command {
             Self::Evidence(Evidence::Composite(composite)) => Some(composite.output()),
             Self::Log(log) => Some(log.output()),
             Self::Flow(flow) => Some(flow.output()),
+            Self::Relay(relay) => Some(&relay.asked().output),
+            Self::Trace(Trace::Session(session)) => Some(&session.asked.output),
+            Self::Audit(audit) => Some(audit.output()),
+            Self::Ferry(ferry) => Some(ferry.output()),
             Self::Sandbox(sandbox) => Some(sandbox.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),
             Self::Crypto(Crypto::Selftest(selftest)) => Some(&selftest.output),
@@ -91,7 +111,7 @@ impl Command {
 }
 
 /// Which cluster, as whom, and how to show it: what every command about a cluster takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Asked {
     /// Which cluster, and as whom.
     #[command(flatten)]

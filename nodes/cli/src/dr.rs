@@ -2,7 +2,7 @@
 
 pub mod args;
 pub(crate) mod officer;
-mod report;
+pub(crate) mod report;
 mod words;
 
 use std::time::Duration;

@@ -1,8 +1,10 @@
 //! `flow …`: the flow matrix, offline: what may cross between zones, and what follows from it.
 
+mod minute;
 mod online;
 mod seen;
-mod words;
+pub(crate) mod told;
+pub(crate) mod words;
 
 use std::{
     collections::BTreeSet,
@@ -17,9 +19,11 @@ use guitai_flow::{
 };
 use guitai_host::{Clock as _, SystemClock};
 use guitai_types::{Code, Date, profile::Profile};
+pub use minute::Minute;
 pub use online::{Approve, InForce, Plan, Undo, Withdraw};
-pub use seen::{Listeners, Seen};
+pub use seen::{Denied, Listeners, Seen, Unused};
 use serde_json::{Value, json};
+pub use told::{Ago, Span};
 
 use crate::{
     Done, Language, Output,
@@ -35,7 +39,7 @@ pub enum Flow {
     Show(Show),
     /// 检查矩阵:错误、到期,及与部署的出入 / Check a matrix: faults, expiry, and where a deployment differs
     Check(Check),
-    /// 两版矩阵之差,逐条成句,标明放宽与收紧 / What one version allows that another did not, in sentences
+    /// 两版矩阵之差,逐条成句;--since:实际流转与矩阵之差 / What one version allows that another did not, in sentences; --since: what flowed beside what may
     Diff(Compare),
     /// 由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone
     Firewall(Firewall),
@@ -58,9 +62,13 @@ pub enum Flow {
     /// 谁在监听、谁建立了连接;内区不接受外来连接 / Who listens, and who opened; the inner zone takes nothing from outside
     Listeners(Listeners),
     /// 被拒绝的流转:来自何处、缘由 / What was refused, from where, and why
-    Denied(Asked),
+    Denied(Denied),
     /// 从未用到的矩阵行 / Rows that nothing has used
-    Unused(Asked),
+    Unused(Unused),
+    /// 有什么去往 AI 插件及其他外部系统 / What leaves for AI plug-ins and other systems outside
+    Plugins(Asked),
+    /// 流转日志的一分钟,其根与透明日志比对 / One minute of the flow log, its root compared with the transparency log's
+    Minute(Minute),
 }
 
 /// Arguments of `flow show`.
@@ -96,12 +104,17 @@ pub struct Check {
 #[derive(Debug, Args)]
 pub struct Compare {
     /// 旧矩阵 / The matrix before
-    pub before: PathBuf,
+    #[arg(required_unless_present = "since", requires = "after")]
+    pub before: Option<PathBuf>,
     /// 新矩阵 / The matrix after
-    pub after: PathBuf,
-    /// How to show it.
+    #[arg(conflicts_with = "since")]
+    pub after: Option<PathBuf>,
+    /// In which stretch of time, where what flowed is wanted.
     #[command(flatten)]
-    pub output: Output,
+    pub span: Span,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
 }
 
 /// Arguments of `flow firewall`.
@@ -162,7 +175,7 @@ impl Flow {
         match self {
             Self::Show(it) => &it.asked.output,
             Self::Check(it) => &it.asked.output,
-            Self::Diff(it) => &it.output,
+            Self::Diff(it) => &it.asked.output,
             Self::Firewall(it) => &it.asked.output,
             Self::Reach(it) => &it.asked.output,
             Self::Matrix(it) => &it.asked.output,
@@ -172,7 +185,10 @@ impl Flow {
             Self::Undo(it) => &it.asked.output,
             Self::Seen(it) => &it.asked.output,
             Self::Listeners(it) => &it.asked.output,
-            Self::History(asked) | Self::Denied(asked) | Self::Unused(asked) => &asked.output,
+            Self::Denied(it) => &it.asked.output,
+            Self::Unused(it) => &it.asked.output,
+            Self::Minute(it) => &it.asked.output,
+            Self::History(asked) | Self::Plugins(asked) => &asked.output,
         }
     }
 }
@@ -182,7 +198,10 @@ pub(crate) async fn run(command: &Flow, lang: Language) -> Result<Done, Failure>
     match command {
         Flow::Show(arguments) => show(arguments, lang),
         Flow::Check(arguments) => check(arguments, lang),
-        Flow::Diff(arguments) => compare(arguments, lang),
+        Flow::Diff(arguments) => match (&arguments.before, &arguments.after) {
+            (Some(before), Some(after)) => compare(before, after, &arguments.asked.output, lang),
+            _ => seen::differs(&arguments.span, &arguments.asked, lang).await,
+        },
         Flow::Firewall(arguments) => rules(arguments),
         Flow::Reach(arguments) => reach(arguments, lang),
         Flow::Matrix(arguments) => online::matrix(arguments, lang).await,
@@ -193,8 +212,10 @@ pub(crate) async fn run(command: &Flow, lang: Language) -> Result<Done, Failure>
         Flow::History(asked) => online::history(asked, lang).await,
         Flow::Seen(arguments) => seen::seen(arguments, lang).await,
         Flow::Listeners(arguments) => seen::listeners(arguments, lang).await,
-        Flow::Denied(asked) => seen::denied(asked, lang).await,
-        Flow::Unused(asked) => seen::unused(asked, lang).await,
+        Flow::Denied(arguments) => seen::denied(arguments, lang).await,
+        Flow::Unused(arguments) => seen::unused(arguments, lang).await,
+        Flow::Plugins(asked) => seen::plugins(asked, lang).await,
+        Flow::Minute(arguments) => minute::show_one(arguments, lang).await,
     }
 }
 
@@ -279,14 +300,11 @@ fn check(arguments: &Check, lang: Language) -> Result<Done, Failure> {
     Ok(Done { text, exit })
 }
 
-fn compare(arguments: &Compare, lang: Language) -> Result<Done, Failure> {
-    let (before, after) = (
-        read_matrix(&arguments.before)?,
-        read_matrix(&arguments.after)?,
-    );
+fn compare(before: &Path, after: &Path, output: &Output, lang: Language) -> Result<Done, Failure> {
+    let (before, after) = (read_matrix(before)?, read_matrix(after)?);
     let diff = Diff::between(&before, &after);
     let sentences = diff.sentences(&before);
-    if !arguments.output.json {
+    if !output.json {
         return Ok(done(words::sentences(&sentences, lang)));
     }
     let changes = changes(&sentences);

@@ -53,6 +53,18 @@ impl Door {
         })
     }
 
+    /// What leads another command to this door, as whoever has entered it.
+    pub(crate) fn access(&self) -> crate::Access {
+        crate::Access {
+            data: std::path::PathBuf::new(),
+            url: Some(self.base.clone()),
+            token: self.token.clone(),
+            institution: None,
+            name: None,
+            password: None,
+        }
+    }
+
     /// The same door, for the bearer of a token.
     pub(crate) fn with_token(&self, token: String) -> Self {
         Self {

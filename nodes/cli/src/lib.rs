@@ -6,6 +6,7 @@
 //! (`docs/reference/cli.md`).
 
 mod args;
+pub mod audit;
 mod cluster;
 mod composite;
 mod crypto;
@@ -13,6 +14,8 @@ pub mod demo;
 pub mod dr;
 mod evidence;
 mod failure;
+pub mod ferry;
+mod files;
 pub mod flow;
 mod http;
 pub mod keys;
@@ -21,11 +24,13 @@ pub mod log;
 mod node;
 pub mod pki;
 pub mod recordings;
+pub mod relay;
 pub mod sandbox;
 mod show;
 mod sse;
 mod staff;
 mod table;
+pub mod trace;
 pub mod tsa;
 
 use std::{process::ExitCode, time::Duration};
@@ -42,6 +47,7 @@ pub use crate::{
     crypto::BREAK_SELFTEST,
     dr::args::Dr,
     failure::{FAILED, FINDINGS, Failure, NOT_REACHABLE, NOT_VERIFIED, USAGE},
+    files::FileError,
     language::Language,
     node::{Node, Rejoin, Replace, Voices},
     pki::args::Pki,
@@ -90,7 +96,11 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         }
         Command::Evidence(Evidence::Composite(command)) => composite::answer(command, lang).await,
         Command::Log(command) => log::run(&command, lang).await.map(done),
+        Command::Ferry(command) => ferry::run(&command, lang),
         Command::Flow(command) => flow::run(&command, lang).await,
+        Command::Relay(command) => relay::run(&command, lang).await,
+        Command::Trace(command) => trace::run(&command, lang).await,
+        Command::Audit(command) => audit::run(&command, lang).await,
         Command::Crypto(Crypto::Inventory(asked)) => crypto::inventory(&asked, lang).await,
         Command::Crypto(Crypto::Selftest(arguments)) => crypto::selftest(&arguments, lang),
         Command::Sandbox(command) => sandbox::answer(&command, lang).await,

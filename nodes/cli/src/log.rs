@@ -1,5 +1,6 @@
 //! `log`: the transparency log, read from the cluster and checked without it.
 
+mod consistency;
 mod online;
 mod records;
 
@@ -27,8 +28,13 @@ use crate::{
     table::Table,
 };
 
+pub use consistency::Consistency;
 pub use online::{About, Accesses, Mirror, OfTree, Prove};
 pub use records::Records;
+pub(crate) use {
+    online::accesses,
+    records::{RecordView, words as record_words},
+};
 
 /// Largest file of a log that is read: a bundle of 256 entries of 65,535 bytes.
 const FILE_BYTES_MAX: u64 = 256 * (2 + 65_535);
@@ -52,6 +58,8 @@ pub enum Log {
     Accesses(Accesses),
     /// 日志中有哪些事件及其内容 / What was entered in the log, and what is behind it
     Records(Records),
+    /// 日志自某一旧检查点起未曾断裂或改写 / The log continues an older checkpoint, unbroken
+    Consistency(Consistency),
     /// 复制整份日志,可续传 / Copy the whole log; goes on where it was interrupted
     Mirror(Mirror),
 }
@@ -85,6 +93,7 @@ impl Log {
             Self::Accesses(accesses) => &accesses.asked.output,
             Self::Records(records) => &records.asked.output,
             Self::Mirror(mirror) => &mirror.asked.output,
+            Self::Consistency(it) => &it.asked.output,
         }
     }
 }
@@ -129,8 +138,9 @@ pub(crate) async fn run(log: &Log, lang: Language) -> Result<String, Failure> {
         Log::Checkpoint(of) => online::text(of, "checkpoint").await,
         Log::Policy(of) => online::text(of, "policy").await,
         Log::Prove(arguments) => online::prove(arguments, lang).await,
-        Log::Accesses(arguments) => online::accesses(arguments, lang).await,
+        Log::Accesses(arguments) => accesses(arguments, lang).await,
         Log::Records(arguments) => records::records(arguments, lang).await,
+        Log::Consistency(arguments) => consistency::check(arguments, lang).await,
         Log::Mirror(arguments) => online::mirror(arguments, lang).await,
     }
 }
@@ -236,7 +246,7 @@ fn unreadable(detail: &str) -> Failure {
     )
 }
 
-fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let file = fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     let read = file.take(bytes_max + 1).read_to_end(&mut bytes);

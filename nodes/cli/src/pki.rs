@@ -6,7 +6,6 @@
 mod acts;
 pub mod args;
 mod directory;
-mod files;
 mod index;
 mod journal;
 mod show;
@@ -25,7 +24,6 @@ use serde_json::json;
 pub use self::{
     acts::{AUTHORITY, Order, relative},
     directory::Directory,
-    files::FileError,
     index::{AuthorityState, Entry, Holder, Install, Kind, Pending, State},
     journal::{Act, JournalError, Record},
     vault::PASSPHRASE_VARIABLE,
@@ -33,6 +31,7 @@ pub use self::{
 use crate::{
     Language,
     failure::{FAILED, Failure},
+    files::{self, FileError},
     show::json as in_json,
 };
 use args::{Csr, Import, Init, Issue, List, Pki, Revoke, Rotate};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use guitai_types::{
-    Code, NodeId, Voice, Zone,
+    Code, NodeId, UnixMillis, Voice, Zone,
     lineage::Quarantine,
     record::{Duty, RecordingState},
     sync::{DegradeCause, SyncMode},
@@ -11,7 +11,6 @@ use guitai_types::{
     view::{NodeView, SessionView, StatusView},
 };
 use serde::Serialize;
-use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
     Access, Asked, Language, SessionState, Sessions, failure::Failure, staff, table::Table,
@@ -395,11 +394,7 @@ fn seconds(ms: u64) -> String {
 
 /// Wall time in UTC, to the second.
 pub(crate) fn when(unix_ms: u64) -> String {
-    let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-    let seconds = i64::try_from(unix_ms / 1000).ok();
-    let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    time.and_then(|time| time.format(form).ok())
-        .unwrap_or_else(|| unix_ms.to_string())
+    UnixMillis(unix_ms).utc()
 }
 
 #[cfg(test)]

@@ -35,6 +35,10 @@ fn help_names_every_command_in_both_languages() {
             "  evidence    证据包:导出与离线校验 / Evidence packages: export, and verify offline",
             "  log         透明日志:证明、副本与离线校验 / The transparency log: proofs, copies, and checks offline",
             "  flow        流转矩阵:跨区流转、差异、防火墙规则、失陷影响 / The flow matrix: what may cross zones, diffs, firewall rules, blast radius",
+            "  relay       缓冲区:协议断点、消息规格、留存、存储、失陷影响 / The buffer area: where protocols end, what may cross, residue, stores, blast radius",
+            "  trace       一次会话的路径 / The path of one session",
+            "  audit       审计:谁登录、做了什么、取用了什么 / Audit: who logged in, did what, was given what",
+            "  ferry       网闸摆渡:以带编号、签名的文件包进出,逐项检查、可续传 / The ferry: what passes a file gap, in numbered, signed bundles",
             "  sandbox     沙箱:各节点进程受何约束,本机内核能给什么 / The sandbox: what holds each node's process, what this kernel can give",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
             "  pki         证书:签发、换发、吊销 / Certificates: issue, rotate, revoke",
@@ -257,7 +261,7 @@ fn help_of_flow_names_its_commands_in_both_languages() {
         [
             "  show       哪些区域之间可有哪些流转:表格、规范形式、图 / What may flow between which zones: a table, the canonical form, a picture",
             "  check      检查矩阵:错误、到期,及与部署的出入 / Check a matrix: faults, expiry, and where a deployment differs",
-            "  diff       两版矩阵之差,逐条成句,标明放宽与收紧 / What one version allows that another did not, in sentences",
+            "  diff       两版矩阵之差,逐条成句;--since:实际流转与矩阵之差 / What one version allows that another did not, in sentences; --since: what flowed beside what may",
             "  firewall   由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone",
             "  reach      某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not",
             "  matrix     集群现行的矩阵 / The matrix that the cluster has in force",
@@ -270,6 +274,8 @@ fn help_of_flow_names_its_commands_in_both_languages() {
             "  listeners  谁在监听、谁建立了连接;内区不接受外来连接 / Who listens, and who opened; the inner zone takes nothing from outside",
             "  denied     被拒绝的流转:来自何处、缘由 / What was refused, from where, and why",
             "  unused     从未用到的矩阵行 / Rows that nothing has used",
+            "  plugins    有什么去往 AI 插件及其他外部系统 / What leaves for AI plug-ins and other systems outside",
+            "  minute     流转日志的一分钟,其根与透明日志比对 / One minute of the flow log, its root compared with the transparency log's",
             "  help       Print this message or the help of the given subcommand(s)",
         ]
     );

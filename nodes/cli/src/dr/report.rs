@@ -7,13 +7,15 @@ use std::{
 
 use guitai_crypto::x509;
 use guitai_evidence::drill::{
-    self, PAGE_FILE, ROOT_FILE, SIGNATURE_FILE, STATEMENT_BYTES_MAX, STATEMENT_FILE, Verified,
+    self, ROOT_FILE, SIGNATURE_FILE, STATEMENT_BYTES_MAX, STATEMENT_FILE, Verified,
 };
 use guitai_types::{Code, Hex, dr};
 use serde_json::json;
 
 use super::{VIEWERS, args};
 use crate::{Done, Language, NOT_VERIFIED, failure::Failure, show, staff, table::Table};
+
+pub(crate) use guitai_evidence::drill::PAGE_FILE;
 
 /// Name of the printable file, where a Chromium is there to print it.
 const PDF_FILE: &str = "report.pdf";
@@ -139,7 +141,7 @@ fn done(
 }
 
 /// Prints the page to PDF by a browser of this machine; without one the page itself can be printed.
-fn print(out: &Path) -> bool {
+pub(crate) fn print(out: &Path) -> bool {
     let Ok(dir) = out.canonicalize() else {
         return false;
     };
@@ -157,7 +159,7 @@ fn print(out: &Path) -> bool {
     })
 }
 
-fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read(path, SMALL_BYTES_MAX)?;
     let fault =
         |detail: String| Failure::new(Code::BadRequest, format!("{}: {detail}", path.display()));

@@ -1,20 +1,22 @@
-//! `flow seen|listeners|denied|unused`: what did flow, beside what may.
+//! `flow seen|listeners|denied|unused` and `flow diff --since`: what did flow, beside what may.
 
 use std::collections::BTreeSet;
 
 use clap::Args;
-use guitai_flow::Matrix;
+use guitai_flow::{Matrix, Word as _};
 use guitai_types::{
-    NodeName, UnixMillis, Zone,
+    NodeName, Zone,
+    flowlog::KEPT_DAYS_ASKED_MAX,
     flows::Flows,
-    observed::{FlowFault, FlowFinding, FlowStanding, FlowWay, FlowsSeen, NodeFlows, SeenFlow},
+    observed::{FlowFault, FlowFinding, FlowStanding, FlowWay, NodeFlows, SeenFlow},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     done,
     online::{FLOWS, READERS},
     refused,
+    told::{Span, Told, ask, ask_by, before, bytes, party, standing, who_opens},
 };
 use crate::{
     Done, Language,
@@ -24,15 +26,15 @@ use crate::{
     table::Table,
 };
 
-/// Where it is asked for.
-const SEEN: &str = "/api/v1/flows/seen";
-
 /// Arguments of `flow seen`.
 #[derive(Debug, Args)]
 pub struct Seen {
     /// 只看此节点 / This node alone
     #[arg(long, value_name = "NODE")]
     pub node: Option<NodeName>,
+    /// Which stretch of time.
+    #[command(flatten)]
+    pub span: Span,
     /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
     pub asked: Asked,
@@ -44,45 +46,54 @@ pub struct Listeners {
     /// 只看此区域:outer、dmz、inner / This zone alone: outer, dmz, inner
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub zone: Option<Zone>,
+    /// Which stretch of time.
+    #[command(flatten)]
+    pub span: Span,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Arguments of `flow denied`.
+#[derive(Debug, Args)]
+pub struct Denied {
+    /// Which stretch of time.
+    #[command(flatten)]
+    pub span: Span,
+    /// Which cluster, as whom, and how to show it.
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Arguments of `flow unused`.
+#[derive(Debug, Args)]
+pub struct Unused {
+    /// 最近多少天,取自留存的流转日志 / In so many days, out of the flow log that is kept
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=KEPT_DAYS_ASKED_MAX))]
+    pub days: Option<u64>,
     /// Which cluster, as whom, and how to show it.
     #[command(flatten)]
     pub asked: Asked,
 }
 
 fn zone(text: &str) -> Result<Zone, String> {
-    let all = [Zone::Outer, Zone::Dmz, Zone::Inner];
-    let found = all.into_iter().find(|zone| zone.to_string() == text);
-    found.ok_or_else(|| format!("no zone is called {text}: outer, dmz, inner"))
-}
-
-async fn ask(asked: &Asked) -> Result<FlowsSeen, Failure> {
-    let door = staff::enter(&asked.access, READERS).await?;
-    door.get(SEEN).await
-}
-
-/// What is shown, and that somebody has to look at it.
-fn judged(text: String, findings: &[FlowFinding]) -> Done {
-    let exit = if findings.is_empty() { 0 } else { FINDINGS };
-    Done { text, exit }
+    Zone::read(text).map_err(|error| error.to_string())
 }
 
 pub(super) async fn seen(arguments: &Seen, lang: Language) -> Result<Done, Failure> {
-    let mut seen = ask(&arguments.asked).await?;
+    let mut told = ask(&arguments.asked, &arguments.span).await?;
     if let Some(node) = &arguments.node {
-        let known = seen.nodes.iter().any(|it| it.node == *node) || seen.silent.contains(node);
-        if !known {
+        if !told.knows(node) {
             return Err(Failure::usage(
                 format!("no node is called {node}"),
                 "guitai status 列出节点",
                 "guitai status lists the nodes",
             ));
         }
-        seen.nodes.retain(|it| it.node == *node);
-        seen.silent.retain(|it| it == node);
-        seen.findings.retain(|it| it.node == *node);
+        told = told.of(|it| it.node == *node);
     }
     if arguments.asked.output.json {
-        return show::json(&seen).map(|text| judged(text, &seen.findings));
+        return told.json().map(|text| told.judged(text));
     }
     let mut table = Table::new(match lang {
         Language::Zh => [
@@ -112,149 +123,61 @@ pub(super) async fn seen(arguments: &Seen, lang: Language) -> Result<Done, Failu
             "last",
         ],
     });
-    for node in &seen.nodes {
+    for node in told.nodes() {
         for flow in &node.flows {
-            table.row(flow_row(node, flow, lang));
+            table.row([
+                node.node.to_string(),
+                who_opens(flow, lang),
+                party(flow.zone, &flow.peer),
+                flow.protocol.clone(),
+                flow.rows.join(" "),
+                standing(flow.standing, lang),
+                flow.open.to_string(),
+                flow.connections.to_string(),
+                bytes(flow.sent),
+                bytes(flow.received),
+                before(flow.last, node.at, lang),
+            ]);
         }
     }
-    let text = format!("{}\n{}", table.render(), closing(&seen, lang));
-    Ok(judged(text, &seen.findings))
-}
-
-fn flow_row(node: &NodeFlows, flow: &SeenFlow, lang: Language) -> [String; 11] {
-    let who = match flow.way {
-        FlowWay::Opened => lang.pick("本节点", "this node"),
-        FlowWay::Accepted => lang.pick("对端", "other end"),
-    };
-    let zone = flow.zone.map(|zone| format!("{zone}/")).unwrap_or_default();
-    [
-        node.node.to_string(),
-        who.to_owned(),
-        format!("{zone}{}", flow.peer),
-        flow.protocol.clone(),
-        flow.rows.join(" "),
-        standing(flow.standing, lang).to_owned(),
-        flow.open.to_string(),
-        flow.connections.to_string(),
-        bytes(flow.sent),
-        bytes(flow.received),
-        ago(flow.last, node.at, lang),
-    ]
-}
-
-const fn standing(standing: FlowStanding, lang: Language) -> &'static str {
-    match standing {
-        FlowStanding::Declared => lang.pick("已声明", "declared"),
-        FlowStanding::RunOut => lang.pick("已到期", "run out"),
-        FlowStanding::Refused => lang.pick("被拒绝", "REFUSED"),
-        FlowStanding::Undeclared => lang.pick("未声明", "UNDECLARED"),
-    }
-}
-
-/// Bytes in powers of ten, three digits.
-fn bytes(count: u64) -> String {
-    let mut unit = ["B", "kB", "MB", "GB", "TB"].into_iter();
-    let (mut whole, mut rest) = (count, 0);
-    let mut name = unit.next().unwrap_or("B");
-    while whole >= 1_000 {
-        let Some(next) = unit.next() else { break };
-        (rest, whole, name) = (whole % 1_000 / 100, whole / 1_000, next);
-    }
-    if name == "B" || whole >= 100 {
-        format!("{whole} {name}")
-    } else {
-        format!("{whole}.{rest} {name}")
-    }
-}
-
-fn ago(then: UnixMillis, now: UnixMillis, lang: Language) -> String {
-    let seconds = now.since(then) / 1_000;
-    let (count, zh, en) = match seconds {
-        0..120 => (seconds, "秒前", "s ago"),
-        120..7_200 => (seconds / 60, "分钟前", "min ago"),
-        _ => (seconds / 3_600, "小时前", "h ago"),
-    };
-    format!("{count} {}", lang.pick(zh, en))
-}
-
-/// Findings, and what the answer was made from.
-fn closing(seen: &FlowsSeen, lang: Language) -> String {
-    let mut text = String::new();
-    for finding in &seen.findings {
-        let what = lang.of(&finding.what);
-        text.push_str(&format!("! {}: {what}\n", finding.node));
-    }
-    if seen.findings.is_empty() {
-        text.push_str(lang.pick(
-            "所见流转均在矩阵之内,两端一致\n",
-            "All that was seen is in the matrix, and both ends agree\n",
-        ));
-    }
-    let since = seen.nodes.iter().map(|node| node.since).max();
-    if let Some(since) = since {
-        let since = show::when(since.0);
-        text.push_str(&match lang {
-            Language::Zh => format!("自各节点启动起,最晚 {since}\n"),
-            Language::En => format!("Since each node started, the latest at {since}\n"),
-        });
-    }
-    if let (Some(matrix), Some(size)) = (&seen.matrix, seen.log_size) {
-        text.push_str(&match lang {
-            Language::Zh => format!("现行矩阵 {matrix},日志第 {size} 条之时\n"),
-            Language::En => format!("Matrix in force {matrix}, when the log had {size} entries\n"),
-        });
-    }
-    text
+    let text = format!("{}\n{}", table.render(), told.closing(lang));
+    Ok(told.judged(text))
 }
 
 pub(super) async fn listeners(arguments: &Listeners, lang: Language) -> Result<Done, Failure> {
-    let mut seen = ask(&arguments.asked).await?;
-    if let Some(zone) = arguments.zone {
-        seen.nodes.retain(|node| node.zone == zone);
-        let left: BTreeSet<_> = seen.nodes.iter().map(|node| node.node.clone()).collect();
-        let silent = |it: &FlowFinding| it.fault == FlowFault::Silent;
-        seen.findings
-            .retain(|it| left.contains(&it.node) || silent(it));
-    }
-    // Of connections only who came in matters here.
-    let about = |it: &FlowFinding| {
-        matches!(
-            it.fault,
-            FlowFault::Socket | FlowFault::Blind | FlowFault::Silent
-        )
+    let told = ask(&arguments.asked, &arguments.span).await?;
+    let told = match arguments.zone {
+        Some(zone) => told.of(|node| node.zone == zone),
+        None => told,
     };
-    seen.findings.retain(about);
-    seen.findings
-        .extend(seen.nodes.iter().flat_map(from_outside));
+    // Of connections only who came in matters here.
+    let told = told.about(|it| {
+        use FlowFault::{Blind, Outside, Silent, Socket, Unknown};
+        matches!(it.fault, Outside | Socket | Blind | Silent | Unknown)
+    });
     if arguments.asked.output.json {
-        let nodes = seen.nodes.iter().map(|node| {
-            let sockets: Vec<_> = node
-                .sockets
-                .iter()
-                .filter(|it| it.remote.is_none())
-                .collect();
-            let taken: Vec<_> = accepted(node).collect();
-            json!({ "node": node.node, "zone": node.zone, "sockets": sockets, "accepted": taken })
+        let nodes = told.nodes().iter().map(|node| {
+            let bound = node.sockets.iter().filter(|it| it.remote.is_none());
+            let (bound, taken): (Vec<_>, Vec<_>) = (bound.collect(), accepted(node).collect());
+            json!({ "node": node.node, "zone": node.zone, "sockets": bound, "accepted": taken })
         });
-        let nodes: Vec<_> = nodes.collect();
-        let value = json!({
-            "at": seen.at, "matrix": seen.matrix, "log_size": seen.log_size, "nodes": nodes, "silent": seen.silent,
-            "findings": seen.findings,
-        });
-        return show::json(&value).map(|text| judged(text, &seen.findings));
+        let nodes: Vec<Value> = nodes.collect();
+        let mut value = told.frame();
+        value["nodes"] = Value::Array(nodes);
+        return show::json(&value).map(|text| told.judged(text));
     }
     let mut table = Table::new(match lang {
         Language::Zh => ["节点", "区域", "监听", "用途", "状态"],
         Language::En => ["node", "zone", "listens at", "what", "standing"],
     });
-    for node in &seen.nodes {
+    for node in told.nodes() {
         for socket in node.sockets.iter().filter(|it| it.remote.is_none()) {
             table.row([
                 node.node.to_string(),
                 node.zone.to_string(),
                 socket.named(),
                 socket.what.clone(),
-                standing(socket.standing, lang).to_owned(),
+                standing(socket.standing, lang),
             ]);
         }
     }
@@ -262,25 +185,20 @@ pub(super) async fn listeners(arguments: &Listeners, lang: Language) -> Result<D
         Language::Zh => ["节点", "由谁建立", "协议", "矩阵行", "累计"],
         Language::En => ["node", "who opened", "protocol", "rows", "ever"],
     });
-    for node in &seen.nodes {
+    for node in told.nodes() {
         for flow in accepted(node) {
-            let zone = flow.zone.map(|zone| format!("{zone}/")).unwrap_or_default();
             came.row([
                 node.node.to_string(),
-                format!("{zone}{}", flow.peer),
+                party(flow.zone, &flow.peer),
                 flow.protocol.clone(),
                 flow.rows.join(" "),
                 flow.connections.to_string(),
             ]);
         }
     }
-    let text = format!(
-        "{}\n{}\n{}",
-        table.render(),
-        came.render(),
-        closing(&seen, lang)
-    );
-    Ok(judged(text, &seen.findings))
+    let (table, came) = (table.render(), came.render());
+    let text = format!("{table}\n{came}\n{}", told.closing(lang));
+    Ok(told.judged(text))
 }
 
 fn accepted(node: &NodeFlows) -> impl Iterator<Item = &SeenFlow> {
@@ -288,151 +206,258 @@ fn accepted(node: &NodeFlows) -> impl Iterator<Item = &SeenFlow> {
     node.flows.iter().filter(came)
 }
 
-/// Promise of the design: nothing of the inner zone takes a connection from outside it.
-fn from_outside(node: &NodeFlows) -> Vec<FlowFinding> {
-    let outside = |it: &&SeenFlow| {
-        node.zone == Zone::Inner && it.zone.is_some_and(|zone| zone != Zone::Inner)
-    };
-    let found = accepted(node).filter(outside).map(|flow| {
-        let SeenFlow { peer, protocol, .. } = flow;
-        FlowFinding {
-            node: node.node.clone(),
-            fault: FlowFault::Flow,
-            what: guitai_types::place::Text {
-                zh: format!("内区节点接受了来自 {peer} 的 {protocol} 连接"),
-                en: format!("a node of the inner zone took a {protocol} connection from {peer}"),
-            },
-        }
-    });
-    found.collect()
+/// Whether nothing is known of somebody for some time.
+const fn is_unknown(finding: &FlowFinding) -> bool {
+    matches!(finding.fault, FlowFault::Silent | FlowFault::Unknown)
 }
 
-pub(super) async fn denied(asked: &Asked, lang: Language) -> Result<Done, Failure> {
-    let seen = ask(asked).await?;
+pub(super) async fn denied(arguments: &Denied, lang: Language) -> Result<Done, Failure> {
+    let told = ask(&arguments.asked, &arguments.span).await?;
+    let told = told
+        .about(|it| matches!(it.fault, FlowFault::Refused | FlowFault::Message) || is_unknown(it));
     let refused = |it: &&SeenFlow| it.standing == FlowStanding::Refused;
-    let findings: Vec<FlowFinding> = seen
-        .findings
-        .iter()
-        .filter(|it| matches!(it.fault, FlowFault::Refused | FlowFault::Silent))
-        .cloned()
-        .collect();
-    if asked.output.json {
-        let nodes = seen.nodes.iter().map(|node| {
+    if arguments.asked.output.json {
+        let nodes = told.nodes().iter().map(|node| {
             let flows: Vec<_> = node.flows.iter().filter(refused).collect();
-            json!({ "node": node.node, "zone": node.zone, "since": node.since, "refused": flows })
+            let messages = node.messages.iter().filter(|it| it.is_refused());
+            let messages: Vec<_> = messages.collect();
+            json!({
+                "node": node.node, "zone": node.zone, "since": node.since, "refused": flows, "messages": messages,
+            })
         });
-        let nodes: Vec<_> = nodes.collect();
-        let value = json!({
-            "at": seen.at, "matrix": seen.matrix, "log_size": seen.log_size, "nodes": nodes, "silent": seen.silent,
-        });
-        return show::json(&value).map(|text| judged(text, &findings));
+        let nodes: Vec<Value> = nodes.collect();
+        let mut value = told.frame();
+        value["nodes"] = Value::Array(nodes);
+        return show::json(&value).map(|text| told.judged(text));
     }
+    let flows = told.nodes().iter().flat_map(|node| {
+        let refused = node.flows.iter().filter(refused);
+        refused.map(move |flow| (node, flow))
+    });
+    let mut messages = Table::new(match lang {
+        Language::Zh => ["节点", "方向", "消息", "缘由", "次数"],
+        Language::En => ["node", "direction", "message", "why", "times"],
+    });
+    for node in told.nodes() {
+        for it in node.messages.iter().filter(|it| it.is_refused()) {
+            messages.row([
+                node.node.to_string(),
+                it.direction.clone(),
+                it.kind.clone(),
+                it.verdict.clone(),
+                it.count.to_string(),
+            ]);
+        }
+    }
+    let (flows, messages) = (strange(flows, lang), messages.render());
+    let text = format!("{flows}\n{messages}\n{}", told.closing(lang));
+    Ok(told.judged(text))
+}
+
+/// A table of flows that are not as the matrix has them.
+fn strange<'a>(
+    flows: impl Iterator<Item = (&'a NodeFlows, &'a SeenFlow)>,
+    lang: Language,
+) -> String {
     let mut table = Table::new(match lang {
-        Language::Zh => ["节点", "发起", "对端", "协议", "次数", "缘由", "末次"],
+        Language::Zh => [
+            "节点", "发起", "对端", "协议", "状态", "次数", "缘由", "末次",
+        ],
         Language::En => [
             "node",
             "who opens",
             "other end",
             "protocol",
+            "standing",
             "times",
             "why",
             "last",
         ],
     });
-    for node in &seen.nodes {
-        for flow in node.flows.iter().filter(refused) {
-            let [name, who, peer, protocol, _, _, _, times, _, _, last] =
-                flow_row(node, flow, lang);
-            let why = flow.why.clone().unwrap_or_default();
-            table.row([name, who, peer, protocol, times, why, last]);
-        }
+    for (node, flow) in flows {
+        table.row([
+            node.node.to_string(),
+            who_opens(flow, lang),
+            party(flow.zone, &flow.peer),
+            flow.protocol.clone(),
+            standing(flow.standing, lang),
+            flow.connections.to_string(),
+            flow.why.clone().unwrap_or_default(),
+            before(flow.last, node.at, lang),
+        ]);
     }
-    let seen = FlowsSeen { findings, ..seen };
-    let closing = if seen.findings.is_empty() {
-        lang.pick("没有被拒绝的流转\n", "Nothing was refused\n")
-            .to_owned()
-    } else {
-        closing(&seen, lang)
-    };
-    Ok(judged(
-        format!("{}\n{closing}", table.render()),
-        &seen.findings,
-    ))
+    table.render()
 }
 
-pub(super) async fn unused(asked: &Asked, lang: Language) -> Result<Done, Failure> {
+/// What the matrix in force has, beside what was told.
+struct Beside {
+    told: Told,
+    /// Rows that nothing used, with what they are for.
+    unused: Vec<(String, String)>,
+    /// Rows that something used, and that the matrix in force does not have.
+    gone: BTreeSet<String>,
+}
+
+async fn beside(asked: &Asked, span: &Span, lang: Language) -> Result<Beside, Failure> {
     let door = staff::enter(&asked.access, READERS).await?;
     let flows: Flows = door.get(FLOWS).await?;
-    let seen: FlowsSeen = door.get(SEEN).await?;
+    let told = ask_by(&door, span).await?;
     let matrix = Matrix::parse(&flows.present.matrix);
     let matrix = matrix.map_err(|error| refused("the matrix in force", &error))?;
-    let used: BTreeSet<&str> = seen
-        .nodes
+    let used: BTreeSet<&str> = told
+        .nodes()
         .iter()
         .flat_map(|node| &node.flows)
-        .filter(|flow| flow.connections > 0 && flow.standing != FlowStanding::Refused)
+        .filter(|flow| flow.standing != FlowStanding::Refused)
+        .filter(|flow| flow.connections > 0 || flow.sent > 0 || flow.received > 0)
         .flat_map(|flow| flow.rows.iter().map(String::as_str))
         .collect();
-    let unused: Vec<_> = matrix
-        .rows()
-        .iter()
-        .filter(|row| !used.contains(row.id.as_str()))
-        .collect();
-    if asked.output.json {
-        let rows: Vec<_> = unused
-            .iter()
-            .map(|row| json!({ "row": row.id, "purpose": row.purpose }))
-            .collect();
-        let since = seen.nodes.iter().map(|node| node.since).max();
-        let value = json!({
-            "at": seen.at, "matrix": seen.matrix, "log_size": seen.log_size, "since": since, "unused": rows,
-            "silent": seen.silent,
-        });
-        return show::json(&value).map(done);
-    }
-    let mut table = Table::new(match lang {
-        Language::Zh => ["矩阵行", "用途"],
-        Language::En => ["row", "what for"],
-    });
-    for row in &unused {
-        let purpose = lang.of(&row.purpose);
-        table.row([row.id.to_string(), purpose.to_owned()]);
-    }
-    let seen = FlowsSeen {
-        findings: seen
-            .findings
-            .into_iter()
-            .filter(|it| it.fault == FlowFault::Silent)
-            .collect(),
-        ..seen
-    };
-    let closing = match (unused.is_empty(), seen.findings.is_empty()) {
-        (true, true) => lang
-            .pick("每一行都有流转\n", "Every row was used\n")
-            .to_owned(),
-        (false, true) => String::new(),
-        (_, false) => closing(&seen, lang),
-    };
-    Ok(done(format!("{}\n{closing}", table.render())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_have_three_digits_and_a_unit() {
-        let cases = [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (12_345, "12.3 kB"),
-            (999_999, "999 kB"),
-            (1_950_000, "1.9 MB"),
-            (u64::MAX, "18446744 TB"),
-        ];
-        for (count, text) in cases {
-            assert_eq!(bytes(count), text);
+    let (mut unused, mut known) = (Vec::new(), BTreeSet::new());
+    for row in matrix.rows() {
+        known.insert(row.id.as_str());
+        if !used.contains(row.id.as_str()) {
+            unused.push((row.id.to_string(), lang.of(&row.purpose).to_owned()));
         }
     }
+    let gone = used
+        .difference(&known)
+        .map(|row| (*row).to_owned())
+        .collect();
+    Ok(Beside { told, unused, gone })
+}
+
+/// Rows as JSON.
+fn rows(rows: &[(String, String)]) -> Value {
+    let row = |(row, purpose): &(String, String)| json!({ "row": row, "purpose": purpose });
+    rows.iter().map(row).collect()
+}
+
+fn unused_table(unused: &[(String, String)], lang: Language) -> String {
+    let mut table = Table::new(match lang {
+        Language::Zh => ["未用到的矩阵行", "用途"],
+        Language::En => ["row that nothing used", "what for"],
+    });
+    for (row, purpose) in unused {
+        table.row([row.clone(), purpose.clone()]);
+    }
+    table.render()
+}
+
+pub(super) async fn unused(arguments: &Unused, lang: Language) -> Result<Done, Failure> {
+    let span = arguments.days.map_or(Span { since: None }, Span::days);
+    let Beside { told, unused, .. } = beside(&arguments.asked, &span, lang).await?;
+    let told = told.about(is_unknown);
+    if arguments.asked.output.json {
+        let mut value = told.frame();
+        value["unused"] = rows(&unused);
+        return show::json(&value).map(done);
+    }
+    let table = unused_table(&unused, lang);
+    Ok(done(format!("{table}\n{}", told.closing(lang))))
+}
+
+/// `flow diff --since`: where what flowed differs from what may.
+pub(super) async fn differs(span: &Span, asked: &Asked, lang: Language) -> Result<Done, Failure> {
+    let Beside { told, unused, gone } = beside(asked, span, lang).await?;
+    let is_strange = |flow: &&SeenFlow| {
+        flow.standing != FlowStanding::Declared || flow.rows.iter().any(|row| gone.contains(row))
+    };
+    let strangers = told.nodes().iter().flat_map(|node| {
+        let flows = node.flows.iter().filter(is_strange);
+        flows.map(move |flow| (node, flow))
+    });
+    let exit = if told.findings().is_empty() && gone.is_empty() {
+        0
+    } else {
+        FINDINGS
+    };
+    if asked.output.json {
+        let flow =
+            |(node, flow): (&NodeFlows, &SeenFlow)| json!({ "node": node.node, "flow": flow });
+        let differ: Vec<Value> = strangers.map(flow).collect();
+        let mut value = told.frame();
+        value["differ"] = Value::Array(differ);
+        value["rows_gone"] = json!(gone);
+        value["unused"] = rows(&unused);
+        return show::json(&value).map(|text| Done { text, exit });
+    }
+    let mut text = strange(strangers, lang);
+    for row in &gone {
+        text.push_str(&match lang {
+            Language::Zh => format!("! 行 {row} 当时允许,现行矩阵已无此行\n"),
+            Language::En => {
+                format!("! row {row} allowed some of it; the matrix in force has no such row\n")
+            }
+        });
+    }
+    text.push_str(&format!(
+        "\n{}\n{}",
+        unused_table(&unused, lang),
+        told.closing(lang)
+    ));
+    Ok(Done { text, exit })
+}
+
+/// `flow plugins`: what leaves the deployment for somebody who is no node of it and no person, an AI plug-in above all.
+pub(super) async fn plugins(asked: &Asked, lang: Language) -> Result<Done, Failure> {
+    let door = staff::enter(&asked.access, READERS).await?;
+    let flows: Flows = door.get(FLOWS).await?;
+    let matrix = Matrix::parse(&flows.present.matrix);
+    let matrix = matrix.map_err(|error| refused("the matrix in force", &error))?;
+    let told = ask_by(&door, &Span { since: None })
+        .await?
+        .about(|it| matches!(it.fault, FlowFault::Socket | FlowFault::Blind) || is_unknown(it));
+    let leaves = |row: &&guitai_flow::Row| {
+        let (opener, listener) = (row.opener().role, row.listener().role);
+        opener.is_node() && !listener.is_node() && !listener.is_person()
+    };
+    let mut table = Table::new(match lang {
+        Language::Zh => ["矩阵行", "自", "去往", "协议", "级别", "用途"],
+        Language::En => ["row", "from", "to", "protocol", "class", "what for"],
+    });
+    let mut rows = Vec::new();
+    for row in matrix.rows().iter().filter(leaves) {
+        table.row([
+            row.id.to_string(),
+            row.opener().to_string(),
+            row.listener().to_string(),
+            row.protocol.to_string(),
+            row.class.word().to_uppercase(),
+            lang.of(&row.purpose).to_owned(),
+        ]);
+        rows.push(json!({ "row": row.id, "from": row.opener(), "to": row.listener(), "class": row.class }));
+    }
+    let mut addresses = Table::new(match lang {
+        Language::Zh => ["节点", "连接", "用途", "状态"],
+        Language::En => ["node", "connection", "what", "standing"],
+    });
+    let mut open = Vec::new();
+    for node in told.nodes() {
+        for socket in node.sockets.iter().filter(|it| it.remote.is_some()) {
+            let standing = standing(socket.standing, lang);
+            addresses.row([
+                node.node.to_string(),
+                socket.named(),
+                socket.what.clone(),
+                standing,
+            ]);
+            open.push(json!({ "node": node.node, "socket": socket }));
+        }
+    }
+    if asked.output.json {
+        let mut value = told.frame();
+        value["rows"] = Value::Array(rows);
+        value["connections"] = Value::Array(open);
+        value["plugins"] = json!([]);
+        return show::json(&value).map(|text| told.judged(text));
+    }
+    let none = lang.pick(
+        "矩阵中没有任何 AI 插件角色:没有数据离开去往插件,亦无须客户同意\n",
+        "No role of the matrix is an AI plug-in: nothing leaves for one, and no customer was asked to agree\n",
+    );
+    let (table, addresses) = (table.render(), addresses.render());
+    Ok(told.judged(format!(
+        "{none}\n{table}\n{addresses}\n{}",
+        told.closing(lang)
+    )))
 }

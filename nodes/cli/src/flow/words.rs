@@ -155,7 +155,7 @@ pub(super) fn sentences(sentences: &[Sentence], lang: Language) -> String {
 }
 
 /// What a role that was taken over has in its hands.
-pub(super) fn reach(matrix: &Matrix, reach: &Reach, lang: Language) -> String {
+pub(crate) fn reach(matrix: &Matrix, reach: &Reach, lang: Language) -> String {
     let (from, on) = (reach.from, reach.on);
     let mut text = match lang {
         Language::Zh => format!(

@@ -216,7 +216,7 @@ pub(super) async fn prove(arguments: &Prove, lang: Language) -> Result<String, F
     })
 }
 
-pub(super) async fn accesses(arguments: &Accesses, lang: Language) -> Result<String, Failure> {
+pub(crate) async fn accesses(arguments: &Accesses, lang: Language) -> Result<String, Failure> {
     let door = staff::enter(&arguments.asked.access, READERS).await?;
     let session = arguments.session.as_ref();
     let of = session.map(|session| format!("?session={session}"));

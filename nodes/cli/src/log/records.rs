@@ -37,11 +37,11 @@ fn kind(word: &str) -> Result<EntryKind, String> {
 }
 
 #[derive(Deserialize, Serialize)]
-struct RecordView {
-    index: u64,
-    at: UnixMillis,
-    kind: EntryKind,
-    record: Record,
+pub(crate) struct RecordView {
+    pub(crate) index: u64,
+    pub(crate) at: UnixMillis,
+    pub(crate) kind: EntryKind,
+    pub(crate) record: Record,
 }
 
 pub(super) async fn records(arguments: &Records, lang: Language) -> Result<String, Failure> {
@@ -76,7 +76,7 @@ pub(super) async fn records(arguments: &Records, lang: Language) -> Result<Strin
 }
 
 /// One line on what is behind an entry. The whole record is in `--json`.
-fn words(record: &Record, lang: Language) -> String {
+pub(crate) fn words(record: &Record, lang: Language) -> String {
     match record {
         Record::Trust { trust, .. } => {
             let witnesses = trust.witnesses.iter().map(|it| it.node.to_string());
@@ -129,6 +129,8 @@ fn words(record: &Record, lang: Language) -> String {
             change(lists, list, lang),
         ]
         .join(" "),
+        Record::Login { login } => format!("{} @ {} {:?}", login.who, login.door, login.outcome),
+        Record::FlowLog { kept } => format!("minute {}", kept.minute),
         Record::FlowMatrix { step, version, by } => {
             let step = serde_json::to_value(step).ok();
             let step = step.as_ref().and_then(|step| step.as_str());

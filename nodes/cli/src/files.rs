@@ -5,15 +5,15 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 /// Mode of what everybody may read.
-pub(super) const PUBLIC: u32 = 0o644;
+pub(crate) const PUBLIC: u32 = 0o644;
 /// Mode of keys.
-pub(super) const SECRET: u32 = 0o600;
+pub(crate) const SECRET: u32 = 0o600;
 
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,21 +29,21 @@ pub struct FileError {
 /// The disk under one directory. In tests it can be told to fail after so many steps, as a crash
 /// would stop it.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     #[cfg(test)]
-    pub(super) steps_left: std::cell::Cell<Option<u32>>,
+    pub(crate) steps_left: std::cell::Cell<Option<u32>>,
 }
 
 impl Files {
     /// Makes a directory with mode 700, and those above it.
-    pub(super) fn make_dir(&self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn make_dir(&self, path: &Path) -> Result<(), FileError> {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(path);
         made.map_err(|source| failed(path, source))
     }
 
     /// Replaces a file, or makes it.
-    pub(super) fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         self.step(path)?;
         let beside = beside(path);
         let written = write_synced(&beside, bytes, mode);
@@ -55,7 +55,7 @@ impl Files {
     }
 
     /// Adds to the end of a file. A crash may leave part of what was added.
-    pub(super) fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         #[cfg(test)]
         let bytes = match self.step(path) {
             Ok(()) => bytes,
@@ -69,8 +69,64 @@ impl Files {
         append_synced(path, bytes).map_err(|source| failed(path, source))
     }
 
+    /// Replaces what a file has from `offset` on, or makes it. A crash may leave part of what was written there,
+    /// and nothing else of what came before it changed.
+    pub(crate) fn write_from(
+        &self,
+        path: &Path,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), FileError> {
+        #[cfg(test)]
+        let bytes = match self.step(path) {
+            Ok(()) => bytes,
+            Err(stopped) => {
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                write_from_synced(path, offset, half).map_err(|source| failed(path, source))?;
+                return Err(stopped);
+            }
+        };
+        write_from_synced(path, offset, bytes).map_err(|source| failed(path, source))
+    }
+
+    /// Cuts a file to a length.
+    pub(crate) fn cut(&self, path: &Path, bytes: u64) -> Result<(), FileError> {
+        self.step(path)?;
+        let file = OpenOptions::new().write(true).open(path);
+        let cut = file.and_then(|file| file.set_len(bytes).and_then(|()| file.sync_all()));
+        cut.map_err(|source| failed(path, source))
+    }
+
+    /// Gives a file its name, in one step within a file system; what has that name is replaced. From another file
+    /// system it is copied beside the name first, hidden, then renamed, and the old one is removed.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        self.step(to)?;
+        let renamed = match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let hidden = hidden(to);
+                let copied = fs::copy(from, &hidden).and_then(|_| File::open(&hidden)?.sync_all());
+                copied
+                    .and_then(|()| fs::rename(&hidden, to))
+                    .and_then(|()| fs::remove_file(from))
+            }
+            other => other,
+        };
+        renamed
+            .and_then(|()| sync_parent(to))
+            .map_err(|source| failed(to, source))
+    }
+
+    /// Like [`Self::write`], under a hidden name beside it until it is whole: for folders that somebody watches.
+    pub(crate) fn publish(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.step(path)?;
+        let hidden = hidden(path);
+        let written = write_synced(&hidden, bytes, PUBLIC);
+        written.map_err(|source| failed(&hidden, source))?;
+        self.rename(&hidden, path)
+    }
+
     /// Removes a file; one that is gone already is as good.
-    pub(super) fn remove(&self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), FileError> {
         self.step(path)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
@@ -98,12 +154,12 @@ impl Files {
 }
 
 /// Reads a text.
-pub(super) fn read(path: &Path) -> Result<String, FileError> {
+pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).map_err(|source| failed(path, source))
 }
 
 /// Reads a text that may be missing.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -111,7 +167,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
-pub(super) fn failed(path: &Path, source: io::Error) -> FileError {
+pub(crate) fn failed(path: &Path, source: io::Error) -> FileError {
     let path = path.to_owned();
     FileError { path, source }
 }
@@ -120,6 +176,28 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
+}
+
+fn hidden(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+fn write_from_synced(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let options = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(SECRET);
+    let mut file = options.open(path)?;
+    if file.metadata()?.len() < offset {
+        return Err(io::Error::other("what came before it is gone"));
+    }
+    file.set_len(offset)?;
+    file.seek(io::SeekFrom::Start(offset))?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
