@@ -1,6 +1,7 @@
 //! The inner door: staff ask, the metadata answers.
 
 mod account;
+mod audit;
 mod cluster;
 mod desk;
 mod dr;
@@ -20,7 +21,9 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
 use futures::{FutureExt as _, future::BoxFuture};
+use guitai_crypto::x509::Identity;
 use guitai_dr::Recovery;
+use guitai_flowlog::FlowLog;
 use guitai_host::{Clock, Entropy};
 use guitai_meta::{Meta, State};
 use guitai_net::Mesh;
@@ -56,6 +59,7 @@ use crate::{
     inventory::{FlowsSource, InventorySource, KeysSource, SandboxSource},
     layers,
     login::Logins,
+    messages::Exchange,
     metrics::Metrics,
     openapi, pages,
     problem::Refusal,
@@ -97,6 +101,8 @@ pub struct CoreDeps {
     pub keys: KeysSource,
     /// What this node says of the connections it saw.
     pub connections: FlowsSource,
+    /// What all nodes saw, kept by the minute.
+    pub flow_log: FlowLog,
     /// What this node says of its sandbox.
     pub sandbox: SandboxSource,
     /// What the deployment demands of every node's.
@@ -105,6 +111,12 @@ pub struct CoreDeps {
     pub recovery: Recovery,
     /// Says what is wrong with a flow matrix.
     pub judge: FlowJudge,
+    /// This node's certificates and key: signs reports.
+    pub identity: Identity,
+    /// The root that they lead to, DER.
+    pub root: Vec<u8>,
+    /// What the parties of calls say to each other.
+    pub exchange: Exchange,
 }
 
 pub(crate) struct Core {
@@ -121,10 +133,14 @@ pub(crate) struct Core {
     inventory: InventorySource,
     keys: KeysSource,
     connections: FlowsSource,
+    flow_log: FlowLog,
     sandbox: SandboxSource,
     policy: CryptoPolicy,
     recovery: Recovery,
     judge: FlowJudge,
+    identity: Identity,
+    root: Vec<u8>,
+    exchange: Exchange,
     gate: Gate,
     logins: Logins,
     streams: Streams,
@@ -153,10 +169,14 @@ pub fn core_router(deps: CoreDeps) -> Router {
         inventory,
         keys,
         connections,
+        flow_log,
         sandbox,
         policy,
         recovery,
         judge,
+        identity,
+        root,
+        exchange,
     } = deps;
     let epochs = meta.clone();
     let epoch = Box::new(move || epochs.peek(State::epoch));
@@ -186,10 +206,14 @@ pub fn core_router(deps: CoreDeps) -> Router {
         inventory,
         keys,
         connections,
+        flow_log,
         sandbox,
         policy,
         recovery,
         judge,
+        identity,
+        root,
+        exchange,
         gate,
         logins,
         streams,
@@ -198,12 +222,14 @@ pub fn core_router(deps: CoreDeps) -> Router {
     });
     let (staff, _) = routes().split_for_parts();
     let (common, _) = door::routes().split_for_parts();
+    let (files, _) = session::file_routes().split_for_parts();
+    let files = files.with_state(core.clone());
     let router = staff
         .with_state(core.clone())
         .merge(common.with_state(core))
         .merge(openapi::route())
         .merge(pages::staff());
-    layers::wrap(router, clock, Arc::new(doors))
+    layers::wrap(router, files, clock, Arc::new(doors))
 }
 
 /// The documented routes.
@@ -221,6 +247,12 @@ pub(crate) fn routes() -> OpenApiRouter<CoreState> {
         .merge(marks::routes())
         .merge(tlog::routes())
         .merge(flows::routes())
+        .merge(audit::routes())
+}
+
+/// Those whose bodies are files.
+pub(crate) fn file_routes() -> OpenApiRouter<CoreState> {
+    session::file_routes()
 }
 
 impl Core {

@@ -18,12 +18,13 @@ use guitai_types::{
     control::{Answer, Ask, OpenTicket},
     event::{Change, Event},
     media::KeyChange,
+    message::{Found, Sender},
     record::{EndReason, Participant},
     view::{TicketPhase, TicketView},
 };
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::{core::issue, media_key};
+use crate::{core::issue, media_key, messages::Exchange};
 
 /// A watched ticket is touched this often, in milliseconds: three misses before it counts as away.
 pub const TOUCH_MS: u64 = 10_000;
@@ -37,21 +38,18 @@ pub struct CoreDesk {
     signer: Arc<Signer>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    exchange: Exchange,
 }
 
 impl CoreDesk {
     /// A desk on this node's metadata.
-    pub fn new(
-        meta: Meta,
-        signer: Arc<Signer>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub fn new(signer: Arc<Signer>, exchange: Exchange) -> Self {
         Self {
-            meta,
+            meta: exchange.meta.clone(),
             signer,
-            clock,
-            entropy,
+            clock: exchange.clock.clone(),
+            entropy: exchange.entropy.clone(),
+            exchange,
         }
     }
 
@@ -85,6 +83,17 @@ impl CoreDesk {
                 .await
                 .map(|_| Answer::Done),
             Ask::Confirm { ticket, step } => self.confirm(&ticket, step).await,
+            Ask::Say {
+                ticket,
+                text,
+                found,
+            } => self.say(&ticket, &text, found).await,
+            Ask::Messages { ticket, after } => self.messages(&ticket, after).await,
+            // They come with bytes, or go with some.
+            Ask::SendFile { .. } | Ask::FetchFile { .. } => Err(Problem::new(
+                Code::Internal,
+                "a question about a file without its bytes",
+            )),
             Ask::Rejoin { ticket, media_key } => {
                 let participant = Participant::Customer;
                 let change = KeyChange::Joined {
@@ -158,17 +167,62 @@ impl CoreDesk {
 
     /// The page of a customer in a call is there again, or gone.
     async fn rekey(&self, ticket: &TicketId, change: &KeyChange) -> Result<Answer, Problem> {
-        let session = self.read(|state| state.call_of_ticket(ticket)).await?;
-        let session =
-            session.ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
+        let session = self.session_of(ticket).await?;
         media_key::rekey(&self.meta, &self.entropy, &session, change).await?;
         Ok(Answer::Done)
     }
 
-    async fn confirm(&self, ticket: &TicketId, step: String) -> Result<Answer, Problem> {
+    async fn say(
+        &self,
+        ticket: &TicketId,
+        text: &str,
+        found: Vec<Found>,
+    ) -> Result<Answer, Problem> {
+        let session = self.session_of(ticket).await?;
+        let from = Sender::Customer;
+        let message = self.exchange.say(&session, from, text, found).await?;
+        Ok(Answer::Messages {
+            messages: vec![message],
+        })
+    }
+
+    async fn messages(&self, ticket: &TicketId, after: u64) -> Result<Answer, Problem> {
+        let session = self.session_of(ticket).await?;
+        let messages = self.exchange.since(&session, after).await?;
+        Ok(Answer::Messages { messages })
+    }
+
+    async fn take(&self, ask: Ask, bytes: Vec<u8>) -> Result<Answer, Problem> {
+        let Ask::SendFile { ticket, file } = ask else {
+            return Err(Problem::new(Code::Internal, "a file with another question"));
+        };
+        let session = self.session_of(&ticket).await?;
+        let named = (file.name, Some(file.kind));
+        let sent = self.exchange.send(&session, Sender::Customer, named, bytes);
+        Ok(Answer::Messages {
+            messages: vec![sent.await?],
+        })
+    }
+
+    async fn give(&self, ask: Ask) -> Result<(Answer, Vec<u8>), Problem> {
+        let Ask::FetchFile { ticket, message } = ask else {
+            return Err(Problem::new(
+                Code::Internal,
+                "a file is wanted by another question",
+            ));
+        };
+        let session = self.session_of(&ticket).await?;
+        let (file, bytes) = self.exchange.file(&session, &message).await?;
+        Ok((Answer::File { file }, bytes))
+    }
+
+    async fn session_of(&self, ticket: &TicketId) -> Result<SessionId, Problem> {
         let session = self.read(|state| state.call_of_ticket(ticket)).await?;
-        let session =
-            session.ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))?;
+        session.ok_or_else(|| Problem::new(Code::WrongState, "the ticket is not in a call"))
+    }
+
+    async fn confirm(&self, ticket: &TicketId, step: String) -> Result<Answer, Problem> {
+        let session = self.session_of(ticket).await?;
         let actor = "customer".to_owned();
         let details = std::collections::BTreeMap::new();
         self.write(Command::AddStep {
@@ -206,6 +260,16 @@ impl guard::Core for CoreDesk {
         async move { self.answer(ask, &edge).await }.boxed()
     }
 
+    fn take_file(&self, ask: Ask, file: Vec<u8>, _: Peer) -> BoxFuture<'_, Answer> {
+        let refused = |problem| Answer::Refused { problem };
+        async move { self.take(ask, file).await.unwrap_or_else(refused) }.boxed()
+    }
+
+    fn give_file(&self, ask: Ask, _: Peer) -> BoxFuture<'_, (Answer, Vec<u8>)> {
+        let refused = |problem| (Answer::Refused { problem }, Vec::new());
+        async move { self.give(ask).await.unwrap_or_else(refused) }.boxed()
+    }
+
     /// The ticket now, and whenever it changed, until it is over. It is kept alive as long as somebody
     /// takes from the stream.
     fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
@@ -238,6 +302,8 @@ struct Watch {
     touch: Interval,
     /// What was shown last, without number and tokens.
     shown: Option<TicketView>,
+    /// Number of the newest message then: a page that is shown a view asks what has been said.
+    said: u64,
     /// The edge the page comes through.
     edge: NodeName,
     /// The cluster has been told so. Once only: a page that is open twice must not move to and fro.
@@ -256,6 +322,7 @@ impl Watch {
             news,
             touch,
             shown: None,
+            said: 0,
             edge,
             settled: false,
         }
@@ -291,10 +358,11 @@ impl Watch {
             .meta
             .peek(|state| state.ticket_view(&self.ticket, &|_| String::new()));
         let outline = outline.map(|view| TicketView { number: 0, ..view });
-        if outline == self.shown {
+        let said = self.newest_message();
+        if outline == self.shown && said == self.said {
             return None;
         }
-        self.shown = outline;
+        (self.shown, self.said) = (outline, said);
         self.desk
             .meta
             .peek(|state| self.desk.view_of(state, &self.ticket))
@@ -332,6 +400,16 @@ impl Watch {
             | Change::Film { .. }
             | Change::Cluster => false,
         }
+    }
+
+    fn newest_message(&self) -> u64 {
+        self.desk
+            .meta
+            .peek(|state| {
+                let session = state.call_of_ticket(&self.ticket)?;
+                state.newest_message(&session)
+            })
+            .unwrap_or_default()
     }
 
     fn session(&self) -> Option<&SessionId> {

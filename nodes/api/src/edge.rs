@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
@@ -12,8 +13,9 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use guitai_host::Clock;
 use guitai_relay::{Relay, guard::Guard, token::Verifier};
 use guitai_types::{
-    Code, Hex, NodeName, TicketId,
+    Code, Hex, MessageId, NodeName, TicketId,
     control::{Answer, Ask, Catalogue, OpenTicket},
+    message::Message,
     view::{DoorView, DoorsView, TicketView},
 };
 use serde::{Deserialize, Serialize};
@@ -22,10 +24,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     door::{self, DoorSource, Doorway},
     doors::DoorList,
-    extract::{Json, Path},
+    extract::{Json, Path, Query},
     gate::Gate,
     inventory::SandboxSource,
     layers,
+    messages::{Named, Paces, Rules, Say, Since, declared, handed_out},
     metrics::{CertificateSource, Metrics},
     openapi, pages,
     problem::{ProblemBody, Refusal},
@@ -50,6 +53,8 @@ pub struct EdgeDeps {
     pub certificates: CertificateSource,
     /// What holds it.
     pub sandbox: SandboxSource,
+    /// What texts and files are held to.
+    pub rules: Rules,
 }
 
 pub(crate) struct Edge {
@@ -59,6 +64,10 @@ pub(crate) struct Edge {
     door: DoorSource,
     certificates: CertificateSource,
     sandbox: SandboxSource,
+    rules: Rules,
+    paces: Paces,
+    file_paces: Paces,
+    clock: Arc<dyn Clock>,
     gate: Gate,
     streams: Streams,
     doors: DoorList,
@@ -77,6 +86,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         door,
         certificates,
         sandbox,
+        rules,
     } = deps;
     let epochs = guard.clone();
     let epoch = Box::new(move || epochs.epoch());
@@ -96,18 +106,24 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         door,
         certificates,
         sandbox,
+        rules,
+        paces: Paces::default(),
+        file_paces: Paces::default(),
+        clock: clock.clone(),
         gate,
         streams: Streams::default(),
         doors: doors.clone(),
     });
     let (api, _) = routes().split_for_parts();
     let (common, _) = door::routes().split_for_parts();
+    let (files, _) = file_routes().split_for_parts();
+    let files = files.with_state(edge.clone());
     let router = api
         .with_state(edge.clone())
         .merge(common.with_state(edge))
         .merge(openapi::route())
         .merge(pages::customer());
-    layers::wrap(router, clock, Arc::new(doors))
+    layers::wrap(router, files, clock, Arc::new(doors))
 }
 
 /// The documented routes.
@@ -120,8 +136,16 @@ pub(crate) fn routes() -> OpenApiRouter<EdgeState> {
         .routes(routes!(close_ticket))
         .routes(routes!(rate))
         .routes(routes!(confirm))
+        .routes(routes!(say, messages))
         .routes(routes!(rejoin))
         .routes(routes!(leave))
+}
+
+/// Those whose bodies are files.
+pub(crate) fn file_routes() -> OpenApiRouter<EdgeState> {
+    OpenApiRouter::new()
+        .routes(routes!(send_file))
+        .routes(routes!(file))
 }
 
 /// Answer to a new ticket.
@@ -181,9 +205,13 @@ impl Edge {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
-        match self.guard.ask(ask).await {
-            Ok(Answer::Refused { problem }) => Err(Refusal(problem)),
-            Ok(answer) => Ok(answer),
+        self.ask_with(ask, &[]).await.map(|(answer, _)| answer)
+    }
+
+    async fn ask_with(&self, ask: Ask, file: &[u8]) -> Result<(Answer, Vec<u8>), Refusal> {
+        match self.guard.ask_with(ask, file).await {
+            Ok((Answer::Refused { problem }, _)) => Err(Refusal(problem)),
+            Ok(answered) => Ok(answered),
             Err(error) => Err(Refusal(error.problem())),
         }
     }
@@ -248,6 +276,7 @@ impl Doorway for Edge {
             self.guard.epoch().0,
         );
         metrics.guard(&self.guard.stats());
+        self.rules.metrics(&mut metrics);
         metrics.relay(&self.relay.stats());
         metrics.certificates(&(self.certificates)());
         let streams = self.streams.open();
@@ -395,6 +424,96 @@ async fn confirm(
         },
     )
     .await
+}
+
+/// Says something to the agent. What the rules mask is masked before it leaves this node; what they refuse goes no
+/// further, and the problem's detail says how much of what was found.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/messages", tag = "customer",
+    params(("ticket" = TicketId, Path)), security(("ticket" = [])), request_body = Say,
+    responses((status = 200, body = Message), (status = "default", body = ProblemBody)))]
+async fn say(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Json(Say { text }): Json<Say>,
+) -> Result<Json<Message>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    edge.paces.text(&ticket, edge.clock.monotonic())?;
+    let (text, found) = edge.rules.text(&text)?;
+    let ask = Ask::Say {
+        ticket,
+        text,
+        found,
+    };
+    match edge.ask(ask).await? {
+        Answer::Messages { messages } => {
+            let taken = messages.into_iter().next().ok_or_else(unexpected)?;
+            Ok(Json(taken))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// What the parties of the call have said to each other, by number.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}/messages", tag = "customer",
+    params(("ticket" = TicketId, Path), Since), security(("ticket" = [])),
+    responses((status = 200, body = Vec<Message>), (status = "default", body = ProblemBody)))]
+async fn messages(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    headers: HeaderMap,
+    Query(Since { after }): Query<Since>,
+) -> Result<Json<Vec<Message>>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    match edge.ask(Ask::Messages { ticket, after }).await? {
+        Answer::Messages { messages } => Ok(Json(messages)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Sends the agent a file: a JPEG, a PNG or a PDF, made anew here before it leaves this node, and once more inside.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/files", tag = "customer",
+    params(("ticket" = TicketId, Path), Named), security(("ticket" = [])),
+    request_body(content_type = "application/octet-stream"),
+    responses((status = 200, body = Message), (status = "default", body = ProblemBody)))]
+async fn send_file(
+    State(edge): State<EdgeState>,
+    Path(ticket): Path<TicketId>,
+    Query(Named { name }): Query<Named>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Message>, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    edge.file_paces.file(&ticket, edge.clock.monotonic())?;
+    let (body, _permit) = edge.rules.receive(body).await?;
+    let (file, bytes) = edge.rules.file(name, declared(&headers), body).await?;
+    let ask = Ask::SendFile { ticket, file };
+    match edge.ask_with(ask, &bytes).await?.0 {
+        Answer::Messages { messages } => {
+            let taken = messages.into_iter().next().ok_or_else(unexpected)?;
+            Ok(Json(taken))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// A file that was sent in the call.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}/files/{message}", tag = "customer",
+    params(("ticket" = TicketId, Path), ("message" = MessageId, Path)), security(("ticket" = [])),
+    responses((status = 200, content_type = "application/octet-stream"), (status = "default", body = ProblemBody)))]
+async fn file(
+    State(edge): State<EdgeState>,
+    Path((ticket, message)): Path<(TicketId, MessageId)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    edge.gate.ticket(&headers, &ticket)?;
+    match edge
+        .ask_with(Ask::FetchFile { ticket, message }, &[])
+        .await?
+    {
+        (Answer::File { file }, bytes) => Ok(handed_out(&file, bytes)),
+        _ => Err(unexpected()),
+    }
 }
 
 /// A page that was loaded again in a call takes part with its new key pair.

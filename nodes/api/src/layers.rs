@@ -54,9 +54,15 @@ struct Passage {
     origins: Origins,
 }
 
-/// Puts the layers around all routes of `router`. They are one function and not a layer each: every layer of
+/// Puts the layers around all routes of `router`, and of `files`, whose handlers
+/// read their bodies themselves, up to a limit and only from whom they know. They are one function and not a layer each: every layer of
 /// its own copies all those within it for every request, which cost a third of the processor under load.
-pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>, origins: Origins) -> Router {
+pub(crate) fn wrap(
+    router: Router,
+    files: Router,
+    clock: Arc<dyn Clock>,
+    origins: Origins,
+) -> Router {
     let passage = Passage { clock, origins };
     router
         .fallback(async || Refusal::new(Code::NotFound, "no such route"))
@@ -65,6 +71,7 @@ pub(crate) fn wrap(router: Router, clock: Arc<dyn Clock>, origins: Origins) -> R
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .merge(files)
         .layer(middleware::from_fn_with_state(passage, pass))
 }
 
@@ -176,7 +183,7 @@ mod tests {
         let (_keep, doors) = tokio::sync::watch::channel(Vec::new());
         let node = "a1-1".parse()?;
         let origins = Arc::new(crate::doors::DoorList { node, doors });
-        let router = wrap(router, Arc::new(SystemClock), origins);
+        let router = wrap(router, Router::new(), Arc::new(SystemClock), origins);
         Ok(router
             .oneshot(Request::get(path).body(Body::empty())?)
             .await?)

@@ -17,6 +17,7 @@ mod inventory;
 mod layers;
 mod login;
 mod media_key;
+mod messages;
 mod metrics;
 pub mod openapi;
 pub mod orders;
@@ -38,6 +39,7 @@ pub use doors::{
     DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, PermitSource, register_door,
 };
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
+pub use guitai_inspect::PatternError;
 pub use inventory::{
     FlowsSource, INVENTORY_MS_MAX, InventorySource, KeysSource, SandboxSource, Source,
     register_inventory, register_sandbox,
@@ -48,6 +50,7 @@ pub use login::{
     PASSWORD_BYTES_MAX,
 };
 pub use media_key::{draw_and_wrap, follow_recorders};
+pub use messages::{Exchange, Recorders, Rules, Say, Shelves};
 pub use metrics::CertificateSource;
 pub use permits::{PermitDeps, register_permits, renew_permits};
 pub use problem::{ProblemBody, Refusal};

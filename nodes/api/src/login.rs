@@ -127,6 +127,13 @@ impl Logins {
         Ok(())
     }
 
+    /// Whether the next attempt on an account is refused unseen.
+    pub(crate) fn is_locked(&self, staff: &StaffRef) -> bool {
+        let all = self.lock();
+        all.get(staff)
+            .is_some_and(|attempts| attempts.failed >= LOGIN_ATTEMPTS_MAX)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<StaffRef, Attempts>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }

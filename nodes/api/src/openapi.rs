@@ -33,6 +33,7 @@ use crate::{core, door, edge};
         (name = "cluster", description = "集群 / The cluster"),
         (name = "dr", description = "灾备 / Disaster recovery"),
         (name = "flows", description = "流转矩阵 / The flow matrix"),
+        (name = "audit", description = "审计报告 / Reports for auditors"),
     )
 )]
 struct Document;
@@ -49,7 +50,9 @@ fn document() -> OpenApi {
     for part in [
         door::routes().into_openapi(),
         edge::routes().into_openapi(),
+        edge::file_routes().into_openapi(),
         core::routes().into_openapi(),
+        core::file_routes().into_openapi(),
     ] {
         document.merge(part);
     }

@@ -507,6 +507,222 @@ async fn a_customers_confirmation_reaches_the_desk_by_itself() -> Outcome {
     }
 }
 
+/// Region, date and check character are right; nobody has it.
+const ID_CARD: &str = "11010519491231002X";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_in_a_call_is_masked_kept_and_shown_to_both() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    let (outside, inside) = (
+        format!("{}/messages", held.ticket),
+        format!("/api/v1/sessions/{}/messages", held.session),
+    );
+    let say = |text: &str| Some(json!({ "text": text }));
+    let early = world.edge("POST", &outside, Some(&held.token), say("你好"));
+    assert_problem(&early.await?, 409, "GT-0451");
+    world.recording_runs(&held.session).await?;
+    let mut desk = world
+        .core_events("/api/v1/desk/events", &held.staff)
+        .await?;
+    let text = format!("我的证件号是{ID_CARD},电话 13800138000");
+    let said = world
+        .edge("POST", &outside, Some(&held.token), say(&text))
+        .await?;
+    assert_eq!(said.status, 200, "{:?}", said.body);
+    let masked = "我的证件号是**************002X,电话 13800138000";
+    assert_eq!(said.body["body"]["text"], masked);
+    // The desk is told by itself, and asks what was said.
+    loop {
+        let event = desk.next().await?;
+        let (_, data) = event.split_once("data: ").ok_or("no data")?;
+        let view: Value = serde_json::from_str(data.trim())?;
+        if view["call"]["message"] == said.body["number"] {
+            break;
+        }
+    }
+    let mut page = world
+        .edge_events(&format!("{}/events", held.ticket), &held.token)
+        .await?;
+    page.next().await?;
+    let answered = world
+        .core("POST", &inside, Some(&held.staff), say("好的,请稍候"))
+        .await?;
+    assert_eq!(answered.status, 200, "{:?}", answered.body);
+    page.next().await?;
+    for seen in [
+        world.core("GET", &inside, Some(&held.staff), None).await?,
+        world.edge("GET", &outside, Some(&held.token), None).await?,
+    ] {
+        assert_eq!(seen.body[0]["body"]["text"], masked);
+        assert_eq!(seen.body[0]["from"], "customer");
+        assert_eq!(seen.body[1]["body"]["text"], "好的,请稍候");
+        let found = json!([
+            { "rule": "id-card", "action": "mask", "count": 1 },
+            { "rule": "phone", "action": "count", "count": 1 },
+        ]);
+        assert_eq!(seen.body[0]["found"], found);
+    }
+    let after = format!("{outside}?after={}", said.body["number"]);
+    let later = world.edge("GET", &after, Some(&held.token), None).await?;
+    assert_eq!(later.body.as_array().map(Vec::len), Some(1));
+
+    // The event knows how much and what of, and nothing of what was said; nothing of it crossed in the clear.
+    let path = format!("/api/v1/sessions/{}", held.session);
+    let session = world.core("GET", &path, Some(&held.staff), None).await?;
+    let events = session.body["events"].as_array().ok_or("no events")?;
+    let event = events
+        .iter()
+        .find(|event| event["kind"] == "message")
+        .ok_or("no event")?;
+    assert_eq!(event["actor"], "customer");
+    assert_eq!(event["details"]["found"], "id-card:mask=1 phone:count=1");
+    let digest = guitai_crypto::sm3::hash(masked.as_bytes()).to_vec();
+    assert_eq!(event["details"]["sm3"], Hex(digest).to_string());
+    assert!(!session.body.to_string().contains("证件号"));
+    assert!(
+        world
+            .crossed()
+            .iter()
+            .all(|message| !message.contains(ID_CARD))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_may_say_or_nobody_keeps_is_refused() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    world.recording_runs(&held.session).await?;
+    let outside = format!("{}/messages", held.ticket);
+    let say = |text: String| json!({ "text": text });
+    for (text, status, code) in [
+        (String::new(), 400, "GT-0400"),
+        ("王".repeat(501), 400, "GT-0400"),
+        ("a\u{202e}b".to_owned(), 400, "GT-0400"),
+        ("卡在 BLOCKED-1 这里".to_owned(), 422, "GT-0455"),
+    ] {
+        let said = world.edge("POST", &outside, Some(&held.token), Some(say(text)));
+        assert_problem(&said.await?, status, code);
+    }
+    let other = world.edge("GET", &outside, Some(&held.staff), None).await?;
+    assert_problem(&other, 401, "GT-0401");
+    let inside = format!("/api/v1/sessions/{}/messages", held.session);
+    let auditor = world.login("zhou", "right password").await?;
+    let seen = world.core("GET", &inside, Some(&auditor), None).await?;
+    assert_problem(&seen, 403, "GT-0403");
+    world
+        .shelves
+        .is_full
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let said = world.edge(
+        "POST",
+        &outside,
+        Some(&held.token),
+        Some(say("你好".to_owned())),
+    );
+    assert_problem(&said.await?, 503, "GT-0457");
+    let none = world.edge("GET", &outside, Some(&held.token), None).await?;
+    assert_eq!(none.body, json!([]));
+    world
+        .shelves
+        .is_full
+        .store(false, std::sync::atomic::Ordering::Relaxed);
+    let mut last = 200;
+    for _ in 0..30 {
+        let said = world.edge(
+            "POST",
+            &outside,
+            Some(&held.token),
+            Some(say("在吗".to_owned())),
+        );
+        last = said.await?.status;
+    }
+    assert_eq!(last, 429, "a pace is kept");
+    let numbers = world.edge("GET", "/metrics", None, None).await?.body;
+    let numbers = numbers.as_str().unwrap_or_default();
+    let blocked = r#"guitai_guard_messages_total{kind="text",verdict="blocked"} 1"#;
+    assert!(numbers.contains(blocked), "{numbers}");
+    assert!(numbers.contains(r#"guitai_guard_found_total{rule="ticket",action="block"} 1"#));
+    Ok(())
+}
+
+/// A PNG of two points, with a chunk of text that names its author.
+const PNG: &str = concat!(
+    "89504e470d0a1a0a0000000d49484452000000020000000108020000007b40e8dd0000001474455874417574",
+    "686f720057616e67205869616f6d696e67d9b1a0df0000000f49444154789c63f8cfc0c0f09f010007ff01ff",
+    "017f89a70000000049454e44ae426082",
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_made_anew_on_its_way_in_and_given_to_both() -> Outcome {
+    let world = World::new().await?;
+    let (customer, agent) = (SecretKey::generate(), SecretKey::generate());
+    let held = call(&world, &customer, &agent).await?;
+    world.recording_runs(&held.session).await?;
+    let png = serde_json::from_value::<Hex>(json!(PNG))?.0;
+    let outside = format!("{}/files", held.ticket);
+    let inside = format!("/api/v1/sessions/{}/files", held.session);
+    let to = format!("{outside}?name=%E5%90%88%E5%90%8C.png");
+    let post = async |kind: &str, body: &[u8]| world.send_file(&to, &held.token, kind, body).await;
+    let sent = post("image/png", &[&png[..], b"PK\x03\x04"].concat()).await?;
+    assert_eq!(sent.status, 200, "{:?}", sent.body);
+    assert_eq!(sent.body["body"]["file"]["name"], "合同.png");
+    assert_eq!(sent.body["body"]["file"]["kind"], "png");
+    let id = sent.body["id"].as_str().ok_or("no id")?;
+    let of_agent = world
+        .file(false, &format!("{inside}/{id}"), &held.staff)
+        .await?;
+    let of_customer = world
+        .file(true, &format!("{outside}/{id}"), &held.token)
+        .await?;
+    assert_eq!(of_agent, of_customer);
+    assert!(of_agent.starts_with(b"\x89PNG"));
+    for gone in [&b"Wang"[..], b"PK\x03"] {
+        assert!(
+            !of_agent.windows(gone.len()).any(|it| it == gone),
+            "{gone:?}"
+        );
+    }
+    let path = format!("/api/v1/sessions/{}", held.session);
+    let session = world.core("GET", &path, Some(&held.staff), None).await?;
+    let events = session.body["events"].as_array().ok_or("no events")?;
+    let event = events
+        .iter()
+        .find(|event| event["kind"] == "file")
+        .ok_or("no event")?;
+    let digest = guitai_crypto::sm3::hash(&of_agent).to_vec();
+    assert_eq!(event["details"]["sm3"], Hex(digest).to_string());
+    assert_eq!(event["details"]["type"], "png");
+    assert!(
+        !event.to_string().contains("合同"),
+        "a name may say something"
+    );
+
+    // What is not what it says, or nothing that is known, goes no further than the edge.
+    let crossed = world.crossed().len();
+    assert_problem(&post("image/jpeg", &png).await?, 422, "GT-0456");
+    assert_problem(&post("text/html", b"<script>").await?, 422, "GT-0456");
+    assert_problem(
+        &post("application/pdf", b"%PDF-1.7 no").await?,
+        422,
+        "GT-0456",
+    );
+    assert_problem(&post("image/png", &vec![7; 5 << 20]).await?, 413, "GT-0413");
+    assert_eq!(world.crossed().len(), crossed);
+    let other = format!("{outside}/0011");
+    let none = world.edge("GET", &other, Some(&held.token), None).await?;
+    assert_problem(&none, 404, "GT-0404");
+    let auditor = world.login("zhou", "right password").await?;
+    let seen = world
+        .core("GET", &format!("{inside}/{id}"), Some(&auditor), None)
+        .await?;
+    assert_problem(&seen, 403, "GT-0403");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_media_key_changes_with_who_takes_part_and_never_crosses_the_guard() -> Outcome {
     let mut world = World::new().await?;

@@ -8,6 +8,7 @@ use std::{
 
 use guitai_types::{
     Centre, City, ClusterId, Member, Role, Zone,
+    message::MessageRules,
     profile::{Crypto, Films, Raft, SCHEMA},
     sandbox::SandboxMode,
     sink::{Sink, SinkError},
@@ -39,6 +40,9 @@ pub(crate) struct NodeConfig {
     /// Where it makes films, and with what.
     #[serde(default)]
     pub(crate) films: Films,
+    /// What texts and files between customer and agent are held to.
+    #[serde(default)]
+    pub(crate) guard: MessageRules,
     /// Other nodes to start from. Empty on an edge: it dials nobody and knows no inner address.
     pub(crate) peers: Vec<Member>,
     /// Files.

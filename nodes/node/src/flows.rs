@@ -10,13 +10,14 @@ use std::{
 };
 
 use guitai_flow::{
-    End, Finding, Matrix, Protocol, Role, Standing, Transport, Verdict, Word as _, deployment,
-    standing,
+    Diff, End, Finding, Matrix, ParseError, Protocol, Role, Sentence, Standing, Transport, Verdict,
+    Word as _, deployment, standing,
 };
 use guitai_host::{Carrier, Clock, Disk as _, OwnSocket, SystemDisk};
 use guitai_net::{FlowKey, Gate, Peer};
 use guitai_types::{
     Code, Date, Hex, Member, NodeName, Zone,
+    flows::{FlowChange, FlowPlan},
     observed::{FlowStanding, FlowWay},
     profile::{Node, Profile},
     sink::Sink,
@@ -202,13 +203,43 @@ impl Door {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
     }
 
-    /// What is wrong with a matrix for these nodes, in words, or its digest. Only this node's own sink is known.
-    pub(crate) fn judged(&self, text: &str, members: &[Member]) -> Result<Hex, String> {
-        let matrix = Matrix::parse(text).map_err(|error| error.to_string())?;
+    /// What a matrix would change for these nodes, beside the one that is obeyed. Only this node's own sink is known.
+    pub(crate) fn planned(&self, text: &str, members: &[Member]) -> FlowPlan {
+        let wrong = |faults| FlowPlan {
+            sm3: None,
+            faults,
+            widens: false,
+            changes: Vec::new(),
+        };
+        let matrix = match Matrix::parse(text) {
+            Ok(matrix) => matrix,
+            Err(ParseError::Faults(faults)) => {
+                return wrong(faults.iter().map(ToString::to_string).collect());
+            }
+            Err(error) => return wrong(vec![error.to_string()]),
+        };
         let nodes: Vec<Node> = members.iter().map(node).collect();
         let on = Date::of(self.clock.wall());
-        covers(&matrix, &nodes, self.sink.as_ref(), on)?;
-        matrix.digest().map_err(|error| error.to_string())
+        let lacks = covers(&matrix, &nodes, self.sink.as_ref(), on);
+        let sm3 = lacks.and_then(|()| matrix.digest().map_err(|error| error.to_string()));
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let diff = Diff::between(&present.matrix, &matrix);
+        let change = |it: Sentence| FlowChange {
+            row: it.row.map(|row| row.to_string()).unwrap_or_default(),
+            effect: it.effect.name().to_owned(),
+            words: it.words,
+        };
+        let changes = diff.sentences(&present.matrix).into_iter().map(change);
+        let (sm3, faults) = match sm3 {
+            Ok(sm3) => (Some(sm3), Vec::new()),
+            Err(why) => (None, vec![why]),
+        };
+        FlowPlan {
+            sm3,
+            faults,
+            widens: diff.widens(),
+            changes: changes.collect(),
+        }
     }
 
     /// Digest and text of the matrix that is obeyed.

@@ -242,6 +242,7 @@ fn node_config(
         raft: profile.raft.clone(),
         crypto: profile.crypto.clone(),
         films: profile.films.clone(),
+        guard: profile.guard.clone(),
         peers: if edge {
             Vec::new()
         } else {

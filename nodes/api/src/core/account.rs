@@ -1,17 +1,21 @@
 //! Login, and who am I.
 
+use std::time::Duration;
+
 use axum::{extract::State, http::HeaderMap};
 use guitai_types::{
     Code, InstitutionId, StaffName, StaffRef, UnixMillis,
     claims::{Claims, Grant},
+    command::{Command, Reply},
     limits::LOGIN_LIFE_MS,
     record::Duty,
+    tlog::LoginOutcome,
     view::StaffView,
 };
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{CoreState, view};
+use super::{Core, CoreState, view};
 use crate::{
     extract::Json,
     problem::{ProblemBody, Refusal},
@@ -22,6 +26,11 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(login))
         .routes(routes!(me))
 }
+
+/// How often a login is offered to the log; with the pause, ten minutes without a leader.
+const LOGIN_ENTERED_TRIES: u32 = 120;
+/// Pause between two offers.
+const LOGIN_ENTERED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Body of `POST /api/v1/login`.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -75,12 +84,22 @@ async fn login(
         core.read(look).await?
     };
     let phc = account.as_ref().map(|account| account.password_phc.clone());
-    core.logins.check(&staff, phc, body.password).await?;
+    let known = account.as_ref().map(|account| account.duties.clone());
+    if let Err(refusal) = core.logins.check(&staff, phc, body.password).await {
+        // The wrong password after which the next ones are refused unseen; those are not entered.
+        if let Some(duties) =
+            known.filter(|_| refusal.0.code == Code::BadLogin && core.logins.is_locked(&staff))
+        {
+            core.enter_login(&staff, duties, LoginOutcome::LockedOut);
+        }
+        return Err(refusal);
+    }
     let Some(account) = account else {
         return Err(Refusal::new(Code::BadLogin, "the login does not fit"));
     };
     let view = view.ok_or_else(view::gone)?;
     let expires_at = core.clock.wall().plus(LOGIN_LIFE_MS);
+    core.enter_login(&staff, account.duties.clone(), LoginOutcome::Granted);
     let grant = Grant::Staff {
         staff,
         duties: account.duties,
@@ -105,4 +124,35 @@ async fn me(State(core): State<CoreState>, headers: HeaderMap) -> Result<Json<St
     let bearer = core.staff(&headers)?;
     let view = core.read(|state| state.staff_view(&bearer.staff)).await?;
     view.map(Json).ok_or_else(view::gone)
+}
+
+impl Core {
+    /// Has a login entered in the transparency log. Nobody waits for it: without a leader operators must get in, and
+    /// what they did is entered when there is one again.
+    fn enter_login(&self, who: &StaffRef, duties: Vec<Duty>, outcome: LoginOutcome) {
+        if self.meta.peek(|state| state.log().is_none()) {
+            return;
+        }
+        let login = guitai_types::tlog::Login {
+            who: who.clone(),
+            door: self.member.name.clone(),
+            duties,
+            outcome,
+        };
+        let meta = self.meta.clone();
+        tokio::spawn(async move {
+            for _ in 0..LOGIN_ENTERED_TRIES {
+                let login = login.clone();
+                match meta.write(Command::LogLogin { login }).await {
+                    Ok(Reply::Refused { problem }) => {
+                        return tracing::error!(%problem, "a login is not in the log");
+                    }
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "a login waits for the log"),
+                }
+                tokio::time::sleep(LOGIN_ENTERED_PAUSE).await;
+            }
+            tracing::error!(who = %login.who, "a login is not in the log: no leader for too long");
+        });
+    }
 }

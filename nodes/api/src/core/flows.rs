@@ -1,15 +1,25 @@
 //! The flow matrix: which version is in force, and how another comes into force: proposed by one, approved by two
 //! officers with their own keys.
 
+use std::ops::ControlFlow;
+
 use axum::extract::State;
 use guitai_crypto::sm2;
+use guitai_flowlog::FlowLogError;
 use guitai_types::{
-    Code, Hex,
+    Code, Hex, NodeName, UnixMillis,
     command::Command,
-    flows::{FlowOrder, FlowVersion, Flows},
-    observed::{FlowsSeen, findings},
+    flowlog::{
+        AgreedMinute, FlowsKept, KEPT_DAYS_ASKED_MAX, MINUTE_MS, MinuteKept, gap_findings,
+        minute_begin,
+    },
+    flows::{FlowOrder, FlowPlan, FlowVersion, Flows},
+    observed::{FlowFault, FlowFinding, FlowsSeen, findings},
     officer::OfficerWord,
+    place::Text,
+    problem::chain,
     record::Duty,
+    tlog::Record,
 };
 use http::HeaderMap;
 use serde::Deserialize;
@@ -17,14 +27,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Core, CoreState};
 use crate::{
-    extract::{Json, Path},
+    extract::{Json, Path, Query},
     inventory,
     problem::{ProblemBody, Refusal},
 };
 
-/// What is wrong with a matrix, in words, or SM3 of its canonical form. Asked before one is proposed.
-pub type FlowJudge = std::sync::Arc<dyn Fn(&str) -> Result<Hex, String> + Send + Sync>;
+/// What a matrix would change. Asked before one is proposed.
+pub type FlowJudge = std::sync::Arc<dyn Fn(&str) -> FlowPlan + Send + Sync>;
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Who may see the matrix.
 const READERS: &[Duty] = &[Duty::Operator, Duty::Officer, Duty::Auditor];
 /// Who may propose another.
@@ -36,8 +48,19 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
         .routes(routes!(flows))
         .routes(routes!(seen))
+        .routes(routes!(kept))
+        .routes(routes!(minute))
+        .routes(routes!(plan))
         .routes(routes!(propose))
         .routes(routes!(approve, withdraw))
+}
+
+/// A matrix that somebody thinks of.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Draft {
+    /// Its text (TOML).
+    matrix: String,
 }
 
 /// A matrix that should come into force.
@@ -68,21 +91,134 @@ async fn seen(
 ) -> Result<Json<FlowsSeen>, Refusal> {
     core.staff(&headers)?.must_have(READERS)?;
     let at = core.clock.wall();
-    let (matrix, log_size) = core.meta.peek(|state| {
-        let matrix = state.flows().map(|flows| flows.present.sm3.clone());
-        (matrix, state.log().map(|log| log.size()))
-    });
+    let (matrix, checkpoint) = core.flows_as_of();
     let (nodes, silent) =
         inventory::connections(&core.mesh, &core.connections, core.members()).await;
     let findings = findings(&nodes, &silent, matrix.as_ref());
     Ok(Json(FlowsSeen {
         at,
         matrix,
-        log_size,
+        checkpoint,
         nodes,
         silent,
         findings,
     }))
+}
+
+/// Which stretch of time.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    /// From, in milliseconds since 1970, rounded down to its minute.
+    #[param(value_type = u64)]
+    from: UnixMillis,
+    /// Until, in milliseconds since 1970, rounded down to its minute; the present unless given.
+    #[serde(default)]
+    #[param(value_type = Option<u64>)]
+    to: Option<UnixMillis>,
+}
+
+/// What flowed in a stretch of time, added up from the flow log: minutes that the cluster agreed on, kept for 200 days.
+/// Of whom nothing is known when is told, and is a finding.
+#[utoipa::path(get, path = "/api/v1/flows/kept", tag = "flows", params(Span), security(("staff" = [])),
+    responses((status = 200, body = FlowsKept), (status = "default", body = ProblemBody)))]
+async fn kept(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(Span { from, to }): Query<Span>,
+) -> Result<Json<FlowsKept>, Refusal> {
+    core.staff(&headers)?.must_have(READERS)?;
+    let to = to.unwrap_or_else(|| core.clock.wall());
+    let bad = |why: String| Refusal::new(Code::BadRequest, why);
+    if from >= to {
+        return Err(bad("it ends before it begins".to_owned()));
+    }
+    if to.since(from) > KEPT_DAYS_ASKED_MAX * DAY_MS {
+        return Err(bad(format!(
+            "longer than KEPT_DAYS_ASKED_MAX, {KEPT_DAYS_ASKED_MAX} days"
+        )));
+    }
+    let (matrix, checkpoint) = core.flows_as_of();
+    let stretch = core.flow_log.over(from, to).await.map_err(unreadable)?;
+    let mut found = findings(&stretch.nodes, &[], None);
+    found.extend(gap_findings(&stretch.gaps));
+    if stretch.nodes.is_empty() {
+        found.push(nothing_kept(&core.member.name));
+    }
+    Ok(Json(FlowsKept {
+        from: stretch.from,
+        to: stretch.to,
+        minutes: stretch.minutes,
+        matrix,
+        checkpoint,
+        nodes: stretch.nodes,
+        gaps: stretch.gaps,
+        findings: found,
+    }))
+}
+
+/// One minute of the flow log as this node keeps it, and the entry of the transparency log that has its root.
+#[utoipa::path(get, path = "/api/v1/flows/kept/{minute}", tag = "flows", params(("minute" = u64, Path)),
+    security(("staff" = [])), responses((status = 200, body = MinuteKept), (status = "default", body = ProblemBody)))]
+async fn minute(
+    State(core): State<CoreState>,
+    Path(minute): Path<u64>,
+    headers: HeaderMap,
+) -> Result<Json<MinuteKept>, Refusal> {
+    core.staff(&headers)?.must_have(READERS)?;
+    let none = || Refusal::new(Code::NotFound, "that minute is not kept here");
+    let found = core.flow_log.minute(minute).await.map_err(unreadable)?;
+    let (text, computed) = found.ok_or_else(none)?;
+    let is_it = move |record: &Record| match record {
+        Record::FlowLog { kept } if kept.minute == minute => ControlFlow::Break(Some(kept.clone())),
+        Record::FlowLog { kept } if kept.minute > minute => ControlFlow::Break(None),
+        _ => ControlFlow::Continue(None),
+    };
+    // It was entered after it was over.
+    let since = minute_begin(minute).plus(MINUTE_MS);
+    let proofs = core.meta.log_proofs(since, None, is_it).await;
+    let proofs = proofs.map_err(super::tlog::refusal)?;
+    let entered: Option<(AgreedMinute, _)> =
+        proofs.and_then(|proofs| proofs.picked.into_iter().next());
+    Ok(Json(MinuteKept {
+        minute,
+        lines: text.lines().map(str::to_owned).collect(),
+        root: computed.root,
+        entry: entered.as_ref().map(|(_, included)| included.index),
+        agreed: entered.map(|(agreed, _)| agreed),
+    }))
+}
+
+/// A stretch of time of which there is nothing proves nothing.
+fn nothing_kept(node: &NodeName) -> FlowFinding {
+    FlowFinding {
+        node: node.clone(),
+        fault: FlowFault::Unknown,
+        what: Text {
+            zh: "该时段没有留存".to_owned(),
+            en: "nothing is kept of that time".to_owned(),
+        },
+    }
+}
+
+fn unreadable(error: FlowLogError) -> Refusal {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the flow log cannot be read"
+    );
+    Refusal::new(Code::Internal, chain(&error))
+}
+
+/// What a matrix would change, or what is wrong with it; nothing is proposed.
+#[utoipa::path(post, path = "/api/v1/flows/plan", tag = "flows", security(("staff" = [])), request_body = Draft,
+    responses((status = 200, body = FlowPlan), (status = "default", body = ProblemBody)))]
+async fn plan(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Json(Draft { matrix }): Json<Draft>,
+) -> Result<Json<FlowPlan>, Refusal> {
+    core.staff(&headers)?.must_have(READERS)?;
+    Ok(Json((core.judge)(&matrix)))
 }
 
 /// Proposes a matrix. One that has faults, or lacks what the nodes do, is refused with the first of them.
@@ -96,7 +232,11 @@ async fn propose(
 ) -> Result<Json<Flows>, Refusal> {
     let bearer = core.staff(&headers)?;
     bearer.must_have(PROPOSERS)?;
-    let sm3 = (core.judge)(&matrix).map_err(|why| Refusal::new(Code::BadRequest, why))?;
+    let FlowPlan { sm3, faults, .. } = (core.judge)(&matrix);
+    let sm3 = sm3.ok_or_else(|| {
+        let first = faults.into_iter().next().unwrap_or_default();
+        Refusal::new(Code::BadRequest, first)
+    })?;
     let by = bearer.staff.clone();
     let order = FlowOrder::Propose {
         matrix,
@@ -159,6 +299,15 @@ async fn withdraw(
 }
 
 impl Core {
+    /// The matrix in force, and the log's newest checkpoint: what an answer is made from.
+    pub(super) fn flows_as_of(&self) -> (Option<Hex>, Option<String>) {
+        self.meta.peek(|state| {
+            let matrix = state.flows().map(|flows| flows.present.sm3.clone());
+            let published = state.log().and_then(|log| log.published());
+            (matrix, published.map(|it| it.sm3.clone()))
+        })
+    }
+
     async fn flows(&self) -> Result<Flows, Refusal> {
         let none = || Refusal::new(Code::NotFound, "no flow matrix is agreed on yet");
         let flows = self.read(|state| state.flows().cloned()).await?;

@@ -34,6 +34,7 @@ pub(super) fn of(core: &Core) -> Metrics {
         core.tunnels.up().len(),
     );
     metrics.guard(&core.tunnels.stats());
+    core.exchange.rules.metrics(&mut metrics);
     metrics.certificates(&core.mesh.certificate_stats());
     if let Some(relay) = &core.relay {
         metrics.relay(&relay.stats());

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::{
+    body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
+use guitai_relay::guard;
 use guitai_types::{
-    Code, SessionId, StaffName, StaffRef,
+    Code, MessageId, SessionId, StaffName, StaffRef,
     command::Command,
     media::KeyChange,
+    message::{Message, Sender},
     record::{Business, Duty, EndReason, RecordingState},
     view::{SessionView, StaffView},
 };
@@ -20,6 +24,7 @@ use super::{Core, CoreState, search::Search, view};
 use crate::{
     extract::{Json, Path, Query},
     gate::StaffBearer,
+    messages::{Named, Say, Since, declared, handed_out},
     problem::{ProblemBody, Refusal},
 };
 
@@ -32,10 +37,18 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(session))
         .routes(routes!(add_step))
         .routes(routes!(put_business))
+        .routes(routes!(say, messages))
         .routes(routes!(colleagues))
         .routes(routes!(transfer))
         .routes(routes!(hang_up))
         .routes(routes!(recordings))
+}
+
+/// Those whose bodies are files.
+pub(super) fn file_routes() -> OpenApiRouter<CoreState> {
+    OpenApiRouter::new()
+        .routes(routes!(send_file))
+        .routes(routes!(file))
 }
 
 /// Which sessions.
@@ -151,6 +164,72 @@ async fn put_business(
     core.session(&bearer, &session).await.map(Json)
 }
 
+/// Says something to the customer.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/messages", tag = "session", operation_id = "say_as_agent",
+    params(("session" = SessionId, Path)), security(("staff" = [])), request_body = Say,
+    responses((status = 200, body = Message), (status = "default", body = ProblemBody)))]
+async fn say(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    Json(Say { text }): Json<Say>,
+) -> Result<Json<Message>, Refusal> {
+    core.own_session(&headers, &session).await?;
+    guard::check_said(&text).map_err(|refusal| refusal.problem())?;
+    let said = core
+        .exchange
+        .say(&session, Sender::Agent, &text, Vec::new());
+    Ok(Json(said.await?))
+}
+
+/// What the parties of the call have said to each other, by number. For its agent alone: others see it in its
+/// evidence, by a way that is logged.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/messages", tag = "session", operation_id = "messages_as_agent",
+    params(("session" = SessionId, Path), Since), security(("staff" = [])),
+    responses((status = 200, body = Vec<Message>), (status = "default", body = ProblemBody)))]
+async fn messages(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    Query(Since { after }): Query<Since>,
+) -> Result<Json<Vec<Message>>, Refusal> {
+    core.own_session(&headers, &session).await?;
+    Ok(Json(core.exchange.since(&session, after).await?))
+}
+
+/// Sends the customer a file: a JPEG, a PNG or a PDF, made anew.
+#[utoipa::path(post, path = "/api/v1/sessions/{session}/files", tag = "session", operation_id = "send_file_as_agent",
+    params(("session" = SessionId, Path), Named), security(("staff" = [])),
+    request_body(content_type = "application/octet-stream"),
+    responses((status = 200, body = Message), (status = "default", body = ProblemBody)))]
+async fn send_file(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    Query(Named { name }): Query<Named>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Message>, Refusal> {
+    core.own_session(&headers, &session).await?;
+    let (body, _permit) = core.exchange.rules.receive(body).await?;
+    let named = (name, declared(&headers));
+    let sent = core.exchange.send(&session, Sender::Agent, named, body);
+    Ok(Json(sent.await?))
+}
+
+/// A file that was sent in the call. For its agent alone.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/files/{message}", tag = "session", operation_id = "file_as_agent",
+    params(("session" = SessionId, Path), ("message" = MessageId, Path)), security(("staff" = [])),
+    responses((status = 200, content_type = "application/octet-stream"), (status = "default", body = ProblemBody)))]
+async fn file(
+    State(core): State<CoreState>,
+    Path((session, message)): Path<(SessionId, MessageId)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    core.own_session(&headers, &session).await?;
+    let (file, bytes) = core.exchange.file(&session, &message).await?;
+    Ok(handed_out(&file, bytes))
+}
+
 /// Body of `POST /api/v1/sessions/{session}/transfer`.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -250,6 +329,17 @@ async fn recordings(
 }
 
 impl Core {
+    /// Refuses whoever is not the agent of a session.
+    async fn own_session(&self, headers: &HeaderMap, session: &SessionId) -> Result<(), Refusal> {
+        let bearer = self.staff(headers)?;
+        let view = self.session(&bearer, session).await?;
+        if view.agent != bearer.staff {
+            let detail = "only the agent of the session takes part in it";
+            return Err(Refusal::new(Code::Forbidden, detail));
+        }
+        Ok(())
+    }
+
     fn list(
         &self,
         bearer: &StaffBearer,

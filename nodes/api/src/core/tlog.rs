@@ -38,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(accesses))
         .routes(routes!(records))
         .routes(routes!(proof))
+        .routes(routes!(continues))
 }
 
 /// An entry with its proofs.
@@ -92,7 +93,7 @@ pub(super) struct RecordView {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 struct OfKind {
-    /// What they are about; without it everything but the recorders' roots of each second.
+    /// What they are about; without it everything but what nodes enter by the clock: `recorder-root` and `flow-log`.
     #[param(value_type = Option<String>)]
     kind: Option<EntryKind>,
     /// Made at this time or after it, in milliseconds since 1970.
@@ -220,7 +221,7 @@ async fn records(
     let of = move |at: UnixMillis, record: Record| {
         let is_kind = match kind {
             Some(kind) => kind == record.kind(),
-            None => record.kind() != EntryKind::RecorderRoot,
+            None => !record.kind().is_of_the_clock(),
         };
         let is_wanted = is_kind && since.is_none_or(|since| at >= since);
         (is_wanted && asked.may_see(&record, &bearer)).then_some((at, record))
@@ -266,6 +267,51 @@ async fn proof(
     }))
 }
 
+/// That the newest checkpoint continues the tree of so many entries.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Continues {
+    /// The newest checkpoint of the SM3 tree, a signed note.
+    checkpoint: String,
+    /// Hashes of the proof (RFC 9162, 2.1.4), in hexadecimal.
+    hashes: Vec<guitai_types::Hex>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Older {
+    /// Entries of the older tree.
+    from: u64,
+}
+
+/// Proves that the SM3 tree continues an older one.
+#[utoipa::path(get, path = "/api/v1/log/consistency", tag = "cluster", params(Older), security(("staff" = [])),
+    responses((status = 200, body = Continues), (status = "default", body = ProblemBody)))]
+async fn continues(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+    Query(Older { from }): Query<Older>,
+) -> Result<Json<Continues>, Refusal> {
+    core.staff(&headers)?;
+    // Nothing is picked: from the end of time on there is no entry.
+    let nothing = |_: &Record| std::ops::ControlFlow::<Option<()>, Option<()>>::Break(None);
+    let end = UnixMillis(u64::MAX);
+    let proofs = core.meta.log_proofs(end, Some(from), nothing).await;
+    let none = || Refusal::new(Code::NotFound, "no checkpoint is published yet");
+    let proofs = proofs.map_err(refusal)?.ok_or_else(none)?;
+    let longer = || {
+        let detail = format!("the log has published fewer than {from} entries");
+        Refusal::new(Code::BadRequest, detail)
+    };
+    let hashes = proofs.consistency.ok_or_else(longer)?;
+    Ok(Json(Continues {
+        checkpoint: proofs.checkpoint,
+        hashes: hashes
+            .iter()
+            .map(|hash| guitai_types::Hex(hash.to_vec()))
+            .collect(),
+    }))
+}
+
 impl Core {
     fn is_of(&self, session: &SessionId, bearer: &StaffBearer) -> bool {
         let institution = self.meta.peek(|state| {
@@ -286,6 +332,7 @@ impl Core {
             | Record::RecordingCopy { session, .. }
             | Record::RecordingErased { session, .. } => self.is_of(session, bearer),
             Record::Access { access } => access.who.institution == *own,
+            Record::Login { login } => login.who.institution == *own,
             Record::Staff { account } => account.id.institution == *own,
             _ => true,
         }
@@ -297,7 +344,7 @@ impl Core {
     }
 }
 
-fn refusal(error: LogReadError) -> Refusal {
+pub(super) fn refusal(error: LogReadError) -> Refusal {
     match error {
         LogReadError::Absent(why) => Refusal::new(Code::NotFound, why),
         error => {

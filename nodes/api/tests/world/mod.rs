@@ -2,16 +2,19 @@
 
 use std::{
     str::FromStr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
-    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, FlowsSource, InventorySource,
-    KeysSource, SandboxSource, core_router, draw_and_wrap, edge_router, follow_recorders,
-    register_door, register_inventory, register_sandbox,
+    CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, Exchange, FlowsSource,
+    InventorySource, KeysSource, Rules, SandboxSource, Shelves, core_router, draw_and_wrap,
+    edge_router, follow_recorders, register_door, register_inventory, register_sandbox,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -20,21 +23,25 @@ use guitai_crypto::{
     x509::{Authority, Identity, Subject, Usage},
 };
 use guitai_dr::Recovery;
+use guitai_flowlog::FlowLog;
 use guitai_host::{Clock, MemoryKv, SimDisk, SystemClock, SystemEntropy};
 use guitai_meta::{Config, Meta};
 use guitai_net::{Calls, Mesh, Peer, TUNNEL_ALPN, Target};
+use guitai_recorder::Letter;
 use guitai_relay::{
     Limits, Relay,
     guard::{self, Guard, OrderSink, Tunnels, ViewStream},
     token::Signer,
 };
 use guitai_types::{
-    Centre, City, Epoch, Hex, Member, NodeId, Problem, Role, SessionId, StaffRef, TicketId,
-    UnixMillis, Voice, Zone,
+    Centre, City, Epoch, Hex, Member, MessageId, NodeId, NodeName, Problem, Role, SessionId,
+    StaffRef, TicketId, UnixMillis, Voice, Zone,
     command::{Command, RecordingReport},
     control::{Answer as Answered, Ask},
+    flows::FlowPlan,
     inventory::{CryptoPolicy, NodeInventory},
     keys::{KeyLayer, KeyRow, NodeKeys},
+    message::{Action, Message, MessageRules, Pattern},
     observed::{FlowStanding, NodeFlows, SeenSocket},
     place::Text,
     profile::Raft,
@@ -56,6 +63,7 @@ pub(crate) struct World {
     other_edge: Router,
     recorder: SecretKey,
     crossed: Crossed,
+    pub(crate) shelves: Arc<Memory>,
     _tunnels: Tunnels,
 }
 
@@ -93,6 +101,16 @@ impl guard::Core for Tap {
             .boxed()
     }
 
+    fn take_file(&self, ask: Ask, file: Vec<u8>, edge: Peer) -> BoxFuture<'_, Answered> {
+        note(&self.crossed, &ask);
+        guard::Core::take_file(&self.desk, ask, file, edge)
+    }
+
+    fn give_file(&self, ask: Ask, edge: Peer) -> BoxFuture<'_, (Answered, Vec<u8>)> {
+        note(&self.crossed, &ask);
+        guard::Core::give_file(&self.desk, ask, edge)
+    }
+
     fn watch(&self, ticket: TicketId, edge: Peer) -> BoxFuture<'_, Result<ViewStream, Problem>> {
         let crossed = self.crossed.clone();
         let watching = guard::Core::watch(&self.desk, ticket, edge);
@@ -103,6 +121,62 @@ impl guard::Core for Tap {
 
     fn epoch(&self) -> Epoch {
         guard::Core::epoch(&self.desk)
+    }
+}
+
+/// Recorders that keep messages in memory; what lies there is what a recorder would have sealed.
+#[derive(Default)]
+pub(crate) struct Memory {
+    kept: Mutex<Vec<(SessionId, Message, Vec<u8>)>>,
+    /// None of them takes anything.
+    pub(crate) is_full: AtomicBool,
+}
+
+impl Shelves for Memory {
+    fn keep<'a>(
+        &'a self,
+        nodes: &'a [NodeName],
+        letter: &'a Letter,
+        file: &'a [u8],
+    ) -> BoxFuture<'a, u32> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return std::future::ready(0).boxed();
+        }
+        let kept = (
+            letter.session.clone(),
+            letter.message.clone(),
+            file.to_vec(),
+        );
+        self.kept.lock().expect("nobody panics with it").push(kept);
+        std::future::ready(u32::try_from(nodes.len()).unwrap_or(u32::MAX)).boxed()
+    }
+
+    fn messages<'a>(
+        &'a self,
+        _: &'a [NodeName],
+        session: &'a SessionId,
+        ids: &'a [MessageId],
+    ) -> BoxFuture<'a, Vec<Message>> {
+        let kept = self.kept.lock().expect("nobody panics with it");
+        let wanted = kept
+            .iter()
+            .filter(|(of, it, _)| of == session && ids.contains(&it.id));
+        let messages = wanted.map(|(_, message, _)| message.clone()).collect();
+        std::future::ready(messages).boxed()
+    }
+
+    fn file<'a>(
+        &'a self,
+        _: &'a [NodeName],
+        session: &'a SessionId,
+        id: &'a MessageId,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        let kept = self.kept.lock().expect("nobody panics with it");
+        let mut found = kept
+            .iter()
+            .filter(|(of, it, _)| of == session && it.id == *id);
+        let file = found.next().map(|(_, _, file)| file.clone());
+        std::future::ready(file).boxed()
     }
 }
 
@@ -138,6 +212,7 @@ fn sandbox(member: &Member) -> SandboxSource {
         zone,
         mode: SandboxMode::Off,
         rows: Vec::new(),
+        written: Vec::new(),
     })
 }
 
@@ -178,6 +253,7 @@ fn connections(member: &Member) -> FlowsSource {
         at: UnixMillis(2),
         flows: Vec::new(),
         sockets: (zone == Zone::Dmz).then(hole).into_iter().collect(),
+        messages: Vec::new(),
         no_sockets: None,
         left_out: 0,
     })
@@ -231,7 +307,22 @@ impl World {
         ];
         meta.found(found(members)?).await?;
 
-        let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
+        let mut message_rules = MessageRules::default();
+        message_rules.text.patterns.push(Pattern {
+            name: "ticket".to_owned(),
+            pattern: "BLOCKED-[0-9]".to_owned(),
+            action: Action::Block,
+        });
+        let rules = Rules::new(&message_rules)?;
+        let shelves = Arc::new(Memory::default());
+        let exchange = Exchange {
+            meta: meta.clone(),
+            shelves: shelves.clone(),
+            rules: rules.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let desk = CoreDesk::new(signer.clone(), exchange.clone());
         let crossed = Crossed::default();
         let tap = Tap {
             desk,
@@ -266,6 +357,7 @@ impl World {
                 door: door(member),
                 certificates: Arc::new(guitai_net::CertificateStats::default),
                 sandbox: sandbox(member),
+                rules: rules.clone(),
             })
         };
         let edge = edge_of(&edge_member, guard);
@@ -302,12 +394,13 @@ impl World {
             },
             meta.clone(),
             core_mesh.clone(),
-            disk,
+            disk.clone(),
             clock.clone(),
             entropy.clone(),
             &Calls::new(),
         );
         tokio::spawn(recovery.clone().run());
+        let (log_mesh, log_clock) = (core_mesh.clone(), clock.clone());
         let core = core_router(CoreDeps {
             member: core_member.clone(),
             meta: meta.clone(),
@@ -324,16 +417,40 @@ impl World {
             inventory: inventory(&core_member),
             keys: keys(&core_member),
             connections: connections(&core_member),
+            flow_log: FlowLog::new(
+                guitai_flowlog::Deps {
+                    me: core_member.clone(),
+                    meta: meta.clone(),
+                    mesh: log_mesh,
+                    disk,
+                    sealing: None,
+                    clock: log_clock,
+                    minutes: Arc::new(|_, _| Vec::new()),
+                },
+                &Calls::new(),
+            ),
             sandbox: sandbox(&core_member),
             policy: CryptoPolicy::Mixed,
             recovery,
+            exchange,
             judge: Arc::new(|matrix| {
                 let digest = sm3::hash(matrix.as_bytes()).to_vec();
                 let is_one = matrix.starts_with("version = ");
-                is_one
-                    .then_some(Hex(digest))
-                    .ok_or_else(|| "no matrix".to_owned())
+                FlowPlan {
+                    sm3: is_one.then_some(Hex(digest)),
+                    faults: (!is_one)
+                        .then(|| "no matrix".to_owned())
+                        .into_iter()
+                        .collect(),
+                    widens: false,
+                    changes: Vec::new(),
+                }
             }),
+            identity: Identity {
+                chain: Vec::new(),
+                key: SecretKey::generate(),
+            },
+            root: Vec::new(),
         });
         // The edge's mesh lives as long as its tunnel's handler, which the endpoint keeps.
         tokio::spawn(async move {
@@ -347,6 +464,7 @@ impl World {
             other_edge,
             recorder,
             crossed,
+            shelves,
             _tunnels: tunnels,
         })
     }
@@ -369,6 +487,7 @@ impl World {
             door,
             certificates: Arc::new(guitai_net::CertificateStats::default),
             sandbox: Arc::new(|| unreachable!("nobody asks what holds it")),
+            rules: Rules::new(&MessageRules::default())?,
         })))
     }
 
@@ -419,6 +538,36 @@ impl World {
     }
 
     /// The token of a login.
+    /// Sends a file through the edge.
+    pub(crate) async fn send_file(
+        &self,
+        path: &str,
+        token: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> Outcome<Answer> {
+        let request = http::Request::post(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", kind)
+            .body(Body::from(body.to_vec()))?;
+        answer(&self.edge, request).await
+    }
+
+    /// The bytes of a file, from the edge or from the core.
+    pub(crate) async fn file(&self, edge: bool, path: &str, token: &str) -> Outcome<Vec<u8>> {
+        let request = http::Request::get(path)
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::empty())?;
+        let router = if edge { &self.edge } else { &self.core };
+        let response = router.clone().oneshot(request).await?;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-disposition"], "attachment");
+        assert_eq!(response.headers()["content-type"], "image/png");
+        Ok(axum::body::to_bytes(response.into_body(), 8 << 20)
+            .await?
+            .to_vec())
+    }
+
     pub(crate) async fn login(&self, name: &str, password: &str) -> Outcome<String> {
         let body = json!({ "institution": "bank", "name": name, "password": password });
         self.core("POST", "/api/v1/login", None, Some(body))

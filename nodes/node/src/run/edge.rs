@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use guitai_api::{
-    CertificateSource, EdgeDeps, edge_router, register_door, register_inventory, register_permits,
-    register_sandbox,
+    CertificateSource, EdgeDeps, Rules, edge_router, register_door, register_inventory,
+    register_permits, register_sandbox,
 };
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
@@ -42,6 +42,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         member,
         files,
         crypto,
+        guard: messages,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -72,7 +73,14 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
             Box::pin(async move { guard.serve_tunnel(link).await })
         }),
     );
-    let observer = Observer::new(&member, gate.clone(), mesh.ledger().clone(), clock.clone());
+    let guarded = guard.clone();
+    let observer = Observer::new(
+        &member,
+        gate.clone(),
+        mesh.ledger().clone(),
+        Arc::new(move || observing::messages(guarded.stats())),
+        clock.clone(),
+    );
     let questions = Calls::new();
     register_inventory(
         &questions,
@@ -100,6 +108,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
     register_sandbox(&questions, sandbox.source());
     register_permits(&questions, permits.clone());
     agreed::register(&questions, &gate, &mesh);
+    guitai_flowlog::register_minutes(&questions, observer.minutes());
     questions.attach_questions(&mesh);
     let media = doorway::serve_media(
         door.media.clone(),
@@ -116,6 +125,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         door: source,
         certificates: certificates(&mesh),
         sandbox: sandbox.source(),
+        rules: Rules::new(&messages)?,
     });
     let renewal = tokio::spawn(renewal.follow());
     let observing = tokio::spawn(observer.follow());

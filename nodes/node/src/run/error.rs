@@ -44,6 +44,8 @@ pub(crate) enum AssembleError {
     Serve(#[source] io::Error),
     #[error("this node has no {0} in its configuration")]
     Missing(&'static str),
+    #[error(transparent)]
+    Guard(#[from] guitai_api::PatternError),
     #[error("{0}")]
     Sandbox(String),
     #[error("starting threads")]
@@ -59,9 +61,9 @@ impl AssembleError {
             | Self::Door(guitai_net::door::DoorError::Socket { .. })
             | Self::Listen { .. } => Code::PortTaken,
             Self::Keys(_) | Self::Identity(IdentityError::Key(_)) => Code::KeysRefused,
-            Self::Missing(_) | Self::Recorder(guitai_recorder::StartError::Sink(_)) => {
-                Code::BadProfile
-            }
+            Self::Missing(_)
+            | Self::Guard(_)
+            | Self::Recorder(guitai_recorder::StartError::Sink(_)) => Code::BadProfile,
             Self::Sandbox(_) => Code::SandboxMissing,
             Self::Consensus(_) => Code::StorageFailed,
             _ => Code::Internal,

@@ -1,13 +1,18 @@
 //! An inner node: core, relay and recorder as its roles say.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use guitai_api::{
-    CoreDeps, CoreDesk, Doors, DoorsDeps, PermitDeps, PermitSource, core_router, draw_and_wrap,
-    follow_recorders, orders, register_calls, register_door, register_inventory, register_permits,
-    register_sandbox, renew_permits,
+    CoreDeps, CoreDesk, Doors, DoorsDeps, Exchange, PermitDeps, PermitSource, Recorders, Rules,
+    core_router, draw_and_wrap, follow_recorders, orders, register_calls, register_door,
+    register_inventory, register_permits, register_sandbox, renew_permits,
 };
 use guitai_dr::Recovery;
+use guitai_flowlog::FlowLog;
 use guitai_host::{Clock, Entropy, Kv, SystemClock, SystemEntropy};
 use guitai_meta::{Meta, Timing};
 use guitai_net::{Calls, Mesh};
@@ -64,6 +69,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         crypto,
         sink,
         films,
+        guard: messages,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -190,7 +196,19 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         selftest,
         sink: sink.clone(),
     });
-    let observer = Observer::new(&member, gate.clone(), mesh.ledger().clone(), clock.clone());
+    // The tunnels come later: they need what the recorder keeps.
+    let guarded = Arc::new(OnceLock::<Tunnels>::new());
+    let counted = guarded.clone();
+    let observer = Observer::new(
+        &member,
+        gate.clone(),
+        mesh.ledger().clone(),
+        Arc::new(move || {
+            let counts = counted.get().map(Tunnels::stats);
+            observing::messages(counts.unwrap_or_default())
+        }),
+        clock.clone(),
+    );
     let connections = observer.source();
     let questions = Calls::new();
     register_inventory(
@@ -215,7 +233,20 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
     if let Some(permits) = &permits {
         register_permits(&questions, permits.clone());
     }
+    guitai_flowlog::register_minutes(&questions, observer.minutes());
     questions.attach_questions(&mesh);
+    let flow_log = FlowLog::new(
+        guitai_flowlog::Deps {
+            me: member.clone(),
+            meta: meta.clone(),
+            mesh: mesh.clone(),
+            disk: dir.disk(),
+            sealing: sealing.clone(),
+            clock: clock.clone(),
+            minutes: observer.minutes(),
+        },
+        &calls,
+    );
     let recorder = match seal {
         Some(seal) if member.has(Role::Recorder) => {
             let config = guitai_recorder::Config {
@@ -242,8 +273,22 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
     };
 
     let signer = Arc::new(identity::signer(token, &keys)?);
-    let desk = CoreDesk::new(meta.clone(), signer.clone(), clock.clone(), entropy.clone());
+    let exchange = Exchange {
+        meta: meta.clone(),
+        shelves: Arc::new(Recorders {
+            me: member.name.clone(),
+            meta: meta.clone(),
+            mesh: mesh.clone(),
+            own: recorder.clone(),
+        }),
+        rules: Rules::new(&messages)?,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let desk = CoreDesk::new(signer.clone(), exchange.clone());
     let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
+    // Nobody else sets it.
+    drop(guarded.set(tunnels.clone()));
     register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
 
     let recovery = Recovery::new(
@@ -295,6 +340,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
     tasks.spawn(keys::follow(keys));
     tasks.spawn(custodian.follow());
     tasks.spawn(observer.follow());
+    tasks.spawn(flow_log.clone().follow());
     tasks.spawn(agreed::follow(
         member.clone(),
         gate.clone(),
@@ -334,16 +380,20 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         inventory,
         keys: held,
         connections,
+        flow_log,
         sandbox: held_to,
         policy: crypto.policy,
         recovery,
+        exchange,
         judge: {
             let meta = meta.clone();
             Arc::new(move |matrix: &str| {
                 let members: Vec<Member> = meta.peek(|state| state.members().cloned().collect());
-                judge.judged(matrix, &members)
+                judge.planned(matrix, &members)
             })
         },
+        identity: own.clone(),
+        root: roots.first().cloned().unwrap_or_default(),
     });
     tracing::info!(door = %member.door, mesh = %member.mesh, "node is listening");
     let (say, said) = oneshot::channel();

@@ -3,16 +3,22 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use guitai_api::FlowsSource;
+use guitai_flow::messages::{ANSWERS, ASKS, ORDERS};
+use guitai_flowlog::{Closing, MinutesSource};
 use guitai_host::{Clock, OwnSocket, own_sockets};
 use guitai_net::{FlowKey, Ledger, Tally};
+use guitai_relay::guard::{Count, Direction};
 use guitai_types::{
     Hex, Member, UnixMillis, Zone,
-    observed::{FlowStanding, FlowWay, NodeFlows, SEEN_SOCKETS_MAX, SeenFlow, SeenSocket},
+    flowlog::{MINUTE_MS, minute_of},
+    observed::{
+        FlowStanding, FlowWay, NodeFlows, SEEN_SOCKETS_MAX, SeenFlow, SeenMessages, SeenSocket,
+    },
 };
 
 use crate::flows::{Door, Found};
@@ -34,6 +40,29 @@ pub(crate) struct Observer {
     clock: Arc<dyn Clock>,
     since: UnixMillis,
     sockets: Arc<Mutex<Sockets>>,
+    minutes: Arc<Mutex<Closing>>,
+    messages: MessagesSource,
+}
+
+/// What this end of the guard passed and refused.
+pub(crate) type MessagesSource = Arc<dyn Fn() -> Vec<SeenMessages> + Send + Sync>;
+
+/// The guard's counters as an auditor reads them.
+pub(crate) fn messages(counts: Vec<Count>) -> Vec<SeenMessages> {
+    let named = |count: &Count| {
+        let families = [ASKS, ANSWERS, ORDERS].into_iter().flatten();
+        let inward = count.direction == Direction::Inward;
+        let mut of_way = families.filter(|it| it.starts_with("ask.") == inward);
+        let found = of_way.find(|it| it.split_once('.').map(|(_, kind)| kind) == Some(count.kind));
+        found.copied().unwrap_or(count.kind).to_owned()
+    };
+    let seen = |count: Count| SeenMessages {
+        direction: count.direction.as_str().to_owned(),
+        kind: named(&count),
+        verdict: count.verdict.as_str().to_owned(),
+        count: count.count,
+    };
+    counts.into_iter().map(seen).collect()
 }
 
 /// Sockets seen so far that are declared or not; the door's connections are none of them.
@@ -69,7 +98,13 @@ fn at_door(member: &Member, protocol: &str) -> FlowKey {
 }
 
 impl Observer {
-    pub(crate) fn new(me: &Member, gate: Arc<Door>, ledger: Ledger, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        me: &Member,
+        gate: Arc<Door>,
+        ledger: Ledger,
+        messages: MessagesSource,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let since = clock.wall();
         Self {
             me: me.clone(),
@@ -78,15 +113,32 @@ impl Observer {
             clock,
             since,
             sockets: Arc::default(),
+            minutes: Arc::default(),
+            messages,
         }
     }
 
-    /// Asks the kernel for as long as the node runs.
+    /// Asks the kernel, and closes minutes, for as long as the node runs.
     pub(crate) async fn follow(self) {
+        let mut open = minute_of(self.since);
         loop {
-            self.look();
-            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.clock.wall();
+            if minute_of(now) > open {
+                open = minute_of(now);
+                let account = self.say();
+                lock(&self.minutes).close(account);
+            } else {
+                self.look();
+            }
+            let rest = MINUTE_MS - self.clock.wall().0 % MINUTE_MS;
+            tokio::time::sleep(LOOK_EVERY.min(Duration::from_millis(rest))).await;
         }
+    }
+
+    /// The minutes that were closed.
+    pub(crate) fn minutes(&self) -> MinutesSource {
+        let minutes = self.minutes.clone();
+        Arc::new(move |after, through| lock(&minutes).held(after, through))
     }
 
     /// What this node says when it is asked.
@@ -98,7 +150,7 @@ impl Observer {
     fn look(&self) {
         let now = self.clock.wall();
         let found = own_sockets();
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = lock(&self.sockets);
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -148,7 +200,7 @@ impl Observer {
             let of = |it: &SeenFlow| (it.peer.clone(), it.protocol.clone(), it.way, it.standing);
             of(a).cmp(&of(b))
         });
-        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = lock(&self.sockets);
         NodeFlows {
             node: self.me.name.clone(),
             zone: self.me.zone,
@@ -157,6 +209,7 @@ impl Observer {
             at: self.clock.wall(),
             flows,
             sockets: sockets.seen.values().cloned().collect(),
+            messages: (self.messages)(),
             no_sockets: sockets.trouble.clone(),
             left_out,
         }
@@ -204,4 +257,9 @@ impl Observer {
         }
         rows
     }
+}
+
+/// Nothing that can panic runs under these locks.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,11 +9,11 @@ use std::{
 
 use guitai_api::SandboxSource;
 use guitai_crypto::keys::KeyStore;
-use guitai_host::SystemDisk;
+use guitai_host::{SystemDisk, own_written};
 use guitai_sandbox::{Edge, Inner, Rules};
 use guitai_types::{
     Code, NodeName, Role, Zone,
-    sandbox::{NodeSandbox, ProtectionRow, SandboxMode, SandboxState, Standing},
+    sandbox::{NodeSandbox, ProtectionRow, SandboxMode, SandboxState, Standing, WRITTEN_FILES_MAX},
 };
 
 use crate::{config::NodeConfig, exit::Failure, keys};
@@ -79,6 +79,7 @@ impl Sandbox {
             zone: self.zone,
             mode: self.mode,
             rows: rows.clone(),
+            written: written(),
         }
     }
 
@@ -111,6 +112,17 @@ impl Sandbox {
                 }
             }
         }
+    }
+}
+
+/// What is open for writing; a kernel that cannot be asked says that, too.
+fn written() -> Vec<String> {
+    match own_written() {
+        Ok(files) => {
+            let files = files.into_iter().take(WRITTEN_FILES_MAX);
+            files.map(|file| file.display().to_string()).collect()
+        }
+        Err(error) => vec![format!("? {error}")],
     }
 }
 
@@ -225,6 +237,7 @@ mod tests {
             zone: Zone::Dmz,
             mode,
             rows: vec![row(Standing::InForce), row(standing)],
+            written: Vec::new(),
         };
         use SandboxMode::{Enforce, Off, Report, Require};
         for standing in [Standing::Partly, Standing::Missing, Standing::Off] {
