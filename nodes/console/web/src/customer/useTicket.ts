@@ -4,6 +4,7 @@ import { computed, onScopeDispose, ref, shallowRef } from "vue";
 import { PageKey } from "@/media/keys";
 import { problemOf, request } from "@/shared/api";
 import { follow } from "@/shared/sse";
+import { useMessages } from "@/shared/useMessages";
 import type { OpenedTicket, Problem, TicketView } from "@/shared/types";
 
 /** Version of the consent wording in `words.ts`; changing the wording changes this. */
@@ -44,6 +45,12 @@ export function useTicket() {
 
   const phase = computed(() => view.value?.phase);
   const call = computed(() => (phase.value?.phase === "in-session" ? phase.value.call : undefined));
+
+  // A view comes whenever something was said too.
+  const exchange = useMessages(
+    () => ({ path: call.value && view.value ? `/api/v1/tickets/${view.value.ticket}` : undefined, token }),
+    () => view.value?.number,
+  );
 
   /** Runs one request; what it throws becomes the problem shown. */
   async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
@@ -177,5 +184,5 @@ export function useTicket() {
     removeEventListener("pagehide", leaving);
     stop?.();
   });
-  return { key, view, phase, call, online, problem, refused, working, open, close, confirm, rate, reset, resumable, resume, giveUp };
+  return { key, view, phase, call, exchange, online, problem, refused, working, open, close, confirm, rate, reset, resumable, resume, giveUp };
 }

@@ -8,6 +8,7 @@ import { chime } from "@/shared/chime";
 import { follow } from "@/shared/sse";
 import type { Business, DeskView, Presence, Problem, SessionView, StaffView } from "@/shared/types";
 import type { Ask } from "@/shared/useLogin";
+import { useMessages } from "@/shared/useMessages";
 
 /** The chime repeats while it rings. */
 const CHIME_MS = 2_200;
@@ -41,6 +42,11 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
       working.value = "";
     }
   }
+
+  const exchange = useMessages(
+    () => ({ path: call.value && `/api/v1/sessions/${call.value.session}`, token }),
+    () => call.value?.message,
+  );
 
   async function openDevices(): Promise<boolean> {
     if (devices.value) return true;
@@ -211,5 +217,6 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
     colleagues,
     transfer,
     finishWrapUp,
+    exchange,
   };
 }

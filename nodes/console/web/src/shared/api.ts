@@ -31,6 +31,8 @@ const NO_TUNNEL = "GT-0504";
 export interface RequestOptions {
   token?: string | undefined;
   body?: unknown;
+  /** A file in place of a body of JSON; its type is what the browser takes it for. */
+  file?: Blob;
   /** Asking twice does no more than asking once. Of itself only `POST` is not so. */
   repeatable?: boolean;
   /** At this door and no other. */
@@ -71,7 +73,7 @@ export function isGone(error: unknown): boolean {
 }
 
 async function sendTo(door: Door, method: string, path: string, options: RequestOptions): Promise<Response> {
-  const { token, body, lastEventId, keepalive = false } = options;
+  const { token, body, file, lastEventId, keepalive = false } = options;
   const signal = options.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   let response: Response;
   try {
@@ -80,9 +82,11 @@ async function sendTo(door: Door, method: string, path: string, options: Request
       headers: {
         ...(token && { authorization: `Bearer ${token}` }),
         ...(body !== undefined && { "content-type": "application/json" }),
+        ...(file && { "content-type": file.type || "application/octet-stream" }),
         ...(lastEventId && { "last-event-id": lastEventId }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(file && { body: file }),
       cache: "no-store",
       keepalive,
       signal,

@@ -107,10 +107,31 @@ export interface CallView {
   done: string[];
   /** Steps the customer has confirmed, for the agent; left out when there are none. */
   confirmed?: string[];
+  /** Number of the newest message, for the agent; left out when there is none. */
+  message?: number;
   /** For the agent; left out when nothing was said. */
   business?: Business;
   media: MediaAccess;
   key: KeyView;
+}
+
+export type FileType = "jpeg" | "png" | "pdf";
+
+export interface FileHead {
+  name: string;
+  kind: FileType;
+  bytes: number;
+  sm3: string;
+}
+
+/** What a party of a call sent. */
+export interface Message {
+  id: string;
+  number: number;
+  at: number;
+  from: "customer" | "agent";
+  body: { is: "text"; text: string } | { is: "file"; file: FileHead };
+  found?: { rule: string; action: "count" | "mask" | "block"; count: number }[];
 }
 
 export type EndReason =

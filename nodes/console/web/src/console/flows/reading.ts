@@ -22,8 +22,9 @@ export interface Arrow {
   flows: SeenFlow[];
 }
 
-/** Each pair of parties once: by the account of who opened, or of the other where that one gave none. */
-export function arrowsOf(seen: FlowsSeen, before?: FlowsSeen): Arrow[] {
+/** Each pair of parties once: by the account of who opened, or of the other where that one gave none. Of a stretch of
+ * time, so many milliseconds long, the rate is its mean. */
+export function arrowsOf(seen: FlowsSeen, before?: FlowsSeen, stretch = 0): Arrow[] {
   const answered = new Set(seen.nodes.map(({ node }) => node));
   const known = new Map(before?.nodes.flatMap((node) => node.flows.map((flow) => [keyOf(node, flow), flow] as const)));
   const seconds = before ? (seen.at - before.at) / 1_000 : 0;
@@ -41,6 +42,7 @@ export function arrowsOf(seen: FlowsSeen, before?: FlowsSeen): Arrow[] {
       arrow.open += flow.open;
       arrow.bytes += flow.sent + flow.received;
       if (seconds > 0) arrow.rate += Math.max(0, moved) / seconds;
+      if (stretch > 0) arrow.rate += (flow.sent + flow.received) / (stretch / 1_000);
       arrow.flows.push(flow);
       arrows.set(id, arrow);
     }

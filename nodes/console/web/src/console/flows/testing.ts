@@ -12,5 +12,5 @@ export const node = (name: string, flows: SeenFlow[], rest: Partial<NodeFlows> =
 });
 
 export const seen = (nodes: NodeFlows[], at = 0, rest: Partial<FlowsSeen> = {}): FlowsSeen => ({
-  at, matrix: "m1", log_size: 9, nodes, silent: [], findings: [], ...rest,
+  at, matrix: "m1", checkpoint: null, nodes, silent: [], findings: [], ...rest,
 });

@@ -3,7 +3,7 @@
 import type { Text, Zone } from "@/shared/types";
 
 export type Standing = "declared" | "run-out" | "refused" | "undeclared";
-export type Fault = "flow" | "socket" | "refused" | "one-sided" | "matrix" | "silent" | "blind";
+export type Fault = "flow" | "socket" | "refused" | "outside" | "one-sided" | "matrix" | "silent" | "unknown" | "blind";
 
 export interface SeenFlow {
   uid: string;
@@ -44,8 +44,28 @@ export interface NodeFlows {
 export interface FlowsSeen {
   at: number;
   matrix: string | null;
-  log_size: number | null;
+  checkpoint: string | null;
   nodes: NodeFlows[];
   silent: string[];
   findings: { node: string; fault: Fault; what: Text }[];
+}
+
+/** What a matrix would change: faults, or the digest and the changes in words. */
+export interface FlowPlan {
+  sm3: string | null;
+  faults: string[];
+  widens: boolean;
+  changes: { row: string; effect: "widens" | "narrows" | "neutral"; words: Text }[];
+}
+
+/** A stretch of time out of the flow log. */
+export interface FlowsKept {
+  from: number;
+  to: number;
+  minutes: number;
+  matrix: string | null;
+  checkpoint: string | null;
+  nodes: NodeFlows[];
+  gaps: { node: string; from: number; to: number }[];
+  findings: FlowsSeen["findings"];
 }
