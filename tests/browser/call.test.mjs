@@ -106,6 +106,7 @@ async function whole(transport, lang) {
     assert.match(await customer.by("recorder").innerText(), /a[12]-2/);
     await customer.shot(`customer-5-call-${call}`);
     await agent.shot(`desk-4-call-${call}`);
+    await messages(customer, agent, call);
 
     // The customer's page is loaded again: it returns with another key pair, and the call goes on under
     // another media key, without a word from the agent.
@@ -219,6 +220,32 @@ test("the console shows centres, nodes, calls and recordings in both languages",
   }
 });
 
+/** Texts and files: a number of an identity card is masked before it leaves the edge, and a file is what it is. */
+async function messages(customer, agent, call) {
+  const number = "11010519491231002X";
+  await customer.by("message-text").fill(`我的身份证号 ${number}`);
+  await customer.by("message-send").click();
+  for (const party of [customer, agent]) {
+    await party.page.locator('[data-test="message"]', { hasText: "**************002X" }).waitFor(WAIT);
+    assert.equal(await party.page.getByText(number).count(), 0, "nobody is shown the number");
+    await party.by("message-masked").first().waitFor(WAIT);
+  }
+  // Said to be a picture, and none.
+  const page = Buffer.from("<html><script>alert(1)</script></html>");
+  await customer.by("message-choose").setInputFiles({ name: "card.png", mimeType: "image/png", buffer: page });
+  await customer.page.locator('[data-test="messages"] [data-code="GT-0456"]').waitFor(WAIT);
+  await customer.shot(`customer-5m-refused-${call}`);
+  // A picture: made anew, and the agent has it.
+  const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+  await customer.by("message-choose").setInputFiles({ name: "card.png", mimeType: "image/png", buffer: Buffer.from(pixel, "base64") });
+  await agent.by("message-file").first().waitFor(WAIT);
+  await agent.by("message-text").fill("收到了 / thank you");
+  await agent.by("message-send").click();
+  await customer.page.locator('[data-test="message"]', { hasText: "收到了" }).waitFor(WAIT);
+  await customer.shot(`customer-5m-messages-${call}`);
+  await agent.shot(`desk-4m-messages-${call}`);
+}
+
 /** What flows: each arrow leaves whoever opened, and all of it is declared. */
 async function flows(operator, lang) {
   const { page } = operator;
@@ -229,6 +256,27 @@ async function flows(operator, lang) {
   }
   assert.equal(await page.locator('[data-test^="arrow-edge-"]').count(), 0, "an edge opens nothing");
   await operator.shot(`console-9-flows-${lang}`);
+  // Back in time: minutes of the flow log, once there are two with something in them.
+  const minutes = () => operator.page.evaluate(() => Number(document.querySelector('[data-test="flow-time"]')?.dataset.minutes));
+  for (let tries = 0; !((await minutes()) >= 3) && tries < 60; tries++) {
+    await operator.by("flow-now").click();
+    await operator.page.waitForTimeout(3_000);
+    await operator.by("flow-span-3600000").click();
+    await operator.page.waitForTimeout(1_000);
+  }
+  assert.ok((await minutes()) >= 3, "the flow log has minutes");
+  await operator.page.waitForSelector('[data-test^="arrow-customer-"]', { ...WAIT, state: "attached" });
+  await operator.shot(`console-9-flows-then-${lang}`);
+  await operator.by("flow-now").click();
+  // The matrix: what a change would mean, in words, and nothing is proposed.
+  await operator.by("matrix-edit").click();
+  const text = await operator.by("matrix-text").inputValue();
+  assert.match(text, /\[\[rows\]\]/);
+  await operator.by("matrix-text").fill(text.replaceAll("messages_per_second = 2000", "messages_per_second = 3000"));
+  await operator.by("matrix-plan").click();
+  await operator.page.waitForSelector('[data-test="matrix-changes"] [data-effect="widens"]', WAIT);
+  await operator.shot(`console-9-matrix-${lang}`);
+  await operator.by("matrix-leave").click();
   await operator.by("flow-node-edge-a1").click();
   await page.locator('[data-test="flow-sockets"]').waitFor(WAIT);
   await operator.by("flow-story").scrollIntoViewIfNeeded(WAIT);

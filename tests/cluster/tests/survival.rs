@@ -345,11 +345,18 @@ fn no_node_outlives_a_killed_supervisor_and_the_data_is_resumed() {
     assert_eq!(deployment.up()["resumed"], true);
 }
 
+/// Milliseconds since 1970, by the clock that all nodes of the machine have.
+fn now_ms() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    u64::try_from(since.as_millis()).expect("before the year 500 million")
+}
+
 #[test]
 fn a_frozen_recorder_is_replaced_and_what_it_has_is_kept() {
     let deployment = Deployment::start();
     let (mut call, running) = recorded_call(&deployment);
     let (frozen, heir) = ("a1-2", "b-2");
+    let frozen_at = now_ms();
     deployment.freeze(frozen);
     let replaced = wait_for("another recorder to record", PATIENCE, || {
         let session = deployment.session_recording("running")?;
@@ -357,6 +364,13 @@ fn a_frozen_recorder_is_replaced_and_what_it_has_is_kept() {
     });
     deployment.thaw(frozen);
     let turns = &replaced["assignments"];
+    let after = |time: &Value| time.as_u64().map(|at| at.saturating_sub(frozen_at));
+    let (assigned, recording) = (&turns[2]["since"], &turns[2]["recording"]["since"]);
+    eprintln!(
+        "a frozen recorder was replaced after {:?} ms, and its heir had a durable segment after {:?} ms",
+        after(assigned),
+        after(recording)
+    );
     assert_eq!(replaced["id"], running["id"]);
     assert_eq!(
         [&turns[0]["node"], &turns[1]["node"], &turns[2]["node"]],

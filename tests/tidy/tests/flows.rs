@@ -103,7 +103,17 @@ fn every_wire_version_is_a_protocol_of_the_matrix() {
 
 #[test]
 fn every_call_and_question_is_a_message_of_the_matrix() {
-    let families = ["api.", "dr.", "flows.take", "meta.", "recording.", "tsa."];
+    let families = [
+        "api.",
+        "dr.",
+        "flows.book",
+        "flows.keep",
+        "flows.minutes",
+        "flows.take",
+        "meta.",
+        "recording.",
+        "tsa.",
+    ];
     let is_kind = |word: &str| {
         let plain = word
             .bytes()
