@@ -235,7 +235,7 @@ fn two_officers_change_the_matrix_while_nodes_run_and_one_step_takes_it_back() {
     );
     // And who holds what, edges included.
     let certificates = answer(&deployment.ask("log records --kind certificate"));
-    let told: std::collections::BTreeSet<&str> = certificates
+    let told: BTreeSet<&str> = certificates
         .as_array()
         .expect("entries")
         .iter()
