@@ -18,9 +18,11 @@ mod sign;
 mod tests;
 mod tls13;
 pub(crate) mod verify;
+mod web_door;
 
 pub use offered::offered;
 pub use sessions::RESUMPTION_SECONDS_MAX;
+pub use web_door::{WebDoor, WebDoorError, web_client, web_door};
 
 use std::sync::Arc;
 

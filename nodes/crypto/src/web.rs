@@ -64,6 +64,17 @@ pub fn make(hosts: &[String], now_unix: u64) -> Result<Certificate, MakeError> {
     })
 }
 
+impl Certificate {
+    /// Chain and key as PEM texts, for whoever serves from files.
+    #[must_use]
+    pub fn to_pem(&self) -> (String, Zeroizing<String>) {
+        let key = der::pem::encode_string("PRIVATE KEY", der::pem::LineEnding::LF, &self.key_der);
+        // The label is a constant of the right form, and a key is far below the limit of the encoding.
+        let key = Zeroizing::new(key.unwrap_or_default());
+        (crate::x509::certificates_to_pem(&self.chain_der), key)
+    }
+}
+
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("web::Certificate")

@@ -1,5 +1,5 @@
 //! Everything that fuzzing found worth keeping goes through the same functions again: `tests/fuzz` says what
-//! they check, `tests/fuzz/run` looks for more.
+//! they check, `tests/fuzz/run` looks for more. The corpora of other crates are replayed by `tests/decoders`.
 
 #[expect(
     dead_code,
@@ -14,7 +14,6 @@ use std::path::Path;
 #[test]
 fn the_kept_corpus_still_passes() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
-    let mut names = Vec::new();
     for (name, target) in targets::ALL {
         let mut inputs = 0;
         for entry in std::fs::read_dir(corpus.join(name)).unwrap() {
@@ -25,14 +24,6 @@ fn the_kept_corpus_still_passes() {
             inputs += 1;
         }
         assert!(inputs > 2, "no corpus for {name}");
-        names.push(*name);
-    }
-    for entry in std::fs::read_dir(&corpus).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(
-            names.contains(&name.as_str()),
-            "a corpus without a target: {name}"
-        );
     }
 }
 

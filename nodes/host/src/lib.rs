@@ -7,6 +7,7 @@
 mod clock;
 mod disk;
 mod entropy;
+mod files;
 mod kv;
 mod sim_disk;
 mod sockets;
@@ -15,6 +16,7 @@ mod system_disk;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, draw16, random_id};
+pub use files::raise_open_files;
 pub use kv::{Batch, Kv, KvError, MemoryKv, Pair, fill};
 pub use sim_disk::SimDisk;
 pub use sockets::{Carrier, OwnSocket, own_sockets, own_written};

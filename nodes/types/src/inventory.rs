@@ -176,7 +176,8 @@ pub fn findings(
         };
         for hop in &node.hops {
             // Only what a browser opens at a door may be anything but national.
-            let of_browser = hop.from == Zone::Outer || hop.certificate == "door";
+            let of_door = matches!(hop.certificate.as_str(), "door" | "door-tls");
+            let of_browser = hop.from == Zone::Outer || of_door;
             let allowed = allowed(hop.grade)
                 || policy == CryptoPolicy::Mixed && of_browser && hop.grade == Grade::Foreign;
             if !allowed {

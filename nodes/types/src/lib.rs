@@ -3,6 +3,7 @@
 //! Everything that two crates, two nodes or two releases must agree on stands here; nothing here
 //! does anything. Formats are JSON, versioned, and only ever added to (see `docs/reference`).
 
+pub mod attest;
 pub mod audit;
 pub mod bytes;
 pub mod canonical;
@@ -11,6 +12,7 @@ pub mod command;
 pub mod control;
 pub mod custody;
 pub mod date;
+pub mod door;
 pub mod dr;
 pub mod event;
 pub mod film;
@@ -27,6 +29,8 @@ pub mod media;
 pub mod message;
 pub mod observed;
 pub mod officer;
+pub mod origin;
+pub mod passed;
 pub mod permit;
 pub mod place;
 pub mod problem;

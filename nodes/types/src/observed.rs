@@ -103,13 +103,13 @@ pub struct SeenSocket {
     pub last: UnixMillis,
 }
 
-/// Control messages of one kind that met one end of the guard.
+/// Control messages of one kind that met one end of the guard; or what an edge's door refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeenMessages {
-    /// `inward`, from the DMZ to the inner zone, or `outward`.
+    /// `inward`, from the DMZ to the inner zone, or `outward`; `door` for what came to an edge's door.
     pub direction: String,
-    /// Kind as the matrix names it, or `unknown`.
+    /// Kind as the matrix names it, or `unknown`; at the door `tcp` or `quic`.
     pub kind: String,
     /// `passed`, or why it was refused.
     pub verdict: String,

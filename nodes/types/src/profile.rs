@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BranchId, Centre, CentreId, City, InstitutionId, NodeId, NodeName, Role, Skill, StaffName,
     TeamId, Voice, Zone,
+    door::{DoorLimits, DoorLimitsError},
     inventory::CryptoPolicy,
     limits::{MEMBERS_MAX, NAME_CHARS_MAX},
     message::{MessageRules, MessageRulesError},
+    origin::Origin,
     record::{Duty, Institution, Policy},
     sandbox::SandboxMode,
     sink::{Sink, SinkError},
@@ -55,6 +57,9 @@ pub struct Profile {
     /// What texts and files between customer and agent are held to.
     #[serde(default)]
     pub guard: MessageRules,
+    /// How much an edge's door takes from strangers.
+    #[serde(default, skip_serializing_if = "DoorLimits::is_default")]
+    pub door_limits: DoorLimits,
     /// Agreed settings at foundation.
     #[serde(default)]
     pub policy: Policy,
@@ -97,8 +102,24 @@ pub struct Node {
     pub voice: Voice,
     /// Node-to-node address (UDP).
     pub mesh: SocketAddr,
-    /// Browser address (TCP and UDP).
+    /// Browser address (TCP and UDP); 443 on both is what networks let through most.
     pub door: SocketAddr,
+    /// TLS of the door's TCP port; without it pages are served in plain, on a loopback address only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DoorTls>,
+}
+
+/// TLS of a door's TCP port with a certificate that browsers trust already, usually the bank's. WebTransport, on UDP,
+/// has a pinned certificate of the node's own making all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoorTls {
+    /// What browsers call the door; the certificate is for this host.
+    pub origin: Origin,
+    /// File with the certificate chain in PEM, leaf first; relative to the profile's. Looked at while the node runs.
+    pub certificate: PathBuf,
+    /// File with its private key in PEM, mode 600.
+    pub key: PathBuf,
 }
 
 const fn no_voice() -> Voice {
@@ -248,6 +269,9 @@ pub enum ProfileError {
     /// The rules for texts and files.
     #[error(transparent)]
     Messages(#[from] MessageRulesError),
+    /// The limits of the doors.
+    #[error(transparent)]
+    DoorLimits(#[from] DoorLimitsError),
     /// The deployment as a whole lacks something.
     #[error("{0}")]
     Whole(&'static str),
@@ -282,6 +306,7 @@ impl Profile {
         }
         self.check_films()?;
         self.guard.check()?;
+        self.door_limits.check()?;
         self.check_people()
     }
 
@@ -335,7 +360,9 @@ impl Profile {
             self.nodes
                 .iter()
                 .flat_map(|n| [n.mesh.to_string(), n.door.to_string()]),
-        )
+        )?;
+        let tls = self.nodes.iter().filter_map(|node| node.tls.as_ref());
+        unique("door's origin", tls.map(|tls| tls.origin.to_string()))
     }
 
     fn check_whole(&self) -> Result<(), ProfileError> {
