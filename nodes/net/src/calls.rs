@@ -11,11 +11,14 @@ use std::{
     time::Duration,
 };
 
+use guitai_types::observed::FlowWay;
 use quinn::{RecvStream, SendStream};
 
 use crate::{
     BoxFuture, CALL_ALPN, NODE_ALPN,
     answer::{each_request, reply},
+    gate::Place,
+    ledger::{FlowKey, Ledger},
     mesh::{Link, Mesh, lock},
     name::{Peer, Target},
     pool::{CALL_MS_MAX, CallError},
@@ -78,35 +81,60 @@ impl Calls {
     }
 
     fn attach_as(&self, mesh: &Mesh, alpn: &str) {
-        let calls = self.clone();
+        let door = Arc::new(Entrance {
+            calls: self.clone(),
+            alpn: alpn.to_owned(),
+            gate: mesh.gate(),
+            ledger: mesh.ledger().clone(),
+        });
         let handler = move |link: Link| -> BoxFuture<'static, ()> {
-            let calls = calls.clone();
+            let door = door.clone();
             Box::pin(each_request(link, move |peer, request, send| {
-                let calls = calls.clone();
-                Box::pin(async move { calls.answer(peer, &request, send).await })
+                let door = door.clone();
+                Box::pin(async move { door.answer(peer, &request, send).await })
             }))
         };
         mesh.serve(alpn, Arc::new(handler));
     }
 
+    fn of(&self, kind: &str) -> Option<Handler> {
+        lock(&self.handlers).get(kind).cloned()
+    }
+}
+
+/// Where calls of one ALPN come in.
+struct Entrance {
+    calls: Calls,
+    alpn: String,
+    gate: Place,
+    ledger: Ledger,
+}
+
+impl Entrance {
     async fn answer(&self, peer: Peer, request: &[u8], mut send: SendStream) {
         let Some((kind, body)) = split(request) else {
             return refuse(&mut send, "malformed request").await;
         };
-        let handler = lock(&self.handlers).get(kind).cloned();
+        let Some(handler) = self.calls.of(kind) else {
+            return refuse(&mut send, "unknown kind").await;
+        };
+        if let Err(why) = self.gate.may_call(&self.alpn, &peer, kind, body.len()) {
+            let flow = FlowKey::of(&peer, &self.alpn, FlowWay::Accepted);
+            self.ledger.refused(&flow, &why);
+            return refuse(&mut send, &why).await;
+        }
         match handler {
-            Some(Handler::Call(handler)) => match handler(peer, body.to_vec()).await {
+            Handler::Call(handler) => match handler(peer, body.to_vec()).await {
                 Ok(answer) => reply(&mut send, &[&[DONE], &answer[..]].concat()).await,
                 Err(reason) => refuse(&mut send, &reason).await,
             },
-            Some(Handler::Stream(handler)) => match handler(peer, body.to_vec()).await {
+            Handler::Stream(handler) => match handler(peer, body.to_vec()).await {
                 Ok(write) => {
                     reply(&mut send, &[DONE]).await;
                     write(send).await;
                 }
                 Err(reason) => refuse(&mut send, &reason).await,
             },
-            None => refuse(&mut send, "unknown kind").await,
         }
     }
 }

@@ -11,19 +11,18 @@ use std::{
 
 use guitai_crypto::{random, tls, web, x509};
 use guitai_host::Clock;
-use quinn::{Connection, Endpoint, VarInt, crypto::rustls::QuicServerConfig};
+use quinn::{Connection, Endpoint, Incoming, VarInt, crypto::rustls::QuicServerConfig};
 use tokio::sync::mpsc;
 
 use crate::{
+    doorman::{Doorman, Guest},
     fence::FencedServer,
-    handshake::Handshakes,
+    limiter::Why,
     mesh::{HANDSHAKE_MS_MAX, lock},
     rotation::{Due, Rotation},
     transport,
 };
 
-/// Handshakes at once; a minute's arrivals at a busy edge.
-const HANDSHAKES_MAX: usize = 512;
 /// Connections that wait for [`Door::accept`]; beyond it new ones are closed.
 const BACKLOG_MAX: usize = 256;
 /// How often the rotation is looked at, in milliseconds.
@@ -65,7 +64,33 @@ struct Inner {
     alpns: Vec<String>,
     /// None under the strict policy: the node's certificate is not the door's to make.
     pinned: Option<Pinned>,
-    arrived: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+    arrived: tokio::sync::Mutex<mpsc::Receiver<Arrived>>,
+}
+
+/// A connection whose handshake is done. It is a stranger's, with little room, until it is [`Arrived::served`].
+#[derive(Debug)]
+pub struct Arrived {
+    /// The connection.
+    pub connection: Connection,
+    guest: Guest,
+}
+
+impl Arrived {
+    /// It has shown a ticket: it keeps its place and gets the room that media take.
+    ///
+    /// # Errors
+    /// When the ticket or the door has too many connections: it stays a stranger.
+    pub fn served(&self, bearer: &str) -> Result<(), Why> {
+        self.guest.served(bearer)?;
+        transport::make_room(&self.connection);
+        Ok(())
+    }
+
+    /// Resolves when a newcomer has taken the stranger's place; the connection is closed then.
+    pub async fn displaced(&self) {
+        self.guest.displaced().await;
+        self.connection.close(CODE_BUSY, b"");
+    }
 }
 
 /// The certificate that pages pin, and what making the next one takes.
@@ -82,6 +107,7 @@ impl Door {
         addr: SocketAddr,
         hosts: &[String],
         alpns: &[&str],
+        doorman: Doorman,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DoorError> {
         let now = clock.wall();
@@ -95,7 +121,7 @@ impl Door {
             rotation: Mutex::new(Rotation::new(certificate, now)),
             clock,
         };
-        let door = Self::open(addr, endpoint, config, alpns, Some(pinned))?;
+        let door = Self::open(addr, endpoint, config, alpns, Some(pinned), doorman)?;
         tokio::spawn(keep_rotating(Arc::downgrade(&door.inner)));
         Ok(door)
     }
@@ -106,11 +132,12 @@ impl Door {
         addr: SocketAddr,
         identity: &x509::Identity,
         alpns: &[&str],
+        doorman: Doorman,
     ) -> Result<Self, DoorError> {
         let alpns: Vec<String> = alpns.iter().map(|&alpn| alpn.to_owned()).collect();
         let config = national_config(identity, &alpns)?;
         let endpoint = transport::endpoint(&random::array::<32>());
-        Self::open(addr, endpoint, config, alpns, None)
+        Self::open(addr, endpoint, config, alpns, None, doorman)
     }
 
     /// A national door shows this certificate of the node from now on, to newcomers; the pinned one
@@ -129,15 +156,16 @@ impl Door {
         config: quinn::ServerConfig,
         alpns: Vec<String>,
         pinned: Option<Pinned>,
+        doorman: Doorman,
     ) -> Result<Self, DoorError> {
-        let socket = std::net::UdpSocket::bind(addr);
+        let socket = std::net::UdpSocket::bind(addr).inspect(transport::widen);
         let endpoint = socket.and_then(|socket| {
             let runtime = Arc::new(quinn::TokioRuntime);
             Endpoint::new(endpoint, Some(config), socket, runtime)
         });
         let endpoint = endpoint.map_err(|source| DoorError::Socket { addr, source })?;
         let (arrive, arrived) = mpsc::channel(BACKLOG_MAX);
-        tokio::spawn(accept(endpoint.clone(), arrive));
+        tokio::spawn(accept(endpoint.clone(), arrive, doorman));
         let inner = Arc::new(Inner {
             endpoint,
             alpns,
@@ -149,7 +177,7 @@ impl Door {
 
     /// The next connection whose handshake is done; `None` when the door is closed. Handshakes run
     /// in tasks of their own: a slow one holds up nobody.
-    pub async fn accept(&self) -> Option<Connection> {
+    pub async fn accept(&self) -> Option<Arrived> {
         self.inner.arrived.lock().await.recv().await
     }
 
@@ -245,30 +273,68 @@ async fn keep_rotating(door: std::sync::Weak<Inner>) {
     }
 }
 
-async fn accept(endpoint: Endpoint, arrive: mpsc::Sender<Connection>) {
-    let handshakes = Handshakes::new(HANDSHAKES_MAX);
+async fn accept(endpoint: Endpoint, arrive: mpsc::Sender<Arrived>, doorman: Doorman) {
     while let Some(incoming) = endpoint.accept().await {
-        let Some((incoming, place)) = handshakes.enter(incoming) else {
+        let Some((incoming, guest)) = knock(incoming, &doorman) else {
             continue;
         };
-        let arrive = arrive.clone();
+        let (arrive, doorman) = (arrive.clone(), doorman.clone());
         tokio::spawn(async move {
-            let from = incoming.remote_address();
-            let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
-            let handshake = tokio::time::timeout(limit, incoming).await;
-            drop(place);
-            match handshake {
-                Ok(Ok(conn)) => {
-                    if let Err(refused) = arrive.try_send(conn) {
-                        tracing::warn!(%from, "door connection closed: too many wait");
-                        refused.into_inner().close(CODE_BUSY, b"");
-                    }
-                }
-                Ok(Err(error)) => tracing::debug!(%from, %error, "door handshake failed"),
-                Err(_elapsed) => tracing::debug!(%from, "door handshake too slow"),
+            let Some(connection) = shake_hands(incoming, &guest).await else {
+                doorman.refused(Why::Handshake);
+                return;
+            };
+            // Who made it through a handshake has heard our answers where it says it is.
+            if guest.settle().is_err() {
+                connection.close(CODE_BUSY, b"");
+                return;
+            }
+            if let Err(refused) = arrive.try_send(Arrived { connection, guest }) {
+                doorman.refused(Why::Full);
+                refused.into_inner().connection.close(CODE_BUSY, b"");
             }
         });
     }
+}
+
+/// A place for a newcomer. Without one it has been answered and is gone.
+fn knock(incoming: Incoming, doorman: &Doorman) -> Option<(Incoming, Guest)> {
+    let proven = incoming.remote_address_validated();
+    match doorman.arrive(incoming.remote_address().ip(), proven) {
+        Ok(guest) => Some((incoming, guest)),
+        Err(Why::Unproven) => {
+            if let Err(unanswered) = incoming.retry() {
+                unanswered.into_incoming().ignore();
+            }
+            None
+        }
+        // It has proven that it can hear the refusal; the others get no answer that is worth a flood.
+        Err(_) if proven => {
+            incoming.refuse();
+            None
+        }
+        Err(_) => {
+            incoming.ignore();
+            None
+        }
+    }
+}
+
+/// The handshake, unless it takes too long or somebody else gets the place.
+async fn shake_hands(incoming: Incoming, guest: &Guest) -> Option<Connection> {
+    let from = incoming.remote_address();
+    let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
+    let handshake = tokio::time::timeout(limit, incoming);
+    let done = tokio::select! {
+        done = handshake => done,
+        () = guest.displaced() => return None,
+    };
+    match done {
+        Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(error)) => tracing::debug!(%from, %error, "door handshake failed"),
+        Err(_elapsed) => tracing::debug!(%from, "door handshake too slow"),
+    }
+    None
 }
 
 fn server_config(

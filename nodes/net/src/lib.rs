@@ -9,11 +9,14 @@
 pub mod answer;
 pub mod calls;
 pub mod door;
+pub mod doorman;
 pub mod frame;
 pub mod ledger;
+pub mod limiter;
 mod lists;
 pub mod mesh;
 pub mod name;
+pub mod pace;
 pub mod pool;
 pub mod revocation;
 pub mod rotation;
@@ -30,9 +33,11 @@ use std::pin::Pin;
 
 pub use apart::Apart;
 pub use calls::Calls;
-pub use door::Door;
+pub use door::{Arrived, Door};
+pub use doorman::{DoorStats, Doorman, Guest, Way};
 pub use gate::Gate;
 pub use ledger::{FlowKey, Ledger, Tally};
+pub use limiter::Why;
 pub use mesh::{Link, Mesh};
 pub use name::{Peer, Target};
 pub use pool::CallError;
@@ -44,7 +49,7 @@ pub use quinn::{
 pub use revocation::CertificateStats;
 pub use transport::{
     DOOR_IDLE_MS_MAX, DOOR_KEEP_ALIVE_MS, IDLE_MS_MAX, KEEP_ALIVE_MS, TUNNEL_IDLE_MS_MAX,
-    TUNNEL_KEEP_ALIVE_MS,
+    TUNNEL_KEEP_ALIVE_MS, widen_listener,
 };
 
 /// A future in a box; the same type as `futures::future::BoxFuture`.

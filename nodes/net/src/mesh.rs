@@ -306,6 +306,10 @@ impl Mesh {
         self.inner.gate.set(gate);
     }
 
+    pub(crate) fn gate(&self) -> gate::Place {
+        self.inner.gate.clone()
+    }
+
     /// The account of this node's connections; its doors enter theirs too.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger

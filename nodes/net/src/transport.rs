@@ -32,6 +32,26 @@ pub const DOOR_IDLE_MS_MAX: u32 = 4_000;
 /// (6.2.2) begins with 333, so a handshake that loses a packet stands still for a second; between a bank's
 /// centres a round trip of 50 is long, and now it is sent again after 300.
 const MESH_RTT_FIRST_MS: u64 = 100;
+/// Streams each way of a stranger's connection: those of HTTP/3 and the request, or of a MoQ handshake.
+const STRANGER_STREAMS_MAX: u32 = 16;
+/// Bytes that a stranger may send before it is read, on all streams together.
+const STRANGER_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same for who has shown a ticket, and what is sent to a page and not acknowledged: seconds of a 1080p call.
+const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Bytes of a handshake that wait for others before them; a client's first flight is under 4 KiB.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of datagrams that wait to be read; nothing of ours sends any.
+const DATAGRAM_BYTES_MAX: usize = 64 * 1024;
+/// First packets that wait until somebody looks at them.
+const INCOMING_MAX: usize = 1_024;
+/// Bytes of each that may wait, and a quarter of them all together.
+const INCOMING_BYTES_MAX: u64 = 16 * 1024;
+/// Wanted receive buffer of a door's socket in bytes: a tenth of a second of a flood.
+const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// Connections that the kernel has taken and nobody has let in yet; it holds fewer where it is told to.
+const BACKLOG: i32 = 4_096;
+/// Bytes that the kernel holds of what is sent to one reader over TCP.
+const SEND_BYTES: usize = 256 * 1024;
 /// ALPNs of ours begin so; every other one on the mesh is media.
 const OWN_ALPN_PREFIX: &str = "guitai-";
 /// Length of our connection ids in bytes; long enough that a stateless reset cannot be mistaken.
@@ -81,11 +101,47 @@ pub(crate) fn server(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::Ser
     config
 }
 
-/// The same for a door.
+/// The same for a door: with the room that a stranger gets.
 pub(crate) fn door(crypto: Arc<dyn quinn::crypto::ServerConfig>) -> quinn::ServerConfig {
-    let mut config = quinn::ServerConfig::with_crypto(crypto);
-    config.transport_config(Arc::new(self::config(DOOR_KEEP_ALIVE_MS, DOOR_IDLE_MS_MAX)));
-    config
+    let mut transport = config(DOOR_KEEP_ALIVE_MS, DOOR_IDLE_MS_MAX);
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(STRANGER_STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(STRANGER_STREAMS_MAX))
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES))
+        .send_window(WINDOW_BYTES.into())
+        .crypto_buffer_size(HANDSHAKE_BYTES_MAX)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX));
+    let mut server = quinn::ServerConfig::with_crypto(crypto);
+    server
+        .transport_config(Arc::new(transport))
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BYTES_MAX)
+        .incoming_buffer_size_total(INCOMING_BYTES_MAX * INCOMING_MAX as u64 / 4);
+    server
+}
+
+/// Gives a door's connection the room that media take.
+pub(crate) fn make_room(connection: &quinn::Connection) {
+    connection.set_receive_window(VarInt::from_u32(WINDOW_BYTES));
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(MEDIA_STREAMS_MAX));
+    connection.set_max_concurrent_uni_streams(VarInt::from_u32(MEDIA_STREAMS_MAX));
+}
+
+/// Lets the kernel hold more of what comes in while others are served, as far as it permits.
+pub(crate) fn widen(socket: &std::net::UdpSocket) {
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(socket, SOCKET_BYTES) {
+        tracing::debug!(%error, "the receive buffer stays as it is");
+    }
+}
+
+/// A TCP listener of a door: more newcomers wait in the kernel while others are let in, and a reader that does not read
+/// makes it hold no more than this.
+pub fn widen_listener(listener: &impl std::os::fd::AsFd) {
+    let widened = rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BYTES)
+        .and_then(|()| rustix::net::listen(listener, BACKLOG));
+    if let Err(error) = widened {
+        tracing::debug!(%error, "the listener stays as it is");
+    }
 }
 
 /// An endpoint whose stateless reset tokens follow from `secret`. With a secret that outlives the

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use guitai_net::{Apart, CALL_ALPN, CallError, Calls, Mesh, calls::OnStream, frame::write_frame};
+use guitai_net::{
+    Apart, CALL_ALPN, CallError, Calls, Gate, Mesh, Peer, calls::OnStream, frame::write_frame,
+};
 use guitai_types::limits::RPC_BYTES_MAX;
 use tokio::io::AsyncWriteExt as _;
 
@@ -78,6 +80,50 @@ async fn a_call_is_answered_and_a_refusal_has_its_reason() {
     // The panic ended one stream; the connection and its other calls go on.
     let answer = a.call_kind(&to, "test.echo", Vec::new()).await;
     assert_eq!(answer.unwrap(), b"a1-1:");
+}
+
+/// Lets in what is called `test.echo` and has no more than four bytes.
+struct Short;
+
+impl Gate for Short {
+    fn may_dial(&self, _: &str, _: &Peer) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn may_enter(&self, _: &str, _: &Peer) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn may_call(&self, alpn: &str, _: &Peer, kind: &str, bytes: usize) -> Result<(), String> {
+        let lets = (alpn, kind) == (CALL_ALPN, "test.echo") && bytes <= 4;
+        lets.then_some(()).ok_or_else(|| "not declared".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn the_gate_is_asked_about_each_call_and_what_it_refuses_is_accounted() {
+    let cluster = Cluster::new();
+    let (a, b) = (
+        cluster.node("a1-1", "127.72.9.1"),
+        cluster.node("a1-2", "127.72.9.2"),
+    );
+    b.guard(Arc::new(Short));
+    echo().attach(&b);
+    let to = target(&b);
+    let answer = a.call_kind(&to, "test.echo", b"four".to_vec()).await;
+    assert_eq!(answer.unwrap(), b"a1-1:four");
+    for (kind, body) in [("test.echo", &b"fives"[..]), ("test.refuse", b"")] {
+        let refused = a.call_kind(&to, kind, body.to_vec()).await.unwrap_err();
+        let CallError::Refused { reason, .. } = &refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(reason, "not declared");
+    }
+    let refused = a.call_stream(&to, "test.stream", b"x".to_vec()).await;
+    assert!(matches!(refused, Err(CallError::Refused { .. })));
+    let (seen, _) = b.ledger().seen();
+    let refused: u64 = seen.values().map(|tally| tally.refused).sum();
+    assert_eq!(refused, 3);
 }
 
 #[tokio::test]

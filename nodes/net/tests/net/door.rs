@@ -8,10 +8,10 @@ use std::{
 use guitai_crypto::tls;
 use guitai_host::{Clock, ManualClock, SystemClock};
 use guitai_net::{
-    ConnectionError, Door,
+    ConnectionError, Door, Doorman,
     rotation::{MAKE_NEXT_MS, SERVE_NEXT_MS},
 };
-use guitai_types::UnixMillis;
+use guitai_types::{UnixMillis, door::DoorLimits};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
@@ -81,14 +81,25 @@ async fn visit(door: &Door, alpn: &str) -> Result<Vec<u8>, ConnectionError> {
     let conn = endpoint.connect_with(config, addr, "localhost").unwrap();
     let conn = conn.await?;
     let arrived = door.accept().await.unwrap();
-    assert_eq!(arrived.remote_address(), endpoint.local_addr().unwrap());
+    assert_eq!(
+        arrived.connection.remote_address(),
+        endpoint.local_addr().unwrap()
+    );
     conn.close(0_u32.into(), b"");
     Ok(pin.0.lock().unwrap().clone())
 }
 
 fn open(addr: &str, clock: Arc<ManualClock>) -> Door {
     let hosts = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-    Door::bind(addr.parse().unwrap(), &hosts, &["h3", "moq-lite-06"], clock).unwrap()
+    let doorman = Doorman::quic(&DoorLimits::default(), clock.clone());
+    Door::bind(
+        addr.parse().unwrap(),
+        &hosts,
+        &["h3", "moq-lite-06"],
+        doorman,
+        clock,
+    )
+    .unwrap()
 }
 
 fn clock() -> (Arc<ManualClock>, UnixMillis) {
@@ -159,7 +170,8 @@ async fn a_national_door_refuses_browsers_and_names_no_certificate_for_them() {
     let cluster = Cluster::new();
     let identity = cluster.identity("edge-a1", "dmz");
     let addr = "127.73.5.1:0".parse().unwrap();
-    let door = Door::bind_national(addr, &identity, &["h3", "moq-lite-06"]).unwrap();
+    let doorman = Doorman::quic(&DoorLimits::default(), Arc::new(SystemClock));
+    let door = Door::bind_national(addr, &identity, &["h3", "moq-lite-06"], doorman).unwrap();
     assert!(door.certificate_hashes().is_empty());
     door.rotate().unwrap();
 
@@ -190,7 +202,10 @@ async fn a_national_door_refuses_browsers_and_names_no_certificate_for_them() {
         let dialled = endpoint.connect_with(config.clone(), door.local_addr().unwrap(), name);
         let conn = dialled.unwrap().await.unwrap();
         let arrived = door.accept().await.unwrap();
-        assert_eq!(arrived.remote_address(), endpoint.local_addr().unwrap());
+        assert_eq!(
+            arrived.connection.remote_address(),
+            endpoint.local_addr().unwrap()
+        );
         let chain = conn.peer_identity().unwrap();
         let chain = chain.downcast::<Vec<CertificateDer<'static>>>().unwrap();
         assert_eq!(chain[0].as_ref(), shown.chain[0]);

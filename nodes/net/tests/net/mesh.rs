@@ -80,6 +80,10 @@ impl Gate for Choosy {
         let lets = self.0.lock().unwrap().contains(&alpn);
         lets.then_some(()).ok_or_else(|| "not declared".to_owned())
     }
+
+    fn may_call(&self, _: &str, _: &Peer, kind: &str, bytes: usize) -> Result<(), String> {
+        Err(format!("{kind} of {bytes} bytes"))
+    }
 }
 
 #[tokio::test]
