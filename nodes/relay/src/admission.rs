@@ -70,6 +70,12 @@ pub enum Refused {
     /// The relay has as many connections as it may.
     #[error("the relay is full")]
     Full,
+    /// It sent more than a call needs.
+    #[error("more than {max} bytes a second")]
+    TooFast {
+        /// The limit.
+        max: u64,
+    },
     /// The MoQ handshake did not come in time.
     #[error("the handshake took too long")]
     Deadline,
@@ -87,7 +93,7 @@ impl Refused {
         match self {
             Self::Path | Self::Token(_) | Self::Room | Self::Revoked | Self::Node => 401,
             Self::NoPermit => 503,
-            Self::Full => 429,
+            Self::Full | Self::TooFast { .. } => 429,
             Self::Deadline => 408,
             Self::Handshake(_) => 400,
         }
@@ -102,6 +108,7 @@ impl Refused {
             Self::Revoked => "revoked",
             Self::NoPermit => "permit",
             Self::Full => "full",
+            Self::TooFast { .. } => "too-fast",
             Self::Deadline => "deadline",
             Self::Node => "node",
             Self::Handshake(_) => "handshake",

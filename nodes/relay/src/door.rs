@@ -2,13 +2,14 @@
 //! token.
 
 use futures::{Sink, Stream};
-use guitai_net::Connection;
+use guitai_net::Arrived;
 use http::StatusCode;
 use moq_net::Server;
+use tokio::sync::OwnedSemaphorePermit;
 use web_transport_quinn::{Request, proto::ConnectResponse};
 
 use crate::{
-    admission::Refused,
+    admission::{Admission, Refused},
     origin::media_now,
     relay::{Relay, linger, refused_handshake},
     table::Transport,
@@ -24,18 +25,37 @@ impl Relay {
     }
 
     /// Serves one connection of the door until it ends, in a task of its own. What it says decides
-    /// nothing but its own fate.
-    pub async fn serve_door(&self, connection: Connection) {
+    /// nothing but its own fate. Until it has shown a token it is a stranger, whose place a newcomer may take.
+    pub async fn serve_door(&self, arrived: Arrived) {
         let relay = self.clone();
         let serving = async move {
-            let place = relay.door_place();
-            let raw = web_transport_quinn::Session::raw(connection.clone());
-            match raw.protocol() == Some(web_transport_quinn::ALPN) {
-                true => relay.serve_webtransport(connection, place).await,
-                false => relay.serve_quic(raw, place).await,
+            let raw = web_transport_quinn::Session::raw(arrived.connection.clone());
+            let is_web = raw.protocol() == Some(web_transport_quinn::ALPN);
+            let serving = async {
+                match is_web {
+                    true => relay.serve_webtransport(&arrived).await,
+                    false => relay.serve_quic(&arrived, raw).await,
+                }
+            };
+            tokio::select! {
+                served = serving => served,
+                () = arrived.displaced() => Err(Refused::Full),
             }
         };
         self.contain("door", serving).await;
+    }
+
+    /// What a connection's token lets it do, and its place among those that may.
+    fn take_in(
+        &self,
+        arrived: &Arrived,
+        path_and_query: &str,
+    ) -> Result<(OwnedSemaphorePermit, Admission), Refused> {
+        let admission = self.admit(path_and_query)?;
+        let place = self.door_place()?;
+        let kept = arrived.served(&admission.ticket.to_string());
+        kept.map_err(|_| Refused::Full)?;
+        Ok((place, admission))
     }
 
     /// Serves one upgraded WebSocket until it ends, in a task of its own. `protocol` is what
@@ -75,11 +95,8 @@ impl Relay {
     }
 
     /// The path and token come in the HTTP request, and a refusal is its status.
-    async fn serve_webtransport(
-        &self,
-        connection: Connection,
-        place: Result<impl Sized + Send, Refused>,
-    ) -> Result<(), Refused> {
+    async fn serve_webtransport(&self, arrived: &Arrived) -> Result<(), Refused> {
+        let connection = arrived.connection.clone();
         let request = self.within_deadline(async {
             let request = Request::accept(connection.clone()).await;
             request.map_err(|error| Refused::Handshake(error.to_string()))
@@ -88,11 +105,10 @@ impl Relay {
         let url = &request.url;
         let path_and_query = format!("{}?{}", url.path(), url.query().unwrap_or_default());
         let decided = async {
-            let place = place?;
             let protocol = choose_protocol(&request.protocols)?;
-            Ok((place, protocol, self.admit(&path_and_query)?))
+            Ok((protocol, self.take_in(arrived, &path_and_query)?))
         };
-        let (place, protocol, admission) = match decided.await {
+        let (protocol, (place, admission)) = match decided.await {
             Ok(decided) => decided,
             Err(refused) => {
                 let refused: Refused = refused;
@@ -126,8 +142,8 @@ impl Relay {
     /// The path and token come in the MoQ SETUP, and a refusal closes the session.
     async fn serve_quic(
         &self,
+        arrived: &Arrived,
         transport: web_transport_quinn::Session,
-        place: Result<impl Sized + Send, Refused>,
     ) -> Result<(), Refused> {
         let connection = transport.clone();
         let server = Server::new();
@@ -136,8 +152,7 @@ impl Relay {
             handshake.map_err(refused_handshake)
         });
         let handshake = handshake.await?;
-        let decided = place.and_then(|place| Ok((place, self.admit(handshake.path())?)));
-        match decided {
+        match self.take_in(arrived, handshake.path()) {
             Ok((place, admission)) => {
                 let served = self.serve_admitted(handshake, admission, Transport::Quic);
                 let served = served.await;

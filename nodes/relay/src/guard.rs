@@ -2,8 +2,9 @@
 //!
 //! Nothing crosses as bytes: each control message is decoded into its type, checked, and made anew
 //! from the type, on both ends of the tunnel. The core distrusts the edge; the edge lets out to the
-//! customer only what fits the question. What is refused is counted by direction, kind and verdict;
-//! [`guitai_types::limits::REFUSALS_MAX`] refusals on one tunnel close it.
+//! customer only what fits the question. Which kinds may cross, how long and how often, the flow matrix in force says
+//! ([`Rows`]), on both ends. What is refused is counted by direction, kind and verdict;
+//! [`guitai_types::limits::REFUSALS_MAX`] refusals of what no honest peer sends close a tunnel.
 //!
 //! The tunnel is dialled from inside: [`Tunnels`] on a core node dials every edge, [`Guard`] on an
 //! edge picks one of the tunnels for each question.
@@ -13,8 +14,10 @@ mod count;
 mod edge;
 mod inside;
 mod message;
+pub mod parts;
 mod pieces;
 mod refusal;
+mod rows;
 pub mod schema;
 mod tunnel;
 mod watch;
@@ -24,6 +27,7 @@ pub use count::{Count, Counts, Direction};
 pub use edge::{AskError, Guard, OrderSink};
 pub use inside::{Core, Tunnels, ViewStream};
 pub use refusal::{Refusal, Verdict};
+pub use rows::{AnyKind, Rows, TICKET_PER_SECOND};
 pub use schema::{MESSAGE_BYTES_MAX, SCHEMAS};
 pub use watch::Watch;
 

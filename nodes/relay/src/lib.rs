@@ -15,6 +15,7 @@ mod admission;
 mod door;
 mod mesh;
 mod origin;
+mod pace;
 mod relay;
 mod stats;
 mod table;

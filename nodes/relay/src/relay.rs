@@ -9,6 +9,7 @@ use guitai_host::Clock;
 use guitai_types::{
     NodeName, SessionId, TicketId, Zone,
     limits::{MEDIA_SESSIONS_MAX, SESSIONS_RUNNING_MAX},
+    passed::PassedConnection,
     permit::PermitView,
 };
 use moq_net::{Hop, Pattern, Patterns, cache, origin};
@@ -19,6 +20,7 @@ use crate::{
     client::{GROUP_AGE_MAX, PublishError, Publisher, Room},
     hang::Catalog,
     origin::spawn_origin,
+    pace::{DOOR_BYTES_PER_SECOND, outpaced},
     permit::Permits,
     stats::{Counters, RelayStats},
     table::{Entry, SessionView, Table, Transport},
@@ -55,6 +57,8 @@ pub struct Limits {
     pub cache_bytes_max: u64,
     /// How long a handshake may take.
     pub handshake_deadline: Duration,
+    /// Bytes a second that one connection of the door may send; who sends more is cut off.
+    pub door_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             mesh_sessions_max: SESSIONS_RUNNING_MAX,
             cache_bytes_max: CACHE_BYTES_MAX,
             handshake_deadline: HANDSHAKE_DEADLINE,
+            door_bytes_per_second: DOOR_BYTES_PER_SECOND,
         }
     }
 }
@@ -188,6 +193,11 @@ impl Relay {
         self.0.table.views()
     }
 
+    /// What passed of one session since this relay started, by time.
+    pub fn passed(&self, session: &SessionId) -> Vec<PassedConnection> {
+        self.0.table.passed(session)
+    }
+
     /// Counters since the start, for the metrics page.
     pub fn stats(&self) -> RelayStats {
         self.0.counters.read(self.0.table.len())
@@ -282,7 +292,8 @@ impl Relay {
         S::SendStream: moq_net::web_transport_trait::MaybeSync,
         S::RecvStream: moq_net::web_transport_trait::MaybeSync,
     {
-        let stats = self.0.counters.session(who.transport);
+        let transport = who.transport;
+        let stats = self.0.counters.session(transport);
         handshake = handshake.with_stats(stats);
         // The names are the other side's: what it subscribes to, we publish.
         if let Some(seen) = scope.subscribe {
@@ -294,6 +305,7 @@ impl Relay {
         let (session, driver) = self
             .within_deadline(async { handshake.ok().await.map_err(refused_handshake) })
             .await?;
+        let name = who.who.clone();
         let seat = match self.enter(who, &session) {
             Ok(seat) => seat,
             Err(refused) => {
@@ -303,9 +315,25 @@ impl Relay {
             }
         };
         let driver = tokio::spawn(moq_net::time::run(driver));
-        let end = session.closed().await;
+        let max = match transport {
+            // Links carry many calls.
+            Transport::Mesh => 0,
+            _ => self.0.config.limits.door_bytes_per_second,
+        };
+        let is_cut = tokio::select! {
+            end = session.closed() => {
+                tracing::debug!(%end, "media connection closed");
+                false
+            }
+            () = outpaced(&session, max, self.0.clock.clone()) => true,
+        };
+        if is_cut {
+            let refused = Refused::TooFast { max };
+            tracing::warn!(who = name, error = %refused, "media connection cut off");
+            self.0.counters.refused(&refused);
+            session.abort(moq_net::Error::Unauthorized);
+        }
         drop(seat);
-        tracing::debug!(%end, "media connection closed");
         if let Err(error) = driver.await
             && error.is_panic()
         {
@@ -328,7 +356,8 @@ impl Relay {
             admission: who.admission,
             session: session.clone(),
         };
-        let entered = self.0.table.enter(entry, self.0.clock.monotonic());
+        let clock = self.0.clock.clone();
+        let entered = self.0.table.enter(entry, clock);
         match entered {
             Ok(_) => self.0.counters.accepted(),
             Err(_) => session.abort(moq_net::Error::Unauthorized),

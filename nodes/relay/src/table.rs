@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use guitai_types::{Epoch, SessionId, TicketId, UnixMillis, limits::TOKEN_LIFE_MS};
+use guitai_host::Clock;
+use guitai_types::{
+    Epoch, SessionId, TicketId, UnixMillis,
+    limits::TOKEN_LIFE_MS,
+    passed::{KEPT_MAX, PASSED_MAX, PassedConnection},
+};
 use serde::Serialize;
 
 use crate::admission::{Admission, Refused, RoomName};
@@ -30,6 +35,18 @@ pub enum Transport {
     WebSocket,
     /// Node to node.
     Mesh,
+}
+
+impl Transport {
+    /// As answers name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WebTransport => "web-transport",
+            Self::Quic => "quic",
+            Self::WebSocket => "web-socket",
+            Self::Mesh => "mesh",
+        }
+    }
 }
 
 /// One live connection, for the operator.
@@ -70,29 +87,33 @@ pub(crate) struct Table(Arc<Mutex<State>>);
 struct State {
     next: u64,
     live: BTreeMap<u64, Entry>,
+    /// Connections of rooms that are over, the oldest first.
+    over: VecDeque<(String, PassedConnection)>,
     epoch_min: Epoch,
     sessions: Revocations<SessionId>,
     tickets: Revocations<TicketId>,
 }
 
-/// Takes its entry out of the table when dropped.
+/// Takes its entry out of the table when dropped; what it carried stays remembered.
 pub(crate) struct Seat {
     table: Table,
     id: u64,
+    clock: Arc<dyn Clock>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.table.with(|state| state.live.remove(&self.id));
+        let until = self.clock.wall();
+        self.table.with(|state| state.leave(self.id, until));
     }
 }
 
 impl Table {
     /// Enters a connection unless its token has been revoked meanwhile.
-    pub(crate) fn enter(&self, entry: Entry, now: Duration) -> Result<Seat, Refused> {
+    pub(crate) fn enter(&self, entry: Entry, clock: Arc<dyn Clock>) -> Result<Seat, Refused> {
         self.with(|state| {
             if let Some(admission) = &entry.admission {
-                state.check(admission, now)?;
+                state.check(admission, clock.monotonic())?;
             }
             let id = state.next;
             state.next += 1;
@@ -100,6 +121,7 @@ impl Table {
             Ok(Seat {
                 table: self.clone(),
                 id,
+                clock,
             })
         })
     }
@@ -157,6 +179,19 @@ impl Table {
         self.with(|state| state.live.iter().map(view).collect())
     }
 
+    /// The connections of one session, those that are over first.
+    pub(crate) fn passed(&self, session: &SessionId) -> Vec<PassedConnection> {
+        let is_its = |room: &str| room.rsplit('/').next() == Some(session.as_str());
+        self.with(|state| {
+            let over = state.over.iter().filter(|(room, _)| is_its(room));
+            let over = over.map(|(_, passed)| passed.clone());
+            let live = state.live.values();
+            let live = live.filter(|entry| entry.room.as_deref().is_some_and(is_its));
+            let all = over.chain(live.map(|entry| entry.passed(None)));
+            all.take(PASSED_MAX).collect()
+        })
+    }
+
     /// Whether anybody is in a room by a token.
     pub(crate) fn has_room(&self, room: &RoomName) -> bool {
         let is_in = |entry: &Entry| entry.admission.as_ref().is_some_and(|it| it.room == *room);
@@ -174,7 +209,33 @@ impl Table {
     }
 }
 
+impl Entry {
+    fn passed(&self, until: Option<UnixMillis>) -> PassedConnection {
+        let bytes = self.session.stats();
+        PassedConnection {
+            who: self.who.clone(),
+            transport: self.transport.as_str().to_owned(),
+            since: self.since,
+            until,
+            received: bytes.bytes_received,
+            sent: bytes.bytes_sent,
+        }
+    }
+}
+
 impl State {
+    fn leave(&mut self, id: u64, until: UnixMillis) {
+        let Some(entry) = self.live.remove(&id) else {
+            return;
+        };
+        let passed = entry.passed(Some(until));
+        let Some(room) = entry.room else { return };
+        if self.over.len() >= KEPT_MAX {
+            self.over.pop_front();
+        }
+        self.over.push_back((room, passed));
+    }
+
     fn check(&mut self, admission: &Admission, now: Duration) -> Result<(), Refused> {
         let revoked = admission.epoch < self.epoch_min
             || self.sessions.contains(&admission.room.session, now)

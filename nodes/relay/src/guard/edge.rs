@@ -31,6 +31,7 @@ use super::{
     WATCHES_MAX, check, check_answer, check_order,
     message::{UNKNOWN, decode, kind_of, remake},
     pieces::{self, PieceError},
+    rows::{Rows, Scales},
     tunnel::{Load, Tunnel},
 };
 
@@ -105,6 +106,7 @@ pub(super) struct Inner {
     turn: AtomicUsize,
     epoch: AtomicU64,
     counts: Counts,
+    scales: Scales,
     sink: Arc<dyn OrderSink>,
     clock: Arc<dyn Clock>,
     asks: Semaphore,
@@ -114,13 +116,14 @@ pub(super) struct Inner {
 }
 
 impl Guard {
-    /// A guard without tunnels, whose orders go to `sink`.
-    pub fn new(sink: Arc<dyn OrderSink>, clock: Arc<dyn Clock>) -> Self {
+    /// A guard without tunnels, whose orders go to `sink`; `rows` say what may cross.
+    pub fn new(sink: Arc<dyn OrderSink>, rows: Arc<dyn Rows>, clock: Arc<dyn Clock>) -> Self {
         let inner = Inner {
             tunnels: Mutex::default(),
             turn: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             counts: Counts::default(),
+            scales: Scales::new(rows, clock.clone()),
             sink,
             clock,
             asks: Semaphore::new(ASKS_MAX),
@@ -212,7 +215,10 @@ impl Guard {
 
     /// Checks a question and makes its message.
     pub(super) fn pass_inward(&self, ask: &Ask) -> Result<Vec<u8>, AskError> {
-        let made = check(ask).and_then(|()| remake(ask));
+        let made = check(ask).and_then(|()| remake(ask)).and_then(|message| {
+            let weighed = self.inner.scales.ask(ask, message.len(), None);
+            weighed.map(|()| message)
+        });
         match &made {
             Ok(_) => self.inner.counts.passed(Direction::Inward, ask.kind()),
             Err(refusal) => {
@@ -278,7 +284,12 @@ impl Guard {
         let (kind, checked) = match read_frame(receive, CONTROL_BYTES_MAX).await {
             Ok(None) => return Ok(None),
             Ok(Some(message)) => match decode::<Answer>(&message) {
-                Ok((answer, kind)) => (kind, check_answer(ask, &answer).map(|()| answer)),
+                Ok((answer, kind)) => {
+                    let (scales, peer) = (&self.inner.scales, &tunnel.link.peer);
+                    let checked = check_answer(ask, &answer)
+                        .and_then(|()| scales.answer(kind, message.len(), Some(peer)));
+                    (kind, checked.map(|()| answer))
+                }
                 Err(refused) => (refused.kind, Err(refused.refusal)),
             },
             Err(FrameError::TooLarge { length, max }) => {
@@ -311,6 +322,9 @@ impl Guard {
     fn refuse(&self, tunnel: &Tunnel, kind: &'static str, refusal: &Refusal) {
         let counts = &self.inner.counts;
         counts.refused(Direction::Outward, kind, refusal);
+        if !refusal.is_held_against() {
+            return;
+        }
         if tunnel.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
             tracing::error!(peer = %tunnel.link.peer, "tunnel closed: {REFUSALS_MAX} refusals");
             tunnel.close(CODE_REFUSED);
@@ -322,7 +336,10 @@ impl Guard {
         let read = timeout(limit, read_frame(&mut stream, CONTROL_BYTES_MAX));
         let decoded = match read.await {
             Ok(Ok(Some(message))) => {
-                decode::<Order>(&message).map_err(|refused| (refused.kind, refused.refusal))
+                let decoded = decode::<Order>(&message);
+                decoded
+                    .map(|(order, kind)| (order, kind, message.len()))
+                    .map_err(|refused| (refused.kind, refused.refusal))
             }
             Ok(Err(FrameError::TooLarge { length, max })) => {
                 Err((UNKNOWN, Refusal::TooLarge { length, max }))
@@ -331,9 +348,12 @@ impl Guard {
             // A stream that broke with its tunnel is nobody's fault.
             Ok(Err(FrameError::Cut | FrameError::Stream(_))) | Err(_) => return,
         };
-        let checked = decoded.and_then(|(order, kind)| {
-            let checked = check_order(&order).map(|()| (order, kind));
-            checked.map_err(|refusal| (kind, refusal))
+        let checked = decoded.and_then(|(order, kind, bytes)| {
+            let (scales, peer) = (&self.inner.scales, &tunnel.link.peer);
+            let checked = check_order(&order).and_then(|()| scales.order(kind, bytes, Some(peer)));
+            checked
+                .map(|()| (order, kind))
+                .map_err(|refusal| (kind, refusal))
         });
         match checked {
             Ok((order, kind)) => self.obey(tunnel, order, kind),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use guitai_host::Clock;
 use guitai_net::{
     Link, Mesh, Peer, RecvStream, SendStream, TUNNEL_ALPN, Target, VarInt,
     frame::{FrameError, read_frame, write_frame},
@@ -31,6 +32,7 @@ use super::{
     check_order,
     message::{UNKNOWN, decode, kind_of, remake},
     pieces::{self, PieceError},
+    rows::{Rows, Scales},
 };
 
 /// Orders kept for an edge that was away; older ones it has from other core nodes, or the tokens
@@ -79,6 +81,7 @@ struct Inner {
     mesh: Mesh,
     core: Arc<dyn Core>,
     counts: Counts,
+    scales: Scales,
     orders: Mutex<Orders>,
     /// Number of the newest order; wakes the tunnels.
     newest: watch::Sender<u64>,
@@ -107,12 +110,18 @@ impl Drop for Edge {
 }
 
 impl Tunnels {
-    /// No tunnels yet.
-    pub fn new(mesh: Mesh, core: Arc<dyn Core>) -> Self {
+    /// No tunnels yet; `rows` say what may cross them.
+    pub fn new(
+        mesh: Mesh,
+        core: Arc<dyn Core>,
+        rows: Arc<dyn Rows>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let inner = Inner {
             mesh,
             core,
             counts: Counts::default(),
+            scales: Scales::new(rows, clock),
             orders: Mutex::default(),
             newest: watch::Sender::new(0),
             edges: Mutex::default(),
@@ -287,7 +296,12 @@ impl Tunnel {
             Order::RevokeTicket { .. } => "revoke-ticket",
             Order::Doors { .. } => "doors",
         };
-        let message = match check_order(order).and_then(|()| remake(order)) {
+        let made = check_order(order).and_then(|()| remake(order));
+        let weighed = made.and_then(|message| {
+            let weighed = self.inner.scales.order(kind, message.len(), None);
+            weighed.map(|()| message)
+        });
+        let message = match weighed {
             Ok(message) => message,
             Err(refusal) => {
                 let counts = &self.inner.counts;
@@ -306,7 +320,7 @@ impl Tunnel {
         let limit = Duration::from_millis(QUESTION_MS_MAX);
         let read = timeout(limit, read_frame(&mut receive, CONTROL_BYTES_MAX));
         let asked = match read.await {
-            Ok(Ok(Some(message))) => admit(&message),
+            Ok(Ok(Some(message))) => self.admit(&message),
             Ok(Err(FrameError::TooLarge { length, max })) => {
                 Err((UNKNOWN, Refusal::TooLarge { length, max }))
             }
@@ -368,6 +382,17 @@ impl Tunnel {
         }
     }
 
+    /// Decodes a question, checks and weighs it.
+    fn admit(&self, message: &[u8]) -> Result<Ask, (&'static str, Refusal)> {
+        let (ask, kind) =
+            decode::<Ask>(message).map_err(|refused| (refused.kind, refused.refusal))?;
+        let (scales, peer) = (&self.inner.scales, &self.link.peer);
+        check(&ask)
+            .and_then(|()| scales.ask(&ask, message.len(), Some(peer)))
+            .map_err(|refusal| (kind, refusal))?;
+        Ok(ask)
+    }
+
     async fn think(&self, ask: Ask) -> Answer {
         let handled = self.inner.core.handle(ask, self.link.peer.clone());
         in_time(handled).await.unwrap_or_else(|late| late)
@@ -406,12 +431,16 @@ impl Tunnel {
         let counts = &self.inner.counts;
         let kind = kind_of(&answer);
         let made = check_answer(ask, &answer).and_then(|()| remake(&answer));
-        let sound = made.is_ok();
-        let message = match made {
+        let weighed = made.and_then(|message| {
+            let weighed = self.inner.scales.answer(kind, message.len(), None);
+            weighed.map(|()| message)
+        });
+        let sound = weighed.is_ok();
+        let message = match weighed {
             Ok(message) => message,
             Err(refusal) => {
                 counts.refused(Direction::Outward, kind, &refusal);
-                own_fault()
+                instead(&refusal)
             }
         };
         let limit = Duration::from_millis(READ_MS_MAX);
@@ -426,7 +455,8 @@ impl Tunnel {
     async fn refuse(&self, send: &mut SendStream, kind: &'static str, refusal: &Refusal) {
         let counts = &self.inner.counts;
         counts.refused(Direction::Inward, kind, refusal);
-        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
+        let counted = refusal.is_held_against();
+        if counted && self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
             tracing::error!(edge = %self.link.peer, "tunnel closed: {REFUSALS_MAX} refusals");
             self.link.conn.close(VarInt::from_u32(CODE_REFUSED), b"");
             return;
@@ -449,15 +479,12 @@ async fn in_time<T>(thinking: BoxFuture<'_, T>) -> Result<T, Answer> {
     })
 }
 
-/// Decodes and checks a question.
-fn admit(message: &[u8]) -> Result<Ask, (&'static str, Refusal)> {
-    let (ask, kind) = decode::<Ask>(message).map_err(|refused| (refused.kind, refused.refusal))?;
-    check(&ask).map_err(|refusal| (kind, refusal))?;
-    Ok(ask)
-}
-
-fn own_fault() -> Vec<u8> {
-    let problem = Problem::new(Code::Internal, "an answer that may not cross");
+/// What is said in the place of an answer that may not cross: that it is refused by the matrix, or our own fault.
+fn instead(refusal: &Refusal) -> Vec<u8> {
+    let problem = match refusal {
+        Refusal::Undeclared | Refusal::TooFast { .. } => refusal.problem(),
+        _ => Problem::new(Code::Internal, "an answer that may not cross"),
+    };
     remake(&Answer::Refused { problem }).unwrap_or_default()
 }
 

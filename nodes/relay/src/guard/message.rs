@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Refusal;
 
 /// One of the three message families that cross.
-pub(super) trait Message: Serialize + DeserializeOwned {
+pub trait Message: Serialize + DeserializeOwned {
     /// The field that names the kind.
     const TAG: &'static str;
     /// Every kind.
@@ -61,16 +61,19 @@ const TAGS: [&str; 3] = [Ask::TAG, Answer::TAG, Order::TAG];
 /// A message that did not decode, with the kind it claimed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
-pub(super) struct Refused {
+pub struct Refused {
     /// A kind of the family, or `unknown`.
-    pub(super) kind: &'static str,
+    pub kind: &'static str,
     /// Why.
     #[source]
-    pub(super) refusal: Refusal,
+    pub refusal: Refusal,
 }
 
 /// Decodes a message of one family; gives its kind too.
-pub(super) fn decode<M: Message>(bytes: &[u8]) -> Result<(M, &'static str), Refused> {
+///
+/// # Errors
+/// Why it does not cross, with the kind it claimed.
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<(M, &'static str), Refused> {
     let unknown = |refusal| Refused {
         kind: UNKNOWN,
         refusal,
@@ -105,7 +108,10 @@ pub(super) fn decode<M: Message>(bytes: &[u8]) -> Result<(M, &'static str), Refu
 }
 
 /// Makes the bytes of a message from its type.
-pub(super) fn remake<M: Message>(message: &M) -> Result<Vec<u8>, Refusal> {
+///
+/// # Errors
+/// When it is longer than [`CONTROL_BYTES_MAX`].
+pub fn remake<M: Message>(message: &M) -> Result<Vec<u8>, Refusal> {
     let bytes = serde_json::to_vec(message).map_err(|_| Refusal::Malformed)?;
     let (length, max) = (bytes.len(), CONTROL_BYTES_MAX);
     if length > max {

@@ -10,7 +10,7 @@ use super::Refusal;
 
 /// Why a file did not come through.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PieceError {
+pub enum PieceError {
     /// It is not what its message said.
     #[error("refused")]
     Refused(#[source] Refusal),
@@ -31,7 +31,10 @@ where
 }
 
 /// Reads exactly the file that was announced.
-pub(super) async fn read<R>(stream: &mut R, head: &FileHead) -> Result<Vec<u8>, PieceError>
+///
+/// # Errors
+/// When other bytes come, or the stream breaks.
+pub async fn read<R>(stream: &mut R, head: &FileHead) -> Result<Vec<u8>, PieceError>
 where
     R: AsyncRead + Unpin,
 {

@@ -39,6 +39,17 @@ pub enum Refusal {
     /// A tunnel of an epoch that is over.
     #[error("an epoch that is over")]
     OldEpoch,
+    /// No row of the flow matrix has this kind of message.
+    #[error("a message that the flow matrix does not declare")]
+    Undeclared,
+    /// More of them than a row of the flow matrix allows, or than one ticket may ask.
+    #[error("more than {max} messages a second of one {of}")]
+    TooFast {
+        /// Whose: `row` or `ticket`.
+        of: &'static str,
+        /// The limit.
+        max: u64,
+    },
 }
 
 impl Refusal {
@@ -52,7 +63,15 @@ impl Refusal {
             Self::WrongDirection => Verdict::WrongDirection,
             Self::BadValue { .. } | Self::NoConsent => Verdict::BadValue,
             Self::OldEpoch => Verdict::OldEpoch,
+            Self::Undeclared => Verdict::Undeclared,
+            Self::TooFast { .. } => Verdict::TooFast,
         }
+    }
+
+    /// Whether no honest peer would have sent it. One may not know yet that the matrix has changed, and passes on what
+    /// its customers do.
+    pub const fn is_held_against(&self) -> bool {
+        !matches!(self, Self::Undeclared | Self::TooFast { .. })
     }
 
     /// The refusal as its sender sees it.
@@ -61,11 +80,13 @@ impl Refusal {
             Self::TooLarge { .. } => Code::TooLarge,
             Self::BadValue { .. } => Code::BadRequest,
             Self::NoConsent => Code::NoConsent,
+            Self::TooFast { .. } => Code::TooMany,
             Self::Malformed
             | Self::UnknownType
             | Self::UnknownField
             | Self::WrongDirection
-            | Self::OldEpoch => Code::GuardRefused,
+            | Self::OldEpoch
+            | Self::Undeclared => Code::GuardRefused,
         };
         Problem::new(code, self.to_string())
     }
@@ -90,6 +111,10 @@ pub enum Verdict {
     BadValue,
     /// See [`Refusal::OldEpoch`].
     OldEpoch,
+    /// See [`Refusal::Undeclared`].
+    Undeclared,
+    /// See [`Refusal::TooFast`].
+    TooFast,
 }
 
 impl Verdict {
@@ -104,6 +129,8 @@ impl Verdict {
             Self::WrongDirection => "wrong-direction",
             Self::BadValue => "bad-value",
             Self::OldEpoch => "old-epoch",
+            Self::Undeclared => "undeclared",
+            Self::TooFast => "too-fast",
         }
     }
 }

@@ -61,9 +61,13 @@ impl Cluster {
     }
 
     fn edge(&self) -> Edge {
+        self.edge_that_lets(Arc::new(AnyKind))
+    }
+
+    fn edge_that_lets(&self, rows: Arc<dyn Rows>) -> Edge {
         let mesh = self.node("edge-a1", "dmz");
         let orders = Arc::new(Sink::default());
-        let guard = Guard::new(orders.clone(), self.clock.clone());
+        let guard = Guard::new(orders.clone(), rows, self.clock.clone());
         let serving = guard.clone();
         mesh.serve(
             TUNNEL_ALPN,
@@ -80,10 +84,14 @@ impl Cluster {
         }
     }
 
+    fn tunnels(&self, mesh: Mesh, fake: Arc<Fake>) -> Tunnels {
+        Tunnels::new(mesh, fake, Arc::new(AnyKind), self.clock.clone())
+    }
+
     /// A core node with a tunnel to the edge.
     async fn core(&self, name: &str, fake: &Arc<Fake>, edge: &Edge) -> (Mesh, Tunnels) {
         let mesh = self.node(name, "inner");
-        let tunnels = Tunnels::new(mesh.clone(), fake.clone());
+        let tunnels = self.tunnels(mesh.clone(), fake.clone());
         tunnels.keep(std::slice::from_ref(&edge.target));
         let peer = mesh.me().clone();
         until(|| edge.guard.tunnels().contains(&peer)).await;
@@ -411,6 +419,15 @@ async fn what_a_customer_may_not_ask_never_reaches_the_tunnel() {
 
 /// An edge in somebody else's hands: its raw tunnel, and the core that distrusts it.
 async fn rogue_edge(cluster: &Cluster, fake: Arc<Fake>) -> (Mesh, Tunnels, Link) {
+    rogue_edge_of(cluster, fake, Arc::new(AnyKind)).await
+}
+
+/// The same beside a core whose matrix lets through what `rows` do.
+async fn rogue_edge_of(
+    cluster: &Cluster,
+    fake: Arc<Fake>,
+    rows: Arc<dyn Rows>,
+) -> (Mesh, Tunnels, Link) {
     let edge = cluster.node("edge-a1", "dmz");
     let (send, mut links) = mpsc::channel(1);
     edge.serve(
@@ -424,7 +441,8 @@ async fn rogue_edge(cluster: &Cluster, fake: Arc<Fake>) -> (Mesh, Tunnels, Link)
             })
         }),
     );
-    let tunnels = Tunnels::new(cluster.node("a1-1", "inner"), fake);
+    let mesh = cluster.node("a1-1", "inner");
+    let tunnels = Tunnels::new(mesh, fake, rows, cluster.clock.clone());
     tunnels.keep(&[target(&edge)]);
     let link = links.recv().await.unwrap();
     (edge, tunnels, link)
@@ -560,12 +578,77 @@ async fn the_edge_refuses_and_counts_what_a_rogue_core_sends_and_then_hangs_up()
     until(|| edge.guard.tunnels().is_empty()).await;
 }
 
+/// Lets only these kinds through.
+struct Only(&'static [&'static str]);
+
+impl Rows for Only {
+    fn admit(&self, kind: &str, _bytes: usize, _peer: Option<&Peer>) -> Result<(), Refusal> {
+        let lets = self.0.contains(&kind);
+        lets.then_some(()).ok_or(Refusal::Undeclared)
+    }
+}
+
+#[tokio::test]
+async fn an_edge_passes_nothing_that_the_matrix_does_not_declare() {
+    let cluster = Cluster::new();
+    let kinds = &["ask.ticket", "order.hello", "order.revoke-ticket"];
+    let edge = cluster.edge_that_lets(Arc::new(Only(kinds)));
+    let fake = Fake::new(honest);
+    let (_mesh, tunnels) = cluster.core("a1-1", &fake, &edge).await;
+    let undeclared = |direction| counted(&edge.guard.stats(), direction, Verdict::Undeclared);
+    let refused = Err(AskError::Refused(Refusal::Undeclared));
+    assert_eq!(edge.guard.ask(Ask::Catalogue).await, refused);
+    assert_eq!(fake.asked.load(SeqCst), 0, "the core does not hear of it");
+    assert_eq!(undeclared(Direction::Inward), 1);
+
+    // Asked, answered, and the answer does not come out; however often, the tunnel stays.
+    let ticket = ticket_id();
+    for _ in 0..=REFUSALS_MAX {
+        let ask = Ask::Ticket {
+            ticket: ticket.clone(),
+        };
+        assert_eq!(edge.guard.ask(ask).await, refused);
+    }
+    assert_eq!(fake.asked.load(SeqCst), REFUSALS_MAX as usize + 1);
+    let session = "s-1".parse().unwrap();
+    tunnels.order(Order::EndSession { session });
+    tunnels.order(Order::RevokeTicket { ticket });
+    until(|| edge.orders.has("revoke t-1")).await;
+    let expected = u64::from(REFUSALS_MAX) + 2;
+    until(|| undeclared(Direction::Outward) == expected).await;
+    assert!(!edge.orders.has("end s-1"));
+    assert_eq!(edge.guard.tunnels().len(), 1);
+}
+
+#[tokio::test]
+async fn a_core_takes_nothing_that_the_matrix_does_not_declare_and_says_so() {
+    let cluster = Cluster::new();
+    let fake = Fake::new(honest);
+    let rows = Arc::new(Only(&["ask.catalogue", "answer.refused", "order.hello"]));
+    let (_edge, tunnels, link) = rogue_edge_of(&cluster, fake.clone(), rows).await;
+    let told = async |message: &[u8]| match raw_ask(&link, message).await {
+        Some(Answer::Refused { problem }) => problem.code,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..=REFUSALS_MAX {
+        let code = told(br#"{"ask":"ticket","ticket":"t-1"}"#).await;
+        assert_eq!(code, Code::GuardRefused);
+    }
+    assert_eq!(fake.asked.load(SeqCst), 0);
+    // A question that may come in, with an answer that may not go out.
+    assert_eq!(told(br#"{"ask":"catalogue"}"#).await, Code::GuardRefused);
+    assert_eq!(fake.asked.load(SeqCst), 1);
+    let undeclared = |direction| counted(&tunnels.stats(), direction, Verdict::Undeclared);
+    assert_eq!(undeclared(Direction::Inward), u64::from(REFUSALS_MAX) + 1);
+    assert_eq!(undeclared(Direction::Outward), 1);
+}
+
 #[tokio::test]
 async fn orders_reach_an_edge_also_when_it_was_away() {
     let cluster = Cluster::new();
     let edge = cluster.edge();
     let mesh = cluster.node("a1-1", "inner");
-    let tunnels = Tunnels::new(mesh, Fake::new(honest));
+    let tunnels = cluster.tunnels(mesh, Fake::new(honest));
     let session = "s-1".parse().unwrap();
     tunnels.order(Order::EndSession { session });
     tunnels.keep(std::slice::from_ref(&edge.target));
@@ -589,7 +672,7 @@ async fn a_core_of_an_old_epoch_is_refused() {
     let new = Fake::of_epoch(5, honest);
     let (_mesh, _tunnels) = cluster.core("a1-1", &new, &edge).await;
     let old = Fake::of_epoch(4, honest);
-    let stale = Tunnels::new(cluster.node("b-1", "inner"), old.clone());
+    let stale = cluster.tunnels(cluster.node("b-1", "inner"), old.clone());
     stale.keep(std::slice::from_ref(&edge.target));
     let refused = || counted(&edge.guard.stats(), Direction::Outward, Verdict::OldEpoch);
     until(|| refused() > 0).await;

@@ -14,7 +14,7 @@ use guitai_crypto::{
     x509::{Authority, Identity, Subject, Usage},
 };
 use guitai_host::{Clock, SystemClock};
-use guitai_net::{Door, Mesh, Target};
+use guitai_net::{Door, Doorman, Mesh, Target};
 use guitai_relay::{
     Config, Limits, Relay,
     client::{Announcement, Connection, Event, Frame, Room, Subscriber},
@@ -24,6 +24,7 @@ use guitai_relay::{
 use guitai_types::{
     Epoch, Zone,
     claims::{Claims, Grant},
+    door::DoorLimits,
 };
 use url::Url;
 
@@ -139,13 +140,14 @@ impl World {
         let relay = Relay::new(config, self.signer.verifier(), Arc::clone(&clock));
         relay.register(&mesh);
         let hosts = ["127.0.0.1".to_owned()];
-        let door = Door::bind(any, &hosts, &Relay::door_alpns(), clock).unwrap();
+        let doorman = Doorman::quic(&DoorLimits::default(), Arc::clone(&clock));
+        let door = Door::bind(any, &hosts, &Relay::door_alpns(), doorman, clock).unwrap();
         let door = Arc::new(door);
         let (accepting, serving) = (Arc::clone(&door), relay.clone());
         tokio::spawn(async move {
-            while let Some(connection) = accepting.accept().await {
+            while let Some(arrived) = accepting.accept().await {
                 let relay = serving.clone();
-                tokio::spawn(async move { relay.serve_door(connection).await });
+                tokio::spawn(async move { relay.serve_door(arrived).await });
             }
         });
         Node { mesh, relay, door }

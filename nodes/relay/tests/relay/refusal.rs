@@ -8,7 +8,9 @@ use guitai_relay::{
 };
 use guitai_types::{Epoch, Zone};
 
-use super::{AGENT, Ask, CUSTOMER, Node, ROOM, World, announced, catalog, connected, soon};
+use super::{
+    AGENT, Ask, CUSTOMER, Node, RECORDER_AGE, ROOM, World, announced, catalog, connected, soon,
+};
 
 /// The error's whole chain as text.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -130,6 +132,48 @@ async fn a_full_relay_says_so_and_recovers() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_sends_more_than_a_call_needs_is_cut_off_and_nobody_else() {
+    let world = World::new();
+    let limits = Limits {
+        door_bytes_per_second: 32 * 1024,
+        ..Limits::default()
+    };
+    let node = world.node_with("a1-1", Zone::Inner, limits);
+    let customer = world.enter(&node, &CUSTOMER).await;
+    let agent = world.enter(&node, &AGENT).await;
+    let mut publisher = customer.publish("customer/1.hang", &catalog()).unwrap();
+    announced(agent.room(), "customer/1.hang").await;
+    let subscribing = agent.room().subscribe("customer/1.hang", RECORDER_AGE);
+    let mut subscriber = soon("subscribe", subscribing).await.unwrap();
+    let flood = async {
+        for group in 0_u64.. {
+            publisher
+                .video(group * 1_000, true, &[7; 16 * 1024])
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let reading = async {
+        while subscriber.next().await.is_some() {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        end = soon("the cut", customer.closed()) => assert_eq!(end, Closed::Unauthorized),
+        () = flood => {}
+        () = reading => {}
+    }
+    connected(&node.relay, 1).await;
+    assert_eq!(node.relay.stats().refused.get("too-fast"), Some(&1));
+    // What it carried is known, and of the other connection that it is open.
+    let session = CUSTOMER.room.rsplit('/').next().unwrap().parse().unwrap();
+    let passed = node.relay.passed(&session);
+    assert_eq!(passed.len(), 2, "{passed:?}");
+    assert!(passed[0].until.is_some() && passed[0].received > Some(256 * 1024));
+    assert!(passed[1].until.is_none());
+    drop(agent);
 }
 
 #[tokio::test]
