@@ -142,6 +142,11 @@ pub enum Why {
         /// Which.
         protocol: Protocol,
     },
+    /// Without this kind of message the row is of no use, or could never be changed again.
+    Needed {
+        /// Which message.
+        value: &'static str,
+    },
     /// A message would go a way that the row does not allow.
     Way {
         /// Which message.
@@ -213,6 +218,10 @@ impl Why {
             Self::NoMessages { protocol } => (
                 format!("须列出允许的 {protocol} 消息"),
                 format!("must list the messages of {protocol} that are allowed"),
+            ),
+            Self::Needed { value } => (
+                format!("缺少“{value}”,此行缺之不可用"),
+                format!("lacks \"{value}\", without which the row is of no use"),
             ),
             Self::Way { value } => (
                 format!("“{value}”所走方向未获允许"),

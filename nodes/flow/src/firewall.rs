@@ -1,7 +1,9 @@
 //! Rules of a host's firewall (nftables) from the matrix and nothing else: what no row allows is dropped.
 //!
 //! A packet filter sees addresses, ports and who begins. Rows that share all of these are one rule, which
-//! counts for each of them; which of their protocols is spoken, the node itself decides.
+//! counts for each of them; which of their protocols is spoken, the node itself decides. Several roles stand
+//! on one host, so that peers are told apart by address and not by role: no two rules of a chain let the same
+//! packet through, and each is needed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +13,13 @@ use std::{
 use guitai_types::Date;
 
 use crate::{
-    addresses::{Addresses, Network},
+    addresses::{Addresses, Network, Party},
     matrix::{Matrix, Row},
     names::{End, Port, Transport, Word as _},
 };
+
+/// Adds addresses to a set of a kind; gives how rules name it.
+type AddSet<'a> = dyn FnMut(String, &str, Vec<String>) -> Option<String> + 'a;
 
 /// Longest comment that nft keeps, in bytes (`NFTNL_UDATA_COMMENT_MAXLEN`).
 const COMMENT_BYTES_MAX: usize = 127;
@@ -46,14 +51,19 @@ enum Chain {
     Output,
 }
 
-/// What a packet filter can tell apart.
+/// Where connections go, as a packet filter sees it; who the peer is, its address says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     chain: Chain,
-    peer: End,
     transport: Transport,
     port: Port,
 }
+
+/// Rows of a place, each with its other end.
+type Rows<'a> = Vec<(&'a Row, End)>;
+
+/// Peers at the same addresses, IPv4 and IPv6, as nft writes them.
+type Group = (BTreeSet<End>, [Vec<String>; 2]);
 
 /// Rules for the hosts on which these roles stand together, on a day. The same arguments give the same bytes.
 ///
@@ -83,7 +93,7 @@ pub fn firewall(
         own.doors.extend(party.doors.iter().copied());
         own.meshes.extend(party.meshes.iter().copied());
     }
-    let (mut holding, mut expired) = (BTreeMap::<Place, Vec<&Row>>::new(), Vec::new());
+    let (mut holding, mut expired) = (BTreeMap::<Place, Rows<'_>>::new(), Vec::new());
     for row in matrix.rows() {
         let sides = [
             (row.listener(), row.opener(), Chain::Input),
@@ -99,11 +109,10 @@ pub fn firewall(
             }
             let place = Place {
                 chain,
-                peer,
                 transport: row.transport,
                 port: row.port,
             };
-            holding.entry(place).or_default().push(row);
+            holding.entry(place).or_default().push((row, peer));
         }
     }
     let mut writer = Writer {
@@ -115,7 +124,7 @@ pub fn firewall(
     let output = writer.chain(&holding, Chain::Output);
     let head = head(matrix, ends, &expired, on);
     let rows = holding.values().flatten();
-    let counters: BTreeSet<String> = rows.map(|row| counter(row)).collect();
+    let counters: BTreeSet<String> = rows.map(|(row, _)| counter(row)).collect();
     Ok(head + &writer.table(&counters, &input, &output))
 }
 
@@ -135,61 +144,123 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// The rules of one chain.
-    fn chain(&mut self, holding: &BTreeMap<Place, Vec<&Row>>, chain: Chain) -> String {
+    fn chain(&mut self, holding: &BTreeMap<Place, Rows<'_>>, chain: Chain) -> String {
         let mut out = String::new();
         for (place, rows) in holding.iter().filter(|(place, _)| place.chain == chain) {
-            for row in rows {
-                out.push_str(&format!(
-                    "\n\t\t# {}: {} / {}",
-                    row.id, row.purpose.zh, row.purpose.en
-                ));
-            }
-            out.push('\n');
-            let mut any = false;
-            for v6 in [false, true] {
-                let Some(met) = self.matched(place, v6) else {
-                    continue;
-                };
-                any = true;
-                if chain == Chain::Input {
-                    let most = |row: &&Row| row.limits.connections_per_second;
-                    let most: u64 = rows.iter().map(most).sum();
-                    out.push_str(&format!(
-                        "\t\t{met} limit rate over {most}/second burst {most} packets counter name \"over_limit\" drop\n"
-                    ));
+            let mut unmet: BTreeSet<End> = rows.iter().map(|(_, peer)| *peer).collect();
+            for (peers, elements) in self.groups(place, rows) {
+                let of_peers = rows.iter().filter(|(_, peer)| peers.contains(peer));
+                let of_peers: Vec<&Row> = of_peers.map(|(row, _)| *row).collect();
+                let rules = self.rules(place, &peers, elements, &of_peers);
+                if !rules.is_empty() {
+                    unmet.retain(|peer| !peers.contains(peer));
+                    out.push_str(&remarks(&of_peers));
+                    out.push_str(&rules);
                 }
-                let counters: Vec<String> = rows
-                    .iter()
-                    .map(|row| format!("counter name \"{}\"", counter(row)))
-                    .collect();
-                let comment = comment(rows);
-                out.push_str(&format!(
-                    "\t\t{met} {} accept comment \"{comment}\"\n",
-                    counters.join(" ")
-                ));
             }
-            if !any {
+            for peer in unmet {
+                let of_peer = rows.iter().filter(|(_, of)| *of == peer);
+                out.push_str(&remarks(&of_peer.map(|(row, _)| *row).collect::<Vec<_>>()));
                 out.push_str(&format!(
-                    "\t\t# {}: no addresses, nothing is let through\n",
-                    place.peer
+                    "\t\t# {peer}: no addresses, nothing is let through\n"
                 ));
             }
         }
         out
     }
 
+    /// The peers of a place by address: who else stands there. More roles first, since a network may lie in
+    /// another, and what lies in one is of all the roles around it.
+    fn groups(&self, place: &Place, rows: &Rows<'_>) -> Vec<Group> {
+        let peers: BTreeSet<End> = rows.iter().map(|(_, peer)| *peer).collect();
+        let known = |peer: &End| Some((*peer, self.addresses.party(*peer)?));
+        let parties: Vec<(End, &Party)> = peers.iter().filter_map(known).collect();
+        let mut groups: BTreeMap<BTreeSet<End>, [Vec<String>; 2]> = BTreeMap::new();
+        let mut put = |peers: BTreeSet<End>, is_v6: bool, element: String| {
+            let [v4, v6] = groups.entry(peers).or_default();
+            if is_v6 { v6 } else { v4 }.push(element);
+        };
+        match (place.chain, place.port) {
+            (Chain::Output, Port::Named(name)) => {
+                let all = parties.iter().flat_map(|(_, party)| party.sockets(name));
+                for socket in all.collect::<BTreeSet<_>>() {
+                    let at = parties.iter();
+                    let at = at.filter(|(_, party)| party.sockets(name).contains(socket));
+                    let element = format!("{} . {}", socket.ip(), socket.port());
+                    put(at.map(|(end, _)| *end).collect(), socket.is_ipv6(), element);
+                }
+            }
+            _ => {
+                let around = |network: &Network| -> BTreeSet<End> {
+                    let holds =
+                        |party: &Party| party.networks.iter().any(|it| it.contains(network));
+                    let at = parties.iter().filter(|(_, party)| holds(party));
+                    at.map(|(end, _)| *end).collect()
+                };
+                let all = parties.iter().flat_map(|(_, party)| &party.networks);
+                let all: BTreeSet<&Network> = all.collect();
+                for network in &all {
+                    let ends = around(network);
+                    let is_inside = |by: &&&Network| **by != *network && by.contains(network);
+                    // A set of nft's takes no network twice.
+                    if all.iter().filter(is_inside).any(|by| around(by) == ends) {
+                        continue;
+                    }
+                    put(ends, network.address().is_ipv6(), network.to_string());
+                }
+            }
+        }
+        let mut groups: Vec<Group> = groups.into_iter().collect();
+        groups.sort_by_key(|(peers, _)| std::cmp::Reverse(peers.len()));
+        groups
+    }
+
+    /// The rules of one group, of both families.
+    fn rules(
+        &mut self,
+        place: &Place,
+        peers: &BTreeSet<End>,
+        elements: [Vec<String>; 2],
+        rows: &[&Row],
+    ) -> String {
+        let mut out = String::new();
+        let comment = comment(rows);
+        for (v6, elements) in [false, true].into_iter().zip(elements) {
+            let Some(met) = self.matched(place, peers, elements, v6) else {
+                continue;
+            };
+            if place.chain == Chain::Input {
+                let most = rows.iter().map(|row| row.limits.connections_per_second);
+                let most: u64 = most.sum();
+                out.push_str(&format!(
+                    "\t\t{met} limit rate over {most}/second burst {most} packets counter name \"over_limit\" drop comment \"{comment}\"\n"
+                ));
+            }
+            let counters: Vec<String> = rows
+                .iter()
+                .map(|row| format!("counter name \"{}\"", counter(row)))
+                .collect();
+            out.push_str(&format!(
+                "\t\t{met} {} accept comment \"{comment}\"\n",
+                counters.join(" ")
+            ));
+        }
+        out
+    }
+
     /// What a packet that begins such a connection looks like; `None` where one of the two has no address of
     /// that family.
-    fn matched(&mut self, place: &Place, v6: bool) -> Option<String> {
-        let Self {
-            own,
-            addresses,
-            sets,
-        } = self;
+    fn matched(
+        &mut self,
+        place: &Place,
+        peers: &BTreeSet<End>,
+        elements: Vec<String>,
+        v6: bool,
+    ) -> Option<String> {
+        let Self { own, sets, .. } = self;
         let (ip, family) = if v6 { ("ip6", "6") } else { ("ip", "4") };
         let of = |address: IpAddr| address.is_ipv6() == v6;
         let kind = format!("ip{}_addr", if v6 { "v6" } else { "v4" });
-        let peer = addresses.party(place.peer)?;
         let mut set = |name: String, kind: &str, elements: Vec<String>| {
             if elements.is_empty() {
                 return None;
@@ -198,38 +269,42 @@ impl Writer<'_> {
             put.or_insert_with(|| (kind.to_owned(), elements));
             Some(format!("@{name}"))
         };
-        let networks = |all: &BTreeSet<Network>| {
-            let inside = |it: &&Network| !all.iter().any(|by| by != *it && by.contains(it));
-            let kept = all.iter().filter(|it| of(it.address())).filter(inside);
-            kept.map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let sockets = |all: &BTreeSet<SocketAddr>| {
-            let kept = all.iter().filter(|it| of(it.ip()));
-            kept.map(|it| format!("{} . {}", it.ip(), it.port()))
-                .collect::<Vec<_>>()
-        };
         let (transport, pair) = (place.transport, format!("{kind} . inet_service"));
-        let far = format!("{}-{}", place.peer.zone.word(), place.peer.role);
-        let theirs = set(format!("{far}-{family}"), &kind, networks(&peer.networks))?;
-        let mine = set(format!("own-{family}"), &kind, networks(&own.hosts))?;
+        let far = peers.iter().map(|end| end.role.word());
+        let far = far.collect::<Vec<_>>().join("-");
+        let way = match place.chain {
+            Chain::Input => "in",
+            Chain::Output => "out",
+        };
+        let far = format!("{way}-{transport}-{}-{far}-{family}", place.port);
+        let hosts = own.hosts.iter().filter(|it| of(it.address()));
+        let hosts = hosts.map(ToString::to_string).collect();
+        let mine = |set: &mut AddSet<'_>| set(format!("own-{family}"), &kind, hosts);
         let met = match (place.chain, place.port) {
             (Chain::Input, Port::Named(name)) => {
                 let all = match name {
                     crate::PortName::Door => &own.doors,
                     crate::PortName::Mesh => &own.meshes,
                 };
-                let at = set(format!("own-{name}-{family}"), &pair, sockets(all))?;
+                let all = all.iter().filter(|it| of(it.ip()));
+                let all = all.map(|it| format!("{} . {}", it.ip(), it.port()));
+                let theirs = set(far, &kind, elements)?;
+                let at = set(format!("own-{name}-{family}"), &pair, all.collect())?;
                 format!("{ip} saddr {theirs} {ip} daddr . {transport} dport {at}")
             }
-            (Chain::Output, Port::Named(name)) => {
-                let at = sockets(peer.sockets(name));
-                let at = set(format!("{far}-{name}-{family}"), &pair, at)?;
+            (Chain::Output, Port::Named(_)) => {
+                let at = set(far, &pair, elements)?;
+                let mine = mine(&mut set)?;
                 format!("{ip} saddr {mine} {ip} daddr . {transport} dport {at}")
             }
             (Chain::Input, Port::Number(port)) => {
+                let theirs = set(far, &kind, elements)?;
+                let mine = mine(&mut set)?;
                 format!("{ip} saddr {theirs} {ip} daddr {mine} {transport} dport {port}")
             }
             (Chain::Output, Port::Number(port)) => {
+                let theirs = set(far, &kind, elements)?;
+                let mine = mine(&mut set)?;
                 format!("{ip} saddr {mine} {ip} daddr {theirs} {transport} dport {port}")
             }
         };
@@ -300,18 +375,30 @@ fn head(matrix: &Matrix, ends: &BTreeSet<End>, expired: &[&Row], on: Date) -> St
     out
 }
 
+/// What the rows of a rule are for, in both languages.
+fn remarks(rows: &[&Row]) -> String {
+    let line = |row: &&Row| {
+        format!(
+            "\n\t\t# {}: {} / {}",
+            row.id, row.purpose.zh, row.purpose.en
+        )
+    };
+    let mut out: String = rows.iter().map(line).collect();
+    out.push('\n');
+    out
+}
+
 /// A row's counter. Bare ids would not do: one may be a word of nft's, such as `log`, and nft takes no quotes here.
 fn counter(row: &Row) -> String {
     format!("row-{}", row.id)
 }
 
-/// What the rows of a rule are for, in English and without what would end the comment.
+/// Of which rows a rule is, and what they are for in English, without what would end the comment.
 fn comment(rows: &[&Row]) -> String {
-    let all: Vec<String> = rows
-        .iter()
-        .map(|row| format!("{}: {}", row.id, row.purpose.en))
-        .collect();
-    let all = all.join("; ").replace('"', "'").replace('\\', "/");
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let purposes: Vec<&str> = rows.iter().map(|row| row.purpose.en.as_str()).collect();
+    let all = format!("{}: {}", ids.join(" "), purposes.join("; "));
+    let all = all.replace('"', "'").replace('\\', "/");
     let end = all.floor_char_boundary(COMMENT_BYTES_MAX);
-    all.get(..end).unwrap_or_default().to_owned()
+    all.get(..end).unwrap_or_default().trim_end().to_owned()
 }

@@ -11,7 +11,7 @@
 //!   admitted by; names of messages are those of [`messages`].
 //! * [`Diff`] says in both languages what one version allows that another did not, which is what officers sign.
 //! * [`check()`] finds what has expired and where a deployment ([`deployment`]) does what no row allows.
-//! * [`firewall::firewall`] makes rules for a host, [`Matrix::reach`] says what a taken-over role has in
+//! * [`firewall::firewall`] makes rules for a host, [`probe::probes`] lists what is tried from it, [`Matrix::reach`] says what a taken-over role has in
 //!   its hands, [`picture::svg`] draws it.
 //!
 //! The format is in `docs/reference/flow-matrix.md`, the reasons in decision 0050.
@@ -30,6 +30,7 @@ pub mod messages;
 mod names;
 
 pub mod picture;
+pub mod probe;
 mod reach;
 mod read;
 mod render;

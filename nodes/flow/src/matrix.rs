@@ -235,6 +235,11 @@ impl Row {
         self.end(self.opens.other())
     }
 
+    /// Whether it lets a kind of message through.
+    pub fn has(&self, message: &str) -> bool {
+        self.messages.iter().any(|kind| kind == message)
+    }
+
     /// Whether it holds on a day; its last one included.
     pub fn holds(&self, on: Date) -> bool {
         on <= self.expires

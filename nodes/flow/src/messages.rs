@@ -38,6 +38,16 @@ pub const ORDERS: &[&str] = &[
     "order.revoke-ticket",
     "order.doors",
 ];
+/// What a tunnel cannot do without: it is used only once it was greeted, rights must be taken away, and who is refused
+/// must hear of it.
+pub const TUNNEL_NEEDS: &[&str] = &[
+    "answer.refused",
+    "order.end-session",
+    "order.hello",
+    "order.revoke-ticket",
+];
+/// What an edge must be brought: the matrix in force, or it would obey an old one for ever, and its permit.
+pub const EDGE_NEEDS: &[&str] = &["api.permit", "flows.take"];
 /// Calls on `guitai-call/1`.
 pub const CALLS: &[&str] = &[
     "api.consensus",
@@ -64,6 +74,8 @@ pub const QUESTIONS: &[&str] = &[
     "api.flows",
     "api.inventory",
     "api.keys",
+    "api.measures",
+    "api.passed",
     "api.permit",
     "api.sandbox",
     "dr.live",

@@ -12,7 +12,7 @@ use crate::{
         OWNER_CHARS_MAX, PURPOSE_CHARS_MAX, ROWS_MAX, VERSION_MAX,
     },
     matrix::{FORMAT, Matrix, Row, RowId},
-    messages::{ANSWERS, ASKS, ORDERS},
+    messages::{ANSWERS, ASKS, EDGE_NEEDS, ORDERS, TUNNEL_NEEDS},
     names::{Protocol, Role, Side, Word as _},
 };
 
@@ -158,6 +158,8 @@ fn messages(row: &Row) -> Vec<Why> {
     if row.messages.is_empty() && !protocol.messages().is_empty() {
         found.push(Why::NoMessages { protocol });
     }
+    let lacks = needed(row).iter().filter(|value| !row.has(value));
+    found.extend(lacks.map(|value| Why::Needed { value }));
     let mut before: Option<&String> = None;
     for value in &row.messages {
         let short = || value.chars().take(NAME_CHARS_MAX).collect::<String>();
@@ -176,6 +178,15 @@ fn messages(row: &Row) -> Vec<Why> {
         before = Some(value);
     }
     found
+}
+
+/// What a row must let through if it lets through anything: nodes hold each message against it.
+fn needed(row: &Row) -> &'static [&'static str] {
+    match row.protocol {
+        Protocol::Tunnel => TUNNEL_NEEDS,
+        Protocol::Node if row.listener().zone == Zone::Dmz => EDGE_NEEDS,
+        _ => &[],
+    }
 }
 
 /// From which end a control message goes: questions come from the DMZ, everything else from inside.

@@ -7,6 +7,8 @@
 //! Who saw what when is decided without I/O in `closing`, `book` and `sum`; `keeper` acts.
 
 mod book;
+#[cfg(test)]
+mod book_tests;
 mod closing;
 mod keeper;
 mod shelf;

@@ -32,7 +32,7 @@ fn faults(text: &str) -> Vec<(String, &'static str, Why)> {
 
 #[test]
 fn a_hole_in_the_matrix_is_refused() {
-    let holes: [(&str, &str, &str, &str); 17] = [
+    let holes: [(&str, &str, &str, &str); 19] = [
         // The DMZ would dial the core: the hole that the whole area is there to prevent.
         (
             "edge-control",
@@ -104,6 +104,8 @@ fn a_hole_in_the_matrix_is_refused() {
             "class",
         ),
         ("edge-control", "\"ask.rate\"", "\"ask.shell\"", "messages"),
+        ("edge-control", "\"order.hello\",", "", "messages"),
+        ("edge-questions", "\"flows.take\"", "", "messages"),
         (
             "edge-control",
             "data = \"both\"",

@@ -12,6 +12,7 @@ use super::{demo, shipped, today};
 use crate::{
     End, Finding, Matrix, Port, PortName, Protocol, Refusal, Role, SHIPPED, Standing, Transport,
     Verdict, Word as _, addresses::Addresses, check, deployment, firewall::firewall, picture,
+    probe::probes,
 };
 
 const DOOR: Port = Port::Named(PortName::Door);
@@ -246,6 +247,120 @@ fn rules_of_an_edge_let_it_open_nothing() {
     assert!(rules.contains("# outer/customer: no addresses, nothing is let through"));
     let nobody = firewall(&shipped(), &ends(&[Role::Agent]), &addresses, today());
     assert!(nobody.is_err());
+}
+
+/// Elements of every set of a text of rules, by its name.
+fn sets(rules: &str) -> std::collections::BTreeMap<String, BTreeSet<String>> {
+    let parts = rules.split("\tset ").skip(1);
+    let one = |part: &str| {
+        let (name, rest) = part.split_once(" {").unwrap();
+        let (_, elements) = rest.split_once("elements = {").unwrap();
+        let (elements, _) = elements.split_once('}').unwrap();
+        let elements = elements.split(',').map(|it| it.trim().to_owned());
+        (name.to_owned(), elements.collect())
+    };
+    parts.map(one).collect()
+}
+
+/// The hosts of the demonstration have two roles each: a rule by role would stand before another that lets the same
+/// packet through, which then counts nothing and is missed by nobody.
+#[test]
+fn no_packet_fits_two_rules_of_a_chain() {
+    let addresses = Addresses::of_profile(&demo());
+    for roles in [
+        &[Role::Core, Role::Relay][..],
+        &[Role::Core, Role::Recorder],
+        &[Role::Edge],
+    ] {
+        let rules = firewall(&shipped(), &ends(roles), &addresses, today()).unwrap();
+        let sets = sets(&rules);
+        for way in ["in-udp-mesh", "out-udp-mesh"] {
+            let ours: Vec<_> = sets
+                .iter()
+                .filter(|(name, _)| name.starts_with(way))
+                .collect();
+            assert!(
+                roles == [Role::Edge] || ours.len() > 1,
+                "{roles:?} {way}: {sets:?}"
+            );
+            for (name, elements) in &ours {
+                let others = ours.iter().filter(|(other, _)| other != name);
+                for (other, more) in others {
+                    assert!(elements.is_disjoint(more), "{roles:?}: {name} and {other}");
+                }
+            }
+        }
+        // Each row is counted by every rule whose peers it is for, and by no other.
+        let both = "row-core-recordings\" counter name \"row-core-revocation\"";
+        assert_eq!(rules.contains(both), roles != [Role::Edge], "{rules}");
+    }
+}
+
+#[test]
+fn a_network_inside_another_is_of_both_parties() {
+    let people = "format = \"guitai-flow-addresses/1\"\n\
+        [[parties]]\nzone = \"outer\"\nrole = \"customer\"\nnetworks = [\"0.0.0.0/0\"]\n\
+        [[parties]]\nzone = \"inner\"\nrole = \"operator\"\nnetworks = [\"10.8.0.0/24\", \"10.8.0.7\"]\n";
+    let mut addresses = Addresses::of_profile(&demo());
+    addresses.add(Addresses::parse(people).unwrap());
+    let rules = firewall(&shipped(), &ends(&[Role::Edge]), &addresses, today()).unwrap();
+    let sets = sets(&rules);
+    assert_eq!(
+        sets["in-tcp-door-customer-operator-4"],
+        BTreeSet::from(["10.8.0.0/24".to_owned()])
+    );
+    assert_eq!(
+        sets["in-tcp-door-customer-4"],
+        BTreeSet::from(["0.0.0.0/0".to_owned()])
+    );
+    let of = |set: &str| rules.find(&format!("ip saddr @{set} ")).unwrap();
+    assert!(of("in-tcp-door-customer-operator-4") < of("in-tcp-door-customer-4"));
+}
+
+#[test]
+fn whoever_stands_somewhere_tries_every_socket() {
+    let gateways = "format = \"guitai-flow-addresses/1\"\n\
+        [[parties]]\nzone = \"dmz\"\nrole = \"edge\"\nnetworks = [\"10.1.1.1\"]\ndoor = 443\n";
+    let mut addresses = Addresses::of_profile(&demo());
+    addresses.add(Addresses::parse(gateways).unwrap());
+    let tried = |role| probes(&shipped(), &ends(&[role]), &addresses, today());
+    for role in [
+        Role::Edge,
+        Role::Customer,
+        Role::Core,
+        Role::Recorder,
+        Role::Agent,
+    ] {
+        let probes = tried(role).probes;
+        let doors: Vec<_> = probes.iter().filter(|it| it.at.port() == 443).collect();
+        assert_eq!(doors.len(), 2, "TCP and UDP, of the gateway alone");
+        assert!(
+            probes
+                .iter()
+                .all(|it| it.at.port() != 4443 || it.to != ends(&[Role::Edge]))
+        );
+        assert_eq!(
+            probes.iter().all(|it| it.rows.is_empty()),
+            role == Role::Edge,
+            "{role}"
+        );
+        let is_open = doors.iter().any(|it| !it.rows.is_empty());
+        assert_eq!(is_open, role == Role::Customer, "{role}");
+    }
+    let recorder = tried(Role::Recorder);
+    let at: std::net::SocketAddr = "127.1.2.1:7443".parse().unwrap();
+    let relay = recorder.probes.iter().find(|it| it.at == at).unwrap();
+    assert_eq!(relay.to, ends(&[Role::Core, Role::Relay]));
+    let rows: Vec<String> = relay.rows.iter().map(ToString::to_string).collect();
+    assert_eq!(rows, ["recorder-media", "recorder-stamps"]);
+    assert_eq!(recorder.untried, []);
+    let nobody = probes(
+        &shipped(),
+        &ends(&[Role::Operator]),
+        &Addresses::default(),
+        today(),
+    );
+    assert_eq!((nobody.probes.len(), nobody.untried.len()), (0, 2));
 }
 
 #[test]

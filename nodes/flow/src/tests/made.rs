@@ -6,6 +6,7 @@ use proptest::{prelude::*, strategy::ValueTree as _};
 use crate::{
     DataClass, Diff, Effect, End, Limits, Matrix, ParseError, Port, Protocol, Role, Row, Side,
     Ways, Word as _,
+    messages::{EDGE_NEEDS, TUNNEL_NEEDS},
 };
 
 use super::{shipped, today};
@@ -50,7 +51,14 @@ fn row() -> impl Strategy<Value = Row> {
                 .filter(|(index, _)| pick >> (index % 16) & 1 == 1)
                 .map(|(_, kind)| (*kind).to_owned())
                 .collect();
+            let needed = match protocol {
+                Protocol::Tunnel => TUNNEL_NEEDS,
+                Protocol::Node => EDGE_NEEDS,
+                _ => &[],
+            };
+            messages.extend(needed.iter().map(|kind| (*kind).to_owned()));
             messages.sort();
+            messages.dedup();
             let sealed_for = if sealed {
                 vec![Role::Customer, Role::Agent]
             } else {
