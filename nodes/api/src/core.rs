@@ -56,7 +56,9 @@ use crate::{
     door::{self, DoorSource, Doorway},
     doors::{DoorList, Doors},
     gate::{Gate, StaffBearer},
-    inventory::{FlowsSource, InventorySource, KeysSource, SandboxSource},
+    inventory::{
+        FlowsSource, InventorySource, KeysSource, MeasureSource, PassedSource, SandboxSource,
+    },
     layers,
     login::Logins,
     messages::Exchange,
@@ -103,6 +105,10 @@ pub struct CoreDeps {
     pub connections: FlowsSource,
     /// What all nodes saw, kept by the minute.
     pub flow_log: FlowLog,
+    /// What this node's relay counted of one session, where it has one.
+    pub passed: Option<PassedSource>,
+    /// What this node says it was started from.
+    pub measure: MeasureSource,
     /// What this node says of its sandbox.
     pub sandbox: SandboxSource,
     /// What the deployment demands of every node's.
@@ -134,6 +140,8 @@ pub(crate) struct Core {
     keys: KeysSource,
     connections: FlowsSource,
     flow_log: FlowLog,
+    passed: Option<PassedSource>,
+    measure: MeasureSource,
     sandbox: SandboxSource,
     policy: CryptoPolicy,
     recovery: Recovery,
@@ -170,6 +178,8 @@ pub fn core_router(deps: CoreDeps) -> Router {
         keys,
         connections,
         flow_log,
+        passed,
+        measure,
         sandbox,
         policy,
         recovery,
@@ -207,6 +217,8 @@ pub fn core_router(deps: CoreDeps) -> Router {
         keys,
         connections,
         flow_log,
+        passed,
+        measure,
         sandbox,
         policy,
         recovery,
@@ -228,7 +240,7 @@ pub fn core_router(deps: CoreDeps) -> Router {
         .with_state(core.clone())
         .merge(common.with_state(core))
         .merge(openapi::route())
-        .merge(pages::staff());
+        .merge(pages::staff(&doors));
     layers::wrap(router, files, clock, Arc::new(doors))
 }
 

@@ -125,6 +125,7 @@ async fn media(
     relay.check(&path).map_err(|error| refuse_media(&error))?;
     let upgrade = upgrade
         .protocols([protocol])
+        .max_frame_size(MESSAGE_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         let socket = socket
@@ -137,7 +138,7 @@ async fn media(
 fn refuse_media(refused: &Refused) -> Refusal {
     let code = match refused {
         Refused::NoPermit => Code::NoPermit,
-        Refused::Full => Code::TooMany,
+        Refused::Full | Refused::TooFast { .. } => Code::TooMany,
         Refused::Deadline | Refused::Handshake(_) => Code::BadRequest,
         Refused::Path | Refused::Token(_) | Refused::Room | Refused::Revoked | Refused::Node => {
             Code::BadToken

@@ -21,6 +21,7 @@ use guitai_relay::guard::Tunnels;
 use guitai_types::{
     Member, NodeName, Role, Zone,
     limits::DOORS_MAX,
+    origin::Origin,
     permit::PermitView,
     sandbox::SandboxState,
     view::{DoorEntry, DoorView, DoorsView},
@@ -143,6 +144,8 @@ pub struct DoorsDeps {
     pub mesh: Mesh,
     /// This node's own door.
     pub door: DoorSource,
+    /// What browsers call the doors that have TLS: this node was told, no door says it of itself.
+    pub origins: BTreeMap<NodeName, Origin>,
     /// This node's own permit.
     pub permit: PermitSource,
     /// This node's own sandbox.
@@ -199,7 +202,7 @@ impl Doors {
             let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
             let is_fit = read_at.is_some_and(|at| now.saturating_sub(at) <= silent_max);
             self.is_fit.store(is_fit, Ordering::Relaxed);
-            let inner = roll.list(&members, Zone::Inner, now);
+            let inner = roll.list(&members, &deps.origins, Zone::Inner, now);
             self.inner.send_if_modified(|present| {
                 let changed = *present != inner;
                 *present = inner;
@@ -209,7 +212,7 @@ impl Doors {
                 .send_replace(roll.lately(now, |heard| heard.permit));
             self.sandboxes
                 .send_replace(roll.lately(now, |heard| heard.sandbox));
-            let mut edges = roll.list(&members, Zone::Dmz, now);
+            let mut edges = roll.list(&members, &deps.origins, Zone::Dmz, now);
             if !is_fit {
                 // Through this node they lead nowhere; through another, that one says so.
                 edges.iter_mut().for_each(|door| door.alive = false);
@@ -325,34 +328,77 @@ impl Roll {
     }
 
     /// The doors of a zone by name. Should there be more than can be told, those alive stay.
-    fn list(&self, members: &[Member], zone: Zone, now: Duration) -> Vec<DoorEntry> {
+    fn list(
+        &self,
+        members: &[Member],
+        origins: &BTreeMap<NodeName, Origin>,
+        zone: Zone,
+        now: Duration,
+    ) -> Vec<DoorEntry> {
         let of_zone = members.iter().filter(|member| member.zone == zone);
-        let mut doors: Vec<_> = of_zone.map(|member| self.entry(member, now)).collect();
+        let mut doors: Vec<_> = of_zone
+            .map(|member| self.entry(member, origins.get(&member.name), now))
+            .collect();
         doors.sort_by(|one, other| (!one.alive, &one.node).cmp(&(!other.alive, &other.node)));
         doors.truncate(DOORS_MAX);
         doors.sort_by(|one, other| one.node.cmp(&other.node));
         doors
     }
 
-    fn entry(&self, member: &Member, now: Duration) -> DoorEntry {
+    fn entry(&self, member: &Member, origin: Option<&Origin>, now: Duration) -> DoorEntry {
         let heard = self.0.get(&member.name);
         let silent_max = Duration::from_millis(DOOR_SILENT_MS_MAX);
         let alive = |heard: &Heard| {
             let accepts = heard.permit.is_none_or(|permit| permit.accepts);
             heard.fit && accepts && now.saturating_sub(heard.at) <= silent_max
         };
-        let media = |scheme: &str| match relays(member) {
-            true => format!("{scheme}://{}", member.door),
+        let Addresses {
+            http,
+            webtransport,
+            websocket,
+        } = Addresses::of(member, origin);
+        let media = |address| match relays(member) {
+            true => address,
             false => String::new(),
         };
         DoorEntry {
             node: member.name.clone(),
             centre: member.centre.clone(),
-            http: format!("http://{}", member.door),
-            webtransport: media("https"),
-            websocket: media("ws"),
+            http,
+            webtransport: media(webtransport),
+            websocket: media(websocket),
             certificate_hashes: heard.map(|heard| heard.hashes.clone()).unwrap_or_default(),
             alive: heard.is_some_and(alive),
+        }
+    }
+}
+
+/// Where browsers reach a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// Pages and API.
+    pub http: String,
+    /// Media over UDP.
+    pub webtransport: String,
+    /// Media over TCP.
+    pub websocket: String,
+}
+
+impl Addresses {
+    /// By its origin where it has TLS of its own, else by its address in plain.
+    #[must_use]
+    pub fn of(member: &Member, origin: Option<&Origin>) -> Self {
+        match origin {
+            Some(origin) => Self {
+                http: origin.to_string(),
+                webtransport: origin.to_string(),
+                websocket: origin.websocket(),
+            },
+            None => Self {
+                http: format!("http://{}", member.door),
+                webtransport: format!("https://{}", member.door),
+                websocket: format!("ws://{}", member.door),
+            },
         }
     }
 }
@@ -407,13 +453,15 @@ mod tests {
     }
 
     const AT: Duration = Duration::from_secs(100);
+    /// No door has TLS of its own.
+    const PLAIN: BTreeMap<NodeName, Origin> = BTreeMap::new();
 
     #[test]
     fn a_door_says_its_certificates_and_nothing_else() {
         let edge = member("edge-a", Zone::Dmz, &[Role::Edge]);
         let mut roll = Roll::default();
         roll.heard(&edge, said("edge-a", true), AT);
-        let list = roll.list(std::slice::from_ref(&edge), Zone::Dmz, AT);
+        let list = roll.list(std::slice::from_ref(&edge), &PLAIN, Zone::Dmz, AT);
         assert_eq!(list[0].webtransport, "https://127.0.0.1:2");
         assert_eq!(list[0].http, "http://127.0.0.1:2");
         assert_eq!(list[0].centre.as_str(), "a1");
@@ -421,10 +469,21 @@ mod tests {
         assert!(list[0].alive);
         let mut liar = Roll::default();
         liar.heard(&edge, said("edge-b", true), AT);
-        let list = liar.list(&[edge], Zone::Dmz, AT);
+        let list = liar.list(&[edge], &PLAIN, Zone::Dmz, AT);
         assert!(!list[0].alive && list[0].certificate_hashes.is_empty());
         let sandbox = |roll: &Roll| roll.lately(AT, |heard| heard.sandbox).len();
         assert_eq!((sandbox(&roll), sandbox(&liar)), (1, 0));
+    }
+
+    #[test]
+    fn a_door_with_tls_is_called_by_its_origin() {
+        let edge = member("edge-a", Zone::Dmz, &[Role::Edge]);
+        let origin: Origin = "https://vtm.bank.example".parse().unwrap();
+        let origins = BTreeMap::from([("edge-a".parse().unwrap(), origin)]);
+        let list = Roll::default().list(&[edge], &origins, Zone::Dmz, AT);
+        assert_eq!(list[0].http, "https://vtm.bank.example");
+        assert_eq!(list[0].webtransport, "https://vtm.bank.example");
+        assert_eq!(list[0].websocket, "wss://vtm.bank.example");
     }
 
     #[test]
@@ -433,18 +492,21 @@ mod tests {
         let members = [edge.clone()];
         let mut roll = Roll::default();
         assert!(
-            !roll.list(&members, Zone::Dmz, AT)[0].alive,
+            !roll.list(&members, &PLAIN, Zone::Dmz, AT)[0].alive,
             "never heard of"
         );
         roll.heard(&edge, said("edge-a", true), AT);
         let last = AT + Duration::from_millis(DOOR_SILENT_MS_MAX);
-        assert!(roll.list(&members, Zone::Dmz, last)[0].alive);
+        assert!(roll.list(&members, &PLAIN, Zone::Dmz, last)[0].alive);
         let late = last + Duration::from_millis(1);
-        let entry = roll.list(&members, Zone::Dmz, late).remove(0);
+        let entry = roll.list(&members, &PLAIN, Zone::Dmz, late).remove(0);
         assert!(!entry.alive);
         assert_eq!(entry.certificate_hashes, ["aa"], "still worth a last try");
         roll.heard(&edge, said("edge-a", false), late);
-        assert!(!roll.list(&members, Zone::Dmz, late)[0].alive, "unfit");
+        assert!(
+            !roll.list(&members, &PLAIN, Zone::Dmz, late)[0].alive,
+            "unfit"
+        );
         for accepts in [false, true] {
             let permit = PermitView {
                 accepts,
@@ -457,7 +519,7 @@ mod tests {
                 ..said("edge-a", true)
             };
             roll.heard(&edge, said, late);
-            let alive = roll.list(&members, Zone::Dmz, late)[0].alive;
+            let alive = roll.list(&members, &PLAIN, Zone::Dmz, late)[0].alive;
             assert_eq!(alive, accepts, "takes no new calls");
             let permits = roll.lately(late, |heard| heard.permit);
             assert_eq!(permits.get(&edge.name).copied(), permit);
@@ -473,12 +535,12 @@ mod tests {
         ];
         let roll = Roll::default();
         let names = |zone| -> Vec<String> {
-            let list = roll.list(&members, zone, AT);
+            let list = roll.list(&members, &PLAIN, zone, AT);
             list.into_iter().map(|door| door.node.to_string()).collect()
         };
         assert_eq!(names(Zone::Inner), ["a1-1", "a1-2"]);
         assert_eq!(names(Zone::Dmz), ["edge-a"]);
-        let inner = roll.list(&members, Zone::Inner, AT);
+        let inner = roll.list(&members, &PLAIN, Zone::Inner, AT);
         assert!(!inner[0].webtransport.is_empty() && inner[1].webtransport.is_empty());
     }
 
@@ -490,7 +552,7 @@ mod tests {
         let mut roll = Roll::default();
         let last = all.last().unwrap();
         roll.heard(last, said(last.name.as_str(), true), AT);
-        let list = roll.list(&all, Zone::Dmz, AT);
+        let list = roll.list(&all, &PLAIN, Zone::Dmz, AT);
         assert_eq!(list.len(), DOORS_MAX);
         assert!(list.iter().any(|door| door.node == last.name));
     }

@@ -29,10 +29,10 @@ use crate::{
     inventory::SandboxSource,
     layers,
     messages::{Named, Paces, Rules, Say, Since, declared, handed_out},
-    metrics::{CertificateSource, Metrics},
+    metrics::{CertificateSource, DoorStatsSource, Metrics},
     openapi, pages,
     problem::{ProblemBody, Refusal},
-    streams::{Streams, last_seen, newer_than},
+    streams::{Streams, last_seen, lasting_ms, newer_than},
 };
 
 /// What an edge's door needs.
@@ -55,6 +55,8 @@ pub struct EdgeDeps {
     pub sandbox: SandboxSource,
     /// What texts and files are held to.
     pub rules: Rules,
+    /// Numbers about who came to its door.
+    pub door_stats: DoorStatsSource,
 }
 
 pub(crate) struct Edge {
@@ -65,6 +67,7 @@ pub(crate) struct Edge {
     certificates: CertificateSource,
     sandbox: SandboxSource,
     rules: Rules,
+    door_stats: DoorStatsSource,
     paces: Paces,
     file_paces: Paces,
     clock: Arc<dyn Clock>,
@@ -87,6 +90,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         certificates,
         sandbox,
         rules,
+        door_stats,
     } = deps;
     let epochs = guard.clone();
     let epoch = Box::new(move || epochs.epoch());
@@ -107,6 +111,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         certificates,
         sandbox,
         rules,
+        door_stats,
         paces: Paces::default(),
         file_paces: Paces::default(),
         clock: clock.clone(),
@@ -122,7 +127,7 @@ pub fn edge_router(deps: EdgeDeps) -> Router {
         .with_state(edge.clone())
         .merge(common.with_state(edge))
         .merge(openapi::route())
-        .merge(pages::customer());
+        .merge(pages::customer(&doors));
     layers::wrap(router, files, clock, Arc::new(doors))
 }
 
@@ -276,6 +281,7 @@ impl Doorway for Edge {
             self.guard.epoch().0,
         );
         metrics.guard(&self.guard.stats());
+        metrics.door(&(self.door_stats)());
         self.rules.metrics(&mut metrics);
         metrics.relay(&self.relay.stats());
         metrics.certificates(&(self.certificates)());
@@ -360,7 +366,8 @@ async fn ticket_events(
     let views = views
         .map_err(|error| Refusal(error.problem()))?
         .map(|view| (view.number, view));
-    let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
+    let lasting = lasting_ms(&headers, bearer.expires_in_ms);
+    let views = newer_than(last_seen(&headers), lasting, views);
     edge.streams
         .answer(format!("ticket/{ticket}"), "ticket", views, &edge.doors)
 }

@@ -6,10 +6,12 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use guitai_net::{CallError, Calls, Mesh};
 use guitai_types::{
-    Member, NodeName, UnixMillis, Zone,
+    Hex, Member, NodeName, Role, SessionId, UnixMillis, Zone,
+    attest::{MEASURED_FILES_MAX, Measures, NodeMeasure},
     inventory::{CryptoPolicy, InventoryView, NodeInventory, ROWS_MAX, findings},
     keys::{KEY_ROWS_MAX, KeysView, NodeKeys},
     observed::{NodeFlows, SEEN_FLOWS_MAX},
+    passed::{NodePassed, PASSED_MAX, Passed},
     sandbox::{NodeSandbox, SANDBOX_ROWS_MAX, SandboxView},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,6 +31,8 @@ pub type InventorySource = Source<NodeInventory>;
 pub type KeysSource = Source<NodeKeys>;
 /// What this node says of the connections it saw.
 pub type FlowsSource = Source<NodeFlows>;
+/// What this node says it was started from; it waits while the files are being read.
+pub type MeasureSource = Source<NodeMeasure>;
 /// What this node says of its sandbox.
 pub type SandboxSource = Source<NodeSandbox>;
 
@@ -114,6 +118,83 @@ impl Answer for NodeSandbox {
     fn rows(&self) -> usize {
         self.rows.len()
     }
+}
+
+impl Answer for NodeMeasure {
+    const QUESTION: &'static str = "api.measures";
+    const ROWS_MAX: usize = MEASURED_FILES_MAX;
+
+    fn of(&self) -> (&NodeName, Zone) {
+        (&self.node, self.zone)
+    }
+
+    fn rows(&self) -> usize {
+        self.files.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// Lets inner nodes ask this one, edge or not, what it was started from; called once when a node is assembled.
+pub fn register_measures(calls: &Calls, measure: MeasureSource) {
+    register(calls, measure);
+}
+
+impl Answer for NodePassed {
+    const QUESTION: &'static str = "api.passed";
+    const ROWS_MAX: usize = PASSED_MAX;
+
+    fn of(&self) -> (&NodeName, Zone) {
+        (&self.node, self.zone)
+    }
+
+    fn rows(&self) -> usize {
+        self.connections.len()
+    }
+}
+
+/// What this node's relay counted of one session.
+pub type PassedSource = Arc<dyn Fn(&SessionId) -> NodePassed + Send + Sync>;
+
+/// Lets inner nodes ask this one what passed its relay of one session; called once when a node with one is assembled.
+pub fn register_passed(calls: &Calls, passed: PassedSource) {
+    calls.register(
+        NodePassed::QUESTION,
+        Arc::new(move |_peer, body| {
+            let passed = passed.clone();
+            async move {
+                let session: SessionId =
+                    serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+                serde_json::to_vec(&passed(&session)).map_err(|error| error.to_string())
+            }
+            .boxed()
+        }),
+    );
+}
+
+/// Asks every node that has a relay, this one directly, what passed it of one session.
+pub(crate) async fn passed(
+    mesh: &Mesh,
+    own: Option<&PassedSource>,
+    members: Vec<Member>,
+    session: &SessionId,
+    at: UnixMillis,
+) -> Passed {
+    let relays = members
+        .into_iter()
+        .filter(|it| it.has(Role::Relay) || it.has(Role::Edge));
+    let body = serde_json::to_vec(session).unwrap_or_default();
+    let asked = relays.map(|member| {
+        let body = body.clone();
+        async move {
+            if let Some(own) = own.filter(|_| member.name == mesh.me().name) {
+                return (member.name, Some(own(session)));
+            }
+            let answer = known(ask::<NodePassed>(mesh, &member, body).await, &member.name);
+            (member.name, answer)
+        }
+    });
+    let answers = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    let (nodes, silent) = apart(answers.collect().await);
+    Passed { at, nodes, silent }
 }
 
 /// Lets inner nodes ask this one, edge or not, for its sandbox; called once when a node is assembled.
@@ -203,6 +284,23 @@ pub(crate) async fn sandboxes(
     SandboxView { at, nodes, silent }
 }
 
+/// Asks every member, this node directly, what it was started from; `matrix` is the one that they should obey.
+pub(crate) async fn measures(
+    mesh: &Mesh,
+    own: &MeasureSource,
+    members: Vec<Member>,
+    matrix: Option<Hex>,
+    at: UnixMillis,
+) -> Measures {
+    let (nodes, silent) = ask_all(mesh, own, members).await;
+    Measures {
+        at,
+        matrix,
+        nodes,
+        silent,
+    }
+}
+
 /// The answers and those who gave none, each by name.
 async fn ask_all<T: Answer>(
     mesh: &Mesh,
@@ -210,23 +308,32 @@ async fn ask_all<T: Answer>(
     members: Vec<Member>,
 ) -> (Vec<T>, Vec<NodeName>) {
     let me = &mesh.me().name;
-    let mut answers: Vec<(NodeName, Option<T>)> = stream::iter(members)
+    let answers: Vec<(NodeName, Option<T>)> = stream::iter(members)
         .map(|member| async move {
             if member.name == *me {
                 return (member.name, said(own.clone()).await);
             }
-            match ask(mesh, &member).await {
-                Ok(answer) => (member.name, Some(answer)),
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(node = %member.name, question = T::QUESTION, error, "no answer");
-                    (member.name, None)
-                }
-            }
+            let answer = known(ask(mesh, &member, Vec::new()).await, &member.name);
+            (member.name, answer)
         })
         .buffer_unordered(ASKED_AT_ONCE)
         .collect()
         .await;
+    apart(answers)
+}
+
+/// The answer, or a line in the log.
+fn known<T: Answer>(answer: Result<T, AskError>, node: &NodeName) -> Option<T> {
+    answer
+        .inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(%node, question = T::QUESTION, error, "no answer");
+        })
+        .ok()
+}
+
+/// The answers and those who gave none, each by name.
+fn apart<T>(mut answers: Vec<(NodeName, Option<T>)>) -> (Vec<T>, Vec<NodeName>) {
     answers.sort_by(|a, b| a.0.cmp(&b.0));
     let (mut nodes, mut silent) = (Vec::new(), Vec::new());
     for (name, answer) in answers {
@@ -238,10 +345,10 @@ async fn ask_all<T: Answer>(
     (nodes, silent)
 }
 
-async fn ask<T: Answer>(mesh: &Mesh, member: &Member) -> Result<T, AskError> {
+async fn ask<T: Answer>(mesh: &Mesh, member: &Member, body: Vec<u8>) -> Result<T, AskError> {
     let deadline = Duration::from_millis(INVENTORY_MS_MAX);
     let answer = mesh
-        .question(&target(member), T::QUESTION, Vec::new(), deadline)
+        .question(&target(member), T::QUESTION, body, deadline)
         .await?;
     let answer: T = serde_json::from_slice(&answer)?;
     if answer.of() != (&member.name, member.zone) {

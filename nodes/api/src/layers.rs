@@ -18,6 +18,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use crate::{
     origins::{self, Origins},
     problem::Refusal,
+    visit::Asked,
 };
 
 /// Longest time a handler may take to answer, in milliseconds; a write waits for a leader less long.
@@ -77,7 +78,15 @@ pub(crate) fn wrap(
 
 async fn pass(State(passage): State<Passage>, request: Request, next: Next) -> Response {
     let served = Served::begin(&passage, &request);
-    let answer = origins::allow(&passage.origins, request, |request| guarded(next, request)).await;
+    let answer = match Asked::begin(&request) {
+        Ok(asked) => {
+            let answer = |request| guarded(next, request);
+            let answer = origins::allow(&passage.origins, request, answer).await;
+            asked.answered(&answer);
+            answer
+        }
+        Err(refusal) => refusal,
+    };
     let response = add_headers(&passage.origins, answer);
     served.log(&passage, &response);
     response

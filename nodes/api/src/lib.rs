@@ -27,6 +27,7 @@ mod permits;
 mod problem;
 mod serve;
 mod streams;
+mod visit;
 
 pub use self::core::{
     AddStep, CoreDeps, FlowJudge, HEARD_MS_MAX, LoggedIn, Login, PACKAGES_MAX, SESSIONS_LISTED_MAX,
@@ -36,13 +37,15 @@ pub use between::register_calls;
 pub use customers::{CoreDesk, TOUCH_MS};
 pub use door::{DoorSource, Health};
 pub use doors::{
-    DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, PermitSource, register_door,
+    Addresses, DOOR_SILENT_MS_MAX, DOORS_ASKED_MS, Doors, DoorsDeps, FitSource, PermitSource,
+    register_door,
 };
 pub use edge::{CloseTicket, Confirmation, EdgeDeps, Opened, PageKey, Rating, edge_router};
 pub use guitai_inspect::PatternError;
 pub use inventory::{
-    FlowsSource, INVENTORY_MS_MAX, InventorySource, KeysSource, SandboxSource, Source,
-    register_inventory, register_sandbox,
+    FlowsSource, INVENTORY_MS_MAX, InventorySource, KeysSource, MeasureSource, PassedSource,
+    SandboxSource, Source, register_inventory, register_measures, register_passed,
+    register_sandbox,
 };
 pub use layers::REQUEST_MS_MAX;
 pub use login::{
@@ -51,10 +54,10 @@ pub use login::{
 };
 pub use media_key::{draw_and_wrap, follow_recorders};
 pub use messages::{Exchange, Recorders, Rules, Say, Shelves};
-pub use metrics::CertificateSource;
+pub use metrics::{CertificateSource, DoorStatsSource};
 pub use permits::{PermitDeps, register_permits, renew_permits};
 pub use problem::{ProblemBody, Refusal};
-pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, serve};
+pub use serve::{CONNECTIONS_MAX, HEAD_MS_MAX, TLS_MS_MAX, TlsSource, WRITE_MS_MAX, serve};
 pub use streams::{STREAMS_MAX, STREAMS_PER_BEARER_MAX};
 
 /// Version of the product.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::response::{IntoResponse as _, Response};
-use guitai_net::CertificateStats;
+use guitai_net::{CertificateStats, DoorStats};
 use guitai_relay::{
     RelayStats, Traffic,
     guard::{Count, Verdict},
@@ -19,6 +19,9 @@ pub(crate) type Family<Record, Value> = (&'static str, &'static str, fn(&Record)
 
 /// Gives the numbers of a mesh's certificates when asked.
 pub type CertificateSource = Arc<dyn Fn() -> CertificateStats + Send + Sync>;
+
+/// Tells how the ways into a door stand when asked.
+pub type DoorStatsSource = Arc<dyn Fn() -> Vec<DoorStats> + Send + Sync>;
 
 /// Metrics on their way into a text.
 #[derive(Debug, Default)]
@@ -105,6 +108,28 @@ impl Metrics {
             let way = count.direction.as_str();
             let labels = [("way", way), ("kind", count.kind), ("verdict", verdict)];
             self.sample("guard_refused_total", &labels, count.count);
+        }
+    }
+
+    /// Who is at the door, and who was not let in.
+    pub(crate) fn door(&mut self, stats: &[DoorStats]) {
+        let name = "door_connections";
+        let help = "Connections at the door now: of who has shown a ticket, and of strangers.";
+        self.family(name, "gauge", help);
+        for it in stats {
+            for (who, count) in [("stranger", it.strangers), ("served", it.served)] {
+                let labels = [("way", it.way.as_str()), ("who", who)];
+                self.sample(name, &labels, count);
+            }
+        }
+        let name = "door_refused_total";
+        let help = "Connections and requests that the door did not let in, by reason.";
+        self.family(name, "counter", help);
+        for it in stats {
+            for (why, count) in &it.refused {
+                let labels = [("way", it.way.as_str()), ("why", why.as_str())];
+                self.sample(name, &labels, count);
+            }
         }
     }
 

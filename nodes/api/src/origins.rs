@@ -14,8 +14,9 @@ use crate::doors::DoorList;
 /// How long a browser may remember what it was allowed, in seconds; the list rarely changes.
 const REMEMBERED_S: HeaderValue = HeaderValue::from_static("600");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT");
-/// What pages send: the token, JSON, and the newest event seen.
-const FIELDS: HeaderValue = HeaderValue::from_static("authorization, content-type, last-event-id");
+/// What pages send: the token, JSON, the newest event seen, and how long an answer should last.
+const FIELDS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, last-event-id, prefer");
 /// `connect-src` without the doors: the page's own, and media.
 const CONNECT: &str = "connect-src 'self' https: ws: wss:";
 

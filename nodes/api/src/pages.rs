@@ -5,34 +5,66 @@ use axum::{
     body::Body,
     extract::Path,
     response::{IntoResponse as _, Redirect, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
-use guitai_types::Code;
+use guitai_types::{Code, view::DoorsView};
 use http::{HeaderValue, header};
 
-use crate::problem::Refusal;
+use crate::{doors::DoorList, problem::Refusal};
 
 /// A file whose name changes with its content may be kept for ever.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// A page names such files, so it is asked for again each time.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
+/// Where the list of doors goes: the end of a page's head, which every page has once.
+const HEAD_END: &str = "</head>";
+
 /// An edge shows the customer's page.
-pub(crate) fn customer() -> Router {
+pub(crate) fn customer(doors: &DoorList) -> Router {
     Router::new()
-        .route("/", get(async || page("customer.html")))
+        .route("/", shown("customer.html", doors))
         .merge(assets())
 }
 
 /// An inner node shows the desk and the console.
-pub(crate) fn staff() -> Router {
+pub(crate) fn staff(doors: &DoorList) -> Router {
     Router::new()
         .route("/", get(async || Redirect::temporary("/desk")))
-        .route("/desk", get(async || page("desk.html")))
-        .route("/console", get(async || page("console.html")))
-        .route("/console/dr", get(async || page("console.html")))
-        .route("/console/flows", get(async || page("console.html")))
+        .route("/desk", shown("desk.html", doors))
+        .route("/console", shown("console.html", doors))
+        .route("/console/dr", shown("console.html", doors))
+        .route("/console/flows", shown("console.html", doors))
         .merge(assets())
+}
+
+/// A page, with the doors that there are now: whoever has the page can do without the door it came from.
+fn shown(name: &'static str, doors: &DoorList) -> MethodRouter {
+    let doors = doors.clone();
+    get(move || {
+        let page = with_doors(name, &doors.view());
+        std::future::ready(page)
+    })
+}
+
+fn with_doors(name: &str, doors: &DoorsView) -> Response {
+    let whole = guitai_console::asset(name).and_then(|(_, bytes, _)| str::from_utf8(bytes).ok());
+    let Some((head, rest)) = whole.and_then(|page| page.split_once(HEAD_END)) else {
+        // A checkout without built pages has one that says how to build them.
+        return page(name);
+    };
+    // No name in it can end the element: a `<` is written as JSON allows.
+    let list = serde_json::to_string(doors).unwrap_or_default();
+    let list = list.replace('<', "\\u003c");
+    let text = format!(
+        "{head}<script type=\"application/json\" id=\"doors\">{list}</script>{HEAD_END}{rest}"
+    );
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, ASK_AGAIN),
+    ];
+    (headers, Body::from(text)).into_response()
 }
 
 fn assets() -> Router {
@@ -53,6 +85,7 @@ fn page(path: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::extract::Request;
+    use guitai_types::view::DoorEntry;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -63,8 +96,25 @@ mod tests {
             .await?)
     }
 
+    fn doors() -> Result<DoorList, Box<dyn std::error::Error>> {
+        let door = DoorEntry {
+            node: "edge-a1".parse()?,
+            centre: "a1".parse()?,
+            http: "http://127.1.1.1:4443</script>".to_owned(),
+            webtransport: String::new(),
+            websocket: String::new(),
+            certificate_hashes: Vec::new(),
+            alive: true,
+        };
+        let (_, doors) = tokio::sync::watch::channel(vec![door]);
+        let node = "edge-a1".parse()?;
+        Ok(DoorList { node, doors })
+    }
+
     #[tokio::test]
     async fn each_door_shows_its_own_pages() -> Result<(), Box<dyn std::error::Error>> {
+        let doors = doors()?;
+        let (customer, staff) = (|| customer(&doors), || staff(&doors));
         for (router, path) in [
             (customer(), "/"),
             (staff(), "/desk"),
@@ -87,6 +137,22 @@ mod tests {
             ask(customer(), "/assets/../Cargo.toml").await?.status(),
             404
         );
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_page_brings_the_list_of_doors_and_nothing_in_it_is_a_tag()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let response = ask(customer(&doors()?), "/").await?;
+        let body = axum::body::to_bytes(response.into_body(), 1_000_000).await?;
+        let text = std::str::from_utf8(&body)?;
+        let (_, list) = text
+            .split_once(r#"<script type="application/json" id="doors">"#)
+            .ok_or("no list")?;
+        let (list, _) = list.split_once("</script></head>").ok_or("no end")?;
+        let view: DoorsView = serde_json::from_str(list)?;
+        assert_eq!(view.doors.len(), 1);
+        assert_eq!(view.doors[0].http, "http://127.1.1.1:4443</script>");
         Ok(())
     }
 }

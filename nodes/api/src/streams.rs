@@ -15,7 +15,7 @@ use axum::response::{
 };
 use futures::{Stream, StreamExt as _, stream};
 use guitai_types::Code;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
 use crate::{doors::DoorList, problem::Refusal};
@@ -30,6 +30,18 @@ const KEEP_ALIVE_MS: u64 = 2_000;
 /// Name of the events that tell which doors there are.
 const DOORS: &str = "doors";
 
+/// Longest that a reader may ask for by `Prefer: wait=…`, in seconds: what takes longer is not asked for this way.
+const WAIT_S_MAX: u64 = 30;
+/// Asks proxies to pass events on as they come: what a proxy would compress it first collects…
+const NOT_CHANGED: HeaderValue = HeaderValue::from_static("no-store, no-transform");
+/// … and nginx, with those that learned it there, collects without compressing.
+const NOT_BUFFERED: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+);
+/// Header of what a reader would like (RFC 7240).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
 /// Header by which a reader says what it has seen.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -39,6 +51,19 @@ pub(crate) fn last_seen(headers: &HeaderMap) -> u64 {
         .get(LAST_EVENT_ID)
         .and_then(|value| value.to_str().ok());
     value.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// How long an answer lasts, in milliseconds: as long as the reader's token, or as the reader says by
+/// `Prefer: wait=<seconds>` (RFC 7240, 4.3). A page does behind a proxy that holds an answer back until it is whole.
+pub(crate) fn lasting_ms(headers: &HeaderMap, expires_in_ms: u64) -> u64 {
+    let values = headers.get_all(PREFER).iter();
+    let wishes = values.filter_map(|value| value.to_str().ok());
+    let seconds = wishes
+        .flat_map(|wishes| wishes.split(','))
+        .find_map(|wish| wish.trim().strip_prefix("wait=")?.parse::<u64>().ok());
+    seconds.map_or(expires_in_ms, |seconds| {
+        expires_in_ms.min(seconds.clamp(1, WAIT_S_MAX) * 1_000)
+    })
 }
 
 /// What is newer than the reader has seen, until the reader's token expires: a stream that moves to
@@ -105,9 +130,9 @@ impl Streams {
             events: Box::pin(events),
             _place: place,
         };
-        Ok(Sse::new(events)
-            .keep_alive(keep_alive.text("keep-alive"))
-            .into_response())
+        let events = Sse::new(events).keep_alive(keep_alive.text("keep-alive"));
+        let headers = [(header::CACHE_CONTROL, NOT_CHANGED), NOT_BUFFERED];
+        Ok((headers, events).into_response())
     }
 
     fn take(&self, bearer: String) -> Result<Place, Refusal> {
@@ -192,6 +217,11 @@ mod tests {
             .answer("a".to_owned(), "event", items, &doors)
             .map_err(|Refusal(problem)| problem)?;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(
+            response.headers()["cache-control"],
+            "no-store, no-transform"
+        );
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await?;
         let text = String::from_utf8(body.to_vec())?;
         let list = "event: doors\ndata: {\"node\":\"a1-1\",\"doors\":[]}\n\n";
@@ -204,11 +234,31 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_may_want_an_answer_that_ends_soon() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(lasting_ms(&headers, 90_000), 90_000);
+        for (wish, lasts) in [
+            ("wait=1", 1_000),
+            ("respond-async, wait=2", 2_000),
+            ("wait=0", 1_000),
+            ("wait=3600", 30_000),
+            ("wait=x", 90_000),
+            ("return=minimal", 90_000),
+        ] {
+            headers.insert(PREFER, HeaderValue::from_static(wish));
+            assert_eq!(lasting_ms(&headers, 90_000), lasts, "{wish}");
+        }
+        assert_eq!(lasting_ms(&headers, 500), 500);
+        headers.insert(PREFER, HeaderValue::from_static("wait=2"));
+        assert_eq!(lasting_ms(&headers, 500), 500, "no longer than the token");
+    }
+
+    #[test]
     fn a_last_event_id_that_is_nonsense_is_the_beginning() {
         let mut headers = HeaderMap::new();
         assert_eq!(last_seen(&headers), 0);
         for (text, number) in [("12", 12), ("x", 0), ("-1", 0)] {
-            headers.insert(LAST_EVENT_ID, http::HeaderValue::from_static(text));
+            headers.insert(LAST_EVENT_ID, HeaderValue::from_static(text));
             assert_eq!(last_seen(&headers), number);
         }
     }

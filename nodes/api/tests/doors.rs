@@ -899,7 +899,7 @@ async fn each_door_names_those_of_its_own_kind_and_lets_their_pages_ask() -> Out
         asked.header("access-control-allow-methods"),
         "GET, POST, PUT"
     );
-    let fields = "authorization, content-type, last-event-id";
+    let fields = "authorization, content-type, last-event-id, prefer";
     assert_eq!(asked.header("access-control-allow-headers"), fields);
     assert_eq!(asked.header("vary"), "origin");
     let got = world.edge_from(origin, "GET", "/api/v1/catalogue").await?;

@@ -5,6 +5,7 @@ use futures::StreamExt as _;
 use guitai_meta::State as MetaState;
 use guitai_types::{
     Code, Member, NodeName, Voice,
+    attest::Measures,
     event::Event,
     inventory::InventoryView,
     keys::KeysView,
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
         .routes(routes!(crypto))
         .routes(routes!(keys))
         .routes(routes!(sandbox))
+        .routes(routes!(measures))
         .routes(routes!(events))
 }
 
@@ -111,6 +113,22 @@ async fn sandbox(
     bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
     let now = core.clock.wall();
     let view = inventory::sandboxes(&core.mesh, &core.sandbox, core.members(), now).await;
+    Ok(Json(view))
+}
+
+/// What each node was started from: digests of its program, libraries, configuration and unit, as the nodes say it of
+/// themselves. Asked for the first time they read their files, and may need another question.
+#[utoipa::path(get, path = "/api/v1/measures", tag = "cluster", security(("staff" = [])),
+    responses((status = 200, body = Measures), (status = "default", body = ProblemBody)))]
+async fn measures(
+    State(core): State<CoreState>,
+    headers: HeaderMap,
+) -> Result<Json<Measures>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    let (at, (matrix, _)) = (core.clock.wall(), core.flows_as_of());
+    let (mesh, own) = (&core.mesh, &core.measure);
+    let view = inventory::measures(mesh, own, core.members(), matrix, at).await;
     Ok(Json(view))
 }
 

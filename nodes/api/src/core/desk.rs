@@ -18,7 +18,7 @@ use crate::{
     extract::{Json, Path},
     media_key,
     problem::{ProblemBody, Refusal},
-    streams::{last_seen, newer_than},
+    streams::{last_seen, lasting_ms, newer_than},
 };
 
 pub(super) fn routes() -> OpenApiRouter<CoreState> {
@@ -67,7 +67,8 @@ async fn desk_events(
     let bearer = core.staff(&headers)?;
     bearer.must_have(&[Duty::Agent])?;
     let views = view::follow_desk(core.clone(), bearer.staff.clone());
-    let views = newer_than(last_seen(&headers), bearer.expires_in_ms, views);
+    let lasting = lasting_ms(&headers, bearer.expires_in_ms);
+    let views = newer_than(last_seen(&headers), lasting, views);
     core.streams
         .answer(format!("desk/{}", bearer.staff), "desk", views, &core.doors)
 }

@@ -14,6 +14,7 @@ use guitai_types::{
     command::Command,
     media::KeyChange,
     message::{Message, Sender},
+    passed::Passed,
     record::{Business, Duty, EndReason, RecordingState},
     view::{SessionView, StaffView},
 };
@@ -24,6 +25,7 @@ use super::{Core, CoreState, search::Search, view};
 use crate::{
     extract::{Json, Path, Query},
     gate::StaffBearer,
+    inventory,
     messages::{Named, Say, Since, declared, handed_out},
     problem::{ProblemBody, Refusal},
 };
@@ -35,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<CoreState> {
     OpenApiRouter::new()
         .routes(routes!(sessions))
         .routes(routes!(session))
+        .routes(routes!(passed))
         .routes(routes!(add_step))
         .routes(routes!(put_business))
         .routes(routes!(say, messages))
@@ -105,6 +108,23 @@ async fn session(
 ) -> Result<Json<SessionView>, Refusal> {
     let bearer = core.staff(&headers)?;
     core.session(&bearer, &session).await.map(Json)
+}
+
+/// What passed the relays of one session, by connection, as each node counts it since it started.
+#[utoipa::path(get, path = "/api/v1/sessions/{session}/passed", tag = "session",
+    params(("session" = SessionId, Path)), security(("staff" = [])),
+    responses((status = 200, body = Passed), (status = "default", body = ProblemBody)))]
+async fn passed(
+    State(core): State<CoreState>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+) -> Result<Json<Passed>, Refusal> {
+    let bearer = core.staff(&headers)?;
+    bearer.must_have(&[Duty::Operator, Duty::Auditor])?;
+    core.session(&bearer, &session).await?;
+    let (own, at) = (core.passed.as_ref(), core.clock.wall());
+    let passed = inventory::passed(&core.mesh, own, core.members(), &session, at).await;
+    Ok(Json(passed))
 }
 
 /// Adds a business step; refused while the recording does not run.

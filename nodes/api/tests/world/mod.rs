@@ -13,8 +13,9 @@ use axum::{Router, body::Body, extract::Request};
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture};
 use guitai_api::{
     CoreDeps, CoreDesk, DoorSource, Doors, DoorsDeps, EdgeDeps, Exchange, FlowsSource,
-    InventorySource, KeysSource, Rules, SandboxSource, Shelves, core_router, draw_and_wrap,
-    edge_router, follow_recorders, register_door, register_inventory, register_sandbox,
+    InventorySource, KeysSource, MeasureSource, Rules, SandboxSource, Shelves, core_router,
+    draw_and_wrap, edge_router, follow_recorders, register_door, register_inventory,
+    register_measures, register_sandbox,
 };
 use guitai_crypto::password;
 use guitai_crypto::{
@@ -30,12 +31,13 @@ use guitai_net::{Calls, Mesh, Peer, TUNNEL_ALPN, Target};
 use guitai_recorder::Letter;
 use guitai_relay::{
     Limits, Relay,
-    guard::{self, Guard, OrderSink, Tunnels, ViewStream},
+    guard::{self, AnyKind, Guard, OrderSink, Tunnels, ViewStream},
     token::Signer,
 };
 use guitai_types::{
     Centre, City, Epoch, Hex, Member, MessageId, NodeId, NodeName, Problem, Role, SessionId,
     StaffRef, TicketId, UnixMillis, Voice, Zone,
+    attest::{MeasuredFile, MeasuredKind, NodeMeasure},
     command::{Command, RecordingReport},
     control::{Answer as Answered, Ask},
     flows::FlowPlan,
@@ -204,6 +206,25 @@ fn inventory(member: &Member) -> InventorySource {
     })
 }
 
+/// A node that was started from one file.
+fn measure(member: &Member) -> MeasureSource {
+    let (node, zone) = (member.name.clone(), member.zone);
+    Arc::new(move || NodeMeasure {
+        node: node.clone(),
+        zone,
+        version: "1".to_owned(),
+        since: UnixMillis(1),
+        matrix: Hex(vec![1; 32]),
+        files: Some(vec![MeasuredFile {
+            kind: MeasuredKind::Program,
+            path: "/opt/guitai".to_owned(),
+            bytes: 1,
+            sm3: Some(Hex(vec![2; 32])),
+            why: None,
+        }]),
+    })
+}
+
 /// A node that is held by nothing.
 fn sandbox(member: &Member) -> SandboxSource {
     let (node, zone) = (member.name.clone(), member.zone);
@@ -328,7 +349,12 @@ impl World {
             desk,
             crossed: crossed.clone(),
         };
-        let tunnels = Tunnels::new(core_mesh.clone(), Arc::new(tap));
+        let tunnels = Tunnels::new(
+            core_mesh.clone(),
+            Arc::new(tap),
+            Arc::new(AnyKind),
+            clock.clone(),
+        );
         let guard = guard_of(&edge_mesh, &edge_member, &clock);
         let other_guard = guard_of(&other_mesh, &other_member, &clock);
         tunnels.keep(&[target(&edge_member), target(&other_member)]);
@@ -358,6 +384,7 @@ impl World {
                 certificates: Arc::new(guitai_net::CertificateStats::default),
                 sandbox: sandbox(member),
                 rules: rules.clone(),
+                door_stats: Arc::new(Vec::new),
             })
         };
         let edge = edge_of(&edge_member, guard);
@@ -368,6 +395,7 @@ impl World {
             meta: meta.clone(),
             mesh: core_mesh.clone(),
             door: door(&core_member),
+            origins: std::collections::BTreeMap::new(),
             permit: Arc::new(|| None),
             sandbox: sandbox(&core_member),
             tunnels: tunnels.clone(),
@@ -429,6 +457,8 @@ impl World {
                 },
                 &Calls::new(),
             ),
+            passed: None,
+            measure: measure(&core_member),
             sandbox: sandbox(&core_member),
             policy: CryptoPolicy::Mixed,
             recovery,
@@ -480,7 +510,7 @@ impl World {
         let door: DoorSource = Arc::new(|| unreachable!("nobody asks for media here"));
         Ok(LonelyEdge(edge_router(EdgeDeps {
             node: id("edge-9")?,
-            guard: Guard::new(Arc::new(NoOrders), clock.clone()),
+            guard: Guard::new(Arc::new(NoOrders), Arc::new(AnyKind), clock.clone()),
             relay: Relay::new(config, verifier.clone(), clock.clone()),
             verifier,
             clock,
@@ -488,6 +518,7 @@ impl World {
             certificates: Arc::new(guitai_net::CertificateStats::default),
             sandbox: Arc::new(|| unreachable!("nobody asks what holds it")),
             rules: Rules::new(&MessageRules::default())?,
+            door_stats: Arc::new(Vec::new),
         })))
     }
 
@@ -737,7 +768,7 @@ async fn events(router: &Router, path: &str, token: &str, seen: u64) -> Outcome<
 
 /// The guard of an edge, whose mesh answers what any edge answers.
 fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
-    let guard = Guard::new(Arc::new(NoOrders), clock.clone());
+    let guard = Guard::new(Arc::new(NoOrders), Arc::new(AnyKind), clock.clone());
     let serving = guard.clone();
     let serve = move |link| -> guitai_net::BoxFuture<'static, ()> {
         let guard = serving.clone();
@@ -754,6 +785,7 @@ fn guard_of(mesh: &Mesh, member: &Member, clock: &Arc<dyn Clock>) -> Guard {
     let (fit, permit) = (Arc::new(|| true), Arc::new(|| None));
     register_door(&questions, door(member), fit, permit, sandbox(member));
     register_sandbox(&questions, sandbox(member));
+    register_measures(&questions, measure(member));
     questions.attach_questions(mesh);
     guard
 }
