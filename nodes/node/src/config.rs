@@ -2,14 +2,17 @@
 //! never by hand; relative paths are relative to the file.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
 
 use guitai_types::{
-    Centre, City, ClusterId, Member, Role, Zone,
+    Centre, City, ClusterId, Member, NodeName, Role, Zone,
+    door::DoorLimits,
     message::MessageRules,
-    profile::{Crypto, Films, Raft, SCHEMA},
+    origin::Origin,
+    profile::{Crypto, DoorTls, Films, Raft, SCHEMA},
     sandbox::SandboxMode,
     sink::{Sink, SinkError},
 };
@@ -43,6 +46,9 @@ pub(crate) struct NodeConfig {
     /// What texts and files between customer and agent are held to.
     #[serde(default)]
     pub(crate) guard: MessageRules,
+    /// How much the door of an edge takes from strangers; of no meaning elsewhere.
+    #[serde(default, skip_serializing_if = "DoorLimits::is_default")]
+    pub(crate) door_limits: DoorLimits,
     /// Other nodes to start from. Empty on an edge: it dials nobody and knows no inner address.
     pub(crate) peers: Vec<Member>,
     /// Files.
@@ -53,6 +59,12 @@ pub(crate) struct NodeConfig {
     /// Where its recordings are put besides; recorders only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sink: Option<Sink>,
+    /// TLS of its door's TCP port; without it pages are served in plain, on loopback only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<DoorTls>,
+    /// What browsers call the doors that have TLS, for the list that inner nodes make; an edge is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) origins: BTreeMap<NodeName, Origin>,
 }
 
 /// A node's key store.
@@ -188,6 +200,7 @@ impl NodeConfig {
             })?;
             resolve_sink(sink, base);
         }
+        config.tls.iter_mut().for_each(|tls| resolve_tls(tls, base));
         config.files.resolve(base);
         config.keys.dir = base.join(&config.keys.dir);
         config.keys.passphrase_file = base.join(&config.keys.passphrase_file);
@@ -228,13 +241,22 @@ impl NodeConfig {
                 "only a core node is a time stamp authority: [files.tsa] has no place here",
             );
         }
-        if !self.member.door.ip().is_loopback() {
+        if edge && !self.origins.is_empty() {
+            return Err("an edge makes no list of doors: [origins] has no place here");
+        }
+        if !self.member.door.ip().is_loopback() && self.tls.is_none() {
             return Err(
-                "this release serves pages on loopback addresses only: put the bank's TLS gateway in front",
+                "pages are served in plain on loopback addresses only: give the door a certificate ([tls]), or put the bank's TLS gateway in front",
             );
         }
         Ok(())
     }
+}
+
+/// Makes the files of a door's TLS stand where they do relative to `base`.
+pub(crate) fn resolve_tls(tls: &mut DoorTls, base: &Path) {
+    tls.certificate = base.join(&tls.certificate);
+    tls.key = base.join(&tls.key);
 }
 
 /// Makes the files of a sink stand where they do relative to `base`.

@@ -19,9 +19,21 @@ use guitai_cli::{
     CLUSTER_FILE, Cluster, LoginFile,
     keys::{Seat, migrate},
 };
-use guitai_types::{Code, Date, Role, UnixMillis, profile::Profile, sandbox::SandboxMode};
+use guitai_types::{
+    Code, Date, Role, UnixMillis,
+    door::DoorLimits,
+    inventory::CryptoPolicy,
+    profile::{Node, Profile},
+    sandbox::SandboxMode,
+};
 
-use crate::{config::resolve_sink, exit::Failure, flows::Flows, founding};
+use crate::{
+    config::{resolve_sink, resolve_tls},
+    exit::Failure,
+    flows::Flows,
+    founding,
+    run::check_certificate,
+};
 
 /// File with the logins made at foundation.
 const LOGIN_FILE: &str = "demo-login.json";
@@ -63,21 +75,50 @@ fn place_sink(profile: &mut Profile, path: Option<&Path>) -> Result<(), Failure>
     let Some(sink) = &mut profile.sink else {
         return Ok(());
     };
-    let base = path
-        .and_then(Path::parent)
-        .unwrap_or_else(|| Path::new("."));
-    let base = std::path::absolute(base).map_err(|error| internal(&error))?;
+    let base = base(path)?;
     resolve_sink(sink, &base);
     let opened = guitai_sink::Store::open(sink);
     opened.map_err(|error| Failure::from_error(Code::BadProfile, &error))?;
     Ok(())
 }
 
-/// Whether two profiles are the same but for sink and sandbox, which may come and go while a deployment lives.
+/// The directory that paths of a profile are relative to; of the profile that ships, the present one.
+fn base(path: Option<&Path>) -> Result<PathBuf, Failure> {
+    let file = path.unwrap_or_else(|| Path::new("profile.toml"));
+    // A bare name has an empty parent, and an empty path is none.
+    let file = std::path::absolute(file).map_err(|error| internal(&error))?;
+    Ok(file
+        .parent()
+        .map_or_else(|| PathBuf::from("/"), Path::to_owned))
+}
+
+/// Like [`place_sink`], for the certificates of doors.
+fn place_tls(profile: &mut Profile, path: Option<&Path>) -> Result<(), Failure> {
+    let base = base(path)?;
+    let policy = profile.crypto.policy;
+    for tls in profile
+        .nodes
+        .iter_mut()
+        .filter_map(|node| node.tls.as_mut())
+    {
+        resolve_tls(tls, &base);
+        check_certificate(tls, policy)?;
+    }
+    Ok(())
+}
+
+/// Whether two profiles are the same but for sink, sandbox, and TLS and limits of doors, which may change while a
+/// deployment lives.
 fn is_same(one: &Profile, other: &Profile) -> bool {
+    let plain = |node: &Node| Node {
+        tls: None,
+        ..node.clone()
+    };
     let without = |profile: &Profile| Profile {
         sink: None,
         sandbox: SandboxMode::default(),
+        nodes: profile.nodes.iter().map(plain).collect(),
+        door_limits: DoorLimits::default(),
         ..profile.clone()
     };
     without(one) == without(other)
@@ -94,6 +135,7 @@ impl Deployment {
     ) -> Result<Self, Failure> {
         let (mut profile, text) = read_profile(profile_path)?;
         place_sink(&mut profile, profile_path)?;
+        place_tls(&mut profile, profile_path)?;
         let logins_and_lock = if data.join(CLUSTER_FILE).is_file() {
             let (old, _) = read_profile(Some(&data.join("profile.toml")))?;
             if !is_same(&old, &profile) {
@@ -106,6 +148,9 @@ impl Deployment {
             free(&profile)?;
             take_over_old_keys(data, &profile, now_unix)?;
             founding::set_changeable(data, &profile, &text).map_err(|error| internal(&error))?;
+            let cluster = cluster(&profile).map_err(|error| internal(&error))?;
+            founding::replace(&data.join(CLUSTER_FILE), &cluster)
+                .map_err(|error| internal(&error))?;
             let text = std::fs::read_to_string(data.join(LOGIN_FILE)).map_err(|e| internal(&e))?;
             (
                 serde_json::from_str(&text).map_err(|error| internal(&error))?,
@@ -129,6 +174,26 @@ impl Deployment {
             resumed,
             _lock: lock,
         })
+    }
+
+    /// Who asks this deployment's doors, wherever their names lead: for each its address, and trust in what it shows.
+    pub(crate) fn http(&self) -> Result<reqwest::ClientBuilder, Failure> {
+        let mut http = reqwest::Client::builder().no_proxy();
+        let mut trusted = Vec::new();
+        for node in &self.profile.nodes {
+            let Some(tls) = &node.tls else { continue };
+            http = http.resolve(tls.origin.host(), node.door);
+            let read = std::fs::read(&tls.certificate);
+            trusted.extend(read.map_err(|error| internal(&error))?);
+        }
+        if !trusted.is_empty() {
+            let national = self.profile.crypto.policy == CryptoPolicy::Strict;
+            let trusting = guitai_crypto::tls::web_client(&trusted, national);
+            let trusting =
+                trusting.map_err(|error| Failure::from_error(Code::BadProfile, &error))?;
+            http = http.use_preconfigured_tls(trusting);
+        }
+        Ok(http)
     }
 
     /// HTTP addresses of the edges' doors.
@@ -173,18 +238,22 @@ fn found(
     let founded =
         founding::found(profile, flows, &staged, now_unix).map_err(|error| internal(&error))?;
     let logins = serde_json::to_vec_pretty(&founded.logins).map_err(|error| internal(&error))?;
-    let cluster = Cluster {
-        edges: urls(profile, Role::Edge),
-        cores: urls(profile, Role::Core),
-        login_file: Some(LOGIN_FILE.into()),
-    };
-    let cluster = serde_json::to_vec_pretty(&cluster).map_err(|error| internal(&error))?;
+    let cluster = cluster(profile).map_err(|error| internal(&error))?;
     let written = founding::write_secret(&staged.join(LOGIN_FILE), &logins)
         .and_then(|()| founding::write(&staged.join("profile.toml"), text.as_bytes()))
         .and_then(|()| founding::write(&staged.join(CLUSTER_FILE), &cluster));
     written.map_err(|error| internal(&error))?;
     std::fs::rename(&staged, data).map_err(|error| internal(&error))?;
     Ok((founded.logins, lock))
+}
+
+/// What tells the CLI where the doors are.
+fn cluster(profile: &Profile) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec_pretty(&Cluster {
+        edges: urls(profile, Role::Edge),
+        cores: urls(profile, Role::Core),
+        login_file: Some(LOGIN_FILE.into()),
+    })
 }
 
 /// A data directory of the release before has its keys in plain: they go into key stores now.
@@ -203,9 +272,15 @@ fn urls(profile: &Profile, role: Role) -> Vec<url::Url> {
         .nodes
         .iter()
         .filter(|node| node.roles.contains(&role));
-    nodes
-        .filter_map(|node| format!("http://{}", node.door).parse().ok())
-        .collect()
+    nodes.filter_map(|node| url(node).parse().ok()).collect()
+}
+
+/// Where a browser asks for a node's pages.
+fn url(node: &Node) -> String {
+    match &node.tls {
+        Some(tls) => tls.origin.to_string(),
+        None => format!("http://{}", node.door),
+    }
 }
 
 fn lock(data: &Path) -> Result<File, Failure> {

@@ -25,6 +25,8 @@ use guitai_types::{
 
 use crate::exit::Failure;
 
+mod weigh;
+
 /// The file of a node's directory.
 pub(crate) const FILE: &str = "flows.toml";
 /// What was said once is not said again, up to so many kinds; then all may be said once more.
@@ -96,6 +98,7 @@ impl Flows {
             file,
             known: RwLock::default(),
             said: Mutex::default(),
+            paces: weigh::Paces::default(),
             clock,
         };
         door.learn(peers);
@@ -167,6 +170,7 @@ fn node(member: &Member) -> Node {
         voice: member.voice,
         mesh: member.mesh,
         door: member.door,
+        tls: None,
     }
 }
 
@@ -192,6 +196,7 @@ pub(crate) struct Door {
     /// Roles of the nodes that are known; an edge knows none.
     known: RwLock<BTreeMap<NodeName, Vec<Role>>>,
     said: Mutex<BTreeSet<String>>,
+    paces: weigh::Paces,
     clock: Arc<dyn Clock>,
 }
 
@@ -457,6 +462,10 @@ impl Gate for Door {
 
     fn may_enter(&self, alpn: &str, from: &Peer) -> Result<(), String> {
         self.judge(alpn, from, false)
+    }
+
+    fn may_call(&self, alpn: &str, from: &Peer, kind: &str, bytes: usize) -> Result<(), String> {
+        self.weigh_call(protocol_of(alpn), from, kind, bytes)
     }
 }
 

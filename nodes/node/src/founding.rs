@@ -23,9 +23,10 @@ use guitai_crypto::{
 };
 use guitai_tlog::{Digest, Party, Signer};
 use guitai_types::{
-    ClusterId, Hex, Member, NodeId, Role, Voice, Zone,
+    ClusterId, Hex, Member, NodeId, NodeName, Role, Voice, Zone,
     command::Command,
-    profile::{Node, Profile, StaffSeed},
+    origin::Origin,
+    profile::{DoorTls, Node, Profile, StaffSeed},
     record::{Duty, Staff},
     tlog::{LogTrust, LogWitness, TreeKeys},
 };
@@ -151,8 +152,8 @@ pub(crate) fn found(
     })
 }
 
-/// Tells the nodes of a deployment that was founded before what may change: where the recorders' sink is now, and
-/// whether there is a sandbox.
+/// Tells the nodes of a deployment that was founded before what may change: where the recorders' sink is now, whether
+/// there is a sandbox, which doors have TLS, and what doors take from strangers.
 pub(crate) fn set_changeable(data: &Path, profile: &Profile, text: &str) -> Result<(), FoundError> {
     let mut is_other = false;
     for node in &profile.nodes {
@@ -165,8 +166,21 @@ pub(crate) fn set_changeable(data: &Path, profile: &Profile, text: &str) -> Resu
         let mut config: NodeConfig = toml::from_str(&read)?;
         let wanted = profile.sink.clone();
         let wanted = wanted.filter(|_| node.roles.contains(&Role::Recorder));
-        if (&config.sink, config.sandbox) != (&wanted, profile.sandbox) {
-            (config.sink, config.sandbox) = (wanted, profile.sandbox);
+        let next = NodeConfig {
+            sink: wanted,
+            sandbox: profile.sandbox,
+            tls: node.tls.clone(),
+            door_limits: profile.door_limits.clone(),
+            origins: origins(profile, node.zone == Zone::Dmz),
+            ..config.clone()
+        };
+        let is_same = config.sink == next.sink
+            && config.sandbox == next.sandbox
+            && config.tls == next.tls
+            && config.door_limits == next.door_limits
+            && config.origins == next.origins;
+        if !is_same {
+            config = next;
             replace(&path, toml::to_string(&config)?.as_bytes())?;
             is_other = true;
         }
@@ -178,8 +192,8 @@ pub(crate) fn set_changeable(data: &Path, profile: &Profile, text: &str) -> Resu
 }
 
 /// Writes a file beside another and gives it that one's name: nobody reads half of it.
-fn replace(path: &Path, content: &[u8]) -> Result<(), FoundError> {
-    let next = path.with_extension("toml.next");
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FoundError> {
+    let next = path.with_added_extension("next");
     let failed = |source| FoundError::Write {
         path: path.to_owned(),
         source,
@@ -243,6 +257,7 @@ fn node_config(
         crypto: profile.crypto.clone(),
         films: profile.films.clone(),
         guard: profile.guard.clone(),
+        door_limits: profile.door_limits.clone(),
         peers: if edge {
             Vec::new()
         } else {
@@ -272,7 +287,23 @@ fn node_config(
         },
         keys: Keys::default(),
         sink: profile.sink.clone().filter(|_| recorder),
+        tls: tls_of(profile, &member.name),
+        origins: origins(profile, edge),
     }
+}
+
+/// TLS of a node's door.
+fn tls_of(profile: &Profile, node: &NodeName) -> Option<DoorTls> {
+    let mut nodes = profile.nodes.iter();
+    nodes.find(|one| one.name == *node)?.tls.clone()
+}
+
+/// What browsers call the doors that have TLS; an edge makes no list of them.
+fn origins(profile: &Profile, edge: bool) -> BTreeMap<NodeName, Origin> {
+    let nodes = profile.nodes.iter().filter(|_| !edge);
+    nodes
+        .filter_map(|node| Some((node.name.clone(), node.tls.as_ref()?.origin.clone())))
+        .collect()
 }
 
 /// Who signs the transparency log: every core node as the log, and one of each centre as its witness.

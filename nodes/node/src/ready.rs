@@ -12,11 +12,13 @@ const PAUSE: Duration = Duration::from_millis(150);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Waits until every door answers, telling `progress` how many do.
-pub(crate) async fn wait(edges: &[Url], cores: &[Url], mut progress: impl FnMut(usize, usize)) {
-    let http = reqwest::Client::builder()
-        .timeout(ANSWER_MAX)
-        .no_proxy()
-        .build();
+pub(crate) async fn wait(
+    http: reqwest::ClientBuilder,
+    edges: &[Url],
+    cores: &[Url],
+    mut progress: impl FnMut(usize, usize),
+) {
+    let http = http.timeout(ANSWER_MAX).build();
     let Ok(http) = http else { return };
     let total = edges.len() + cores.len();
     let mut ready = 0;

@@ -2,6 +2,7 @@
 //! bound, everything is bound before anything is served.
 
 mod agreed;
+mod certificate;
 mod custody;
 mod doorway;
 mod edge;
@@ -9,15 +10,20 @@ mod error;
 mod inner;
 mod inventory;
 mod links;
+mod measure;
 mod observing;
 mod renewal;
 mod sandbox;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use guitai_crypto::{keys::KeyStore, selftest, x509::Identity};
-use guitai_host::{Clock, SystemClock};
-use guitai_types::{Code, Date, Role, Zone};
+use guitai_host::{Clock, SystemClock, raise_open_files};
+use guitai_types::{Code, Date, Role, Zone, inventory::CryptoPolicy, profile::DoorTls};
 use tokio::{io::AsyncReadExt as _, runtime, sync::watch};
 
 use crate::{
@@ -27,7 +33,7 @@ use crate::{
     identity, keys,
 };
 
-use self::{error::AssembleError, sandbox::Sandbox};
+use self::{certificate::Certificate, error::AssembleError, measure::Measure, sandbox::Sandbox};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -55,8 +61,13 @@ struct Ready {
     gate: Arc<flows::Door>,
     keys: KeyStore,
     own: Identity,
+    /// Of the door's TCP port, where it has TLS.
+    certificate: Option<Certificate>,
     selftest: Vec<selftest::Check>,
     sandbox: Sandbox,
+    measure: Measure,
+    /// How many files it may have open.
+    open_files: Option<u64>,
 }
 
 /// Runs the node until it is asked to stop. What threads there are begin after the sandbox, which holds those that
@@ -74,7 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     ) {
         threads.worker_threads(count.get());
     }
-    let ready = ready(config, checks).inspect_err(|failure| {
+    let ready = ready(&arguments.config, config, checks).inspect_err(|failure| {
         tracing::error!(error = %failure.problem, "the node does not run");
     })?;
     let assembled = |error: AssembleError| logged(&error, assemble);
@@ -84,20 +95,44 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Everything that asks the machine or writes: afterwards there is only what the node's roles do.
-fn ready(config: NodeConfig, selftest: Vec<selftest::Check>) -> Result<Ready, Failure> {
+fn ready(
+    file: &Path,
+    config: NodeConfig,
+    selftest: Vec<selftest::Check>,
+) -> Result<Ready, Failure> {
     let gate = gate(&config)?;
     let keys = keys::open(&config).map_err(|error| assemble(&error.into()))?;
     // Also wraps a key that lies there in plain.
     let own = identity::own(&config.files, &keys).map_err(|error| assemble(&error.into()))?;
+    let since = SystemClock::new().wall();
+    let measure = Measure::begin(file, &config.member, gate.clone(), since);
+    let policy = config.crypto.policy;
+    let opened = config
+        .tls
+        .as_ref()
+        .map(|tls| Certificate::open(tls, policy));
+    let certificate = opened
+        .transpose()
+        .map_err(|error| assemble(&error.into()))?;
+    let open_files = raise_open_files();
     let sandbox = Sandbox::enter(&config, &keys)?;
     Ok(Ready {
         config,
         gate,
         keys,
         own,
+        certificate,
         selftest,
         sandbox,
+        measure,
+        open_files,
     })
+}
+
+/// Whether a door's certificate could be served: said before anything is written or started.
+pub(crate) fn check_certificate(tls: &DoorTls, policy: CryptoPolicy) -> Result<(), Failure> {
+    let opened = Certificate::open(tls, policy);
+    opened.map(drop).map_err(|error| assemble(&error.into()))
 }
 
 async fn serve(ready: Ready, supervised: bool) -> Result<ExitCode, Failure> {

@@ -96,7 +96,8 @@ pub(crate) async fn up(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 async fn serve(arguments: &Arguments, deployment: &Deployment) -> Result<ExitCode, Failure> {
     let (edges, cores) = (deployment.edges(), deployment.cores());
-    let wait = ready::wait(&edges, &cores, |ready, total| {
+    let http = deployment.http()?;
+    let wait = ready::wait(http, &edges, &cores, |ready, total| {
         progress(arguments.json, ready, total);
     });
     if tokio::time::timeout(READY_MAX, wait).await.is_err() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guitai_api::{
     CertificateSource, EdgeDeps, Rules, edge_router, register_door, register_inventory,
-    register_permits, register_sandbox,
+    register_measures, register_passed, register_permits, register_sandbox,
 };
 use guitai_host::{Clock, SystemClock};
 use guitai_net::{Calls, Mesh, TUNNEL_ALPN};
@@ -18,7 +18,9 @@ use guitai_types::{Epoch, SessionId, TicketId};
 use tokio::sync::watch;
 
 use super::{
-    Ready, agreed, doorway,
+    Ready, agreed,
+    certificate::Certificate,
+    doorway,
     error::AssembleError,
     inventory,
     observing::{self, Observer},
@@ -34,8 +36,11 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         gate,
         keys,
         own,
+        certificate,
         selftest,
         sandbox,
+        measure,
+        open_files,
     } = ready;
     let held = keys::source(&config, &keys);
     let NodeConfig {
@@ -43,6 +48,8 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         files,
         crypto,
         guard: messages,
+        tls,
+        door_limits,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -51,8 +58,28 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
     mesh.guard(gate.clone());
-    let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
-    let renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
+    let limits = door_limits.within(open_files);
+    if limits != door_limits {
+        let (wanted, connections) = (door_limits.connections, limits.connections);
+        tracing::warn!(
+            wanted,
+            connections,
+            "this process may not have as many files open as its door may have connections"
+        );
+    }
+    let doormen = doorway::Doormen::of_edge(&limits, &clock);
+    let bound = doorway::Sockets::bind(
+        &member,
+        crypto.policy,
+        &own,
+        tls.as_ref(),
+        &doormen,
+        clock.clone(),
+    );
+    let door = bound.await?;
+    let mut renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
+    let web = certificate.as_ref().map(Certificate::shown);
+    let tls = renewal.with_certificate(certificate);
 
     let relay_config = Config {
         name: member.name.clone(),
@@ -60,7 +87,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         limits: Limits::default(),
     };
     let relay = Relay::new(relay_config, verifier.clone(), clock.clone());
-    let guard = Guard::new(Arc::new(Orders(relay.clone())), clock.clone());
+    let guard = Guard::new(Arc::new(Orders(relay.clone())), gate.clone(), clock.clone());
     let permits = Permits::new(member.name.clone(), verifier.clone(), clock.clone());
     relay.require(permits.clone());
     relay.register(&mesh);
@@ -73,12 +100,16 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
             Box::pin(async move { guard.serve_tunnel(link).await })
         }),
     );
-    let guarded = guard.clone();
+    let (guarded, kept) = (guard.clone(), doormen.clone());
     let observer = Observer::new(
         &member,
         gate.clone(),
         mesh.ledger().clone(),
-        Arc::new(move || observing::messages(guarded.stats())),
+        Arc::new(move || {
+            let mut seen = observing::messages(guarded.stats());
+            seen.extend(kept.refused());
+            seen
+        }),
         clock.clone(),
     );
     let questions = Calls::new();
@@ -91,6 +122,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
             seal: None,
             tsa: None,
             door: door.media.clone(),
+            web,
             keys,
             metadata_sealed: false,
             selftest,
@@ -106,6 +138,8 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
     let permit = Arc::new(move || Some(held.view()));
     register_door(&questions, source.clone(), fit, permit, sandbox.source());
     register_sandbox(&questions, sandbox.source());
+    register_measures(&questions, measure.source());
+    register_passed(&questions, doorway::passed(&member, &relay, clock.wall()));
     register_permits(&questions, permits.clone());
     agreed::register(&questions, &gate, &mesh);
     guitai_flowlog::register_minutes(&questions, observer.minutes());
@@ -126,6 +160,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
         certificates: certificates(&mesh),
         sandbox: sandbox.source(),
         rules: Rules::new(&messages)?,
+        door_stats: doormen.source(),
     });
     let renewal = tokio::spawn(renewal.follow());
     let observing = tokio::spawn(observer.follow());
@@ -134,7 +169,8 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<(),
     sealed.map_err(|failure| AssembleError::Sandbox(failure.problem.detail))?;
     tracing::info!(door = %member.door, mesh = %member.mesh, "edge is listening");
     let entered = (mesh.ledger().clone(), observing::pages(&member));
-    let served = guitai_api::serve(door.http, router, entered, stopped(stop)).await;
+    let serving = guitai_api::serve(door.http, router, doormen.tcp, entered, tls, stopped(stop));
+    let served = serving.await;
     renewal.abort();
     observing.abort();
     media.abort();

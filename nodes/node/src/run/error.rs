@@ -40,6 +40,8 @@ pub(crate) enum AssembleError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("TLS of the door")]
+    Certificate(#[from] super::certificate::CertificateError),
     #[error("serving the door")]
     Serve(#[source] io::Error),
     #[error("this node has no {0} in its configuration")]
@@ -62,6 +64,7 @@ impl AssembleError {
             | Self::Listen { .. } => Code::PortTaken,
             Self::Keys(_) | Self::Identity(IdentityError::Key(_)) => Code::KeysRefused,
             Self::Missing(_)
+            | Self::Certificate(_)
             | Self::Guard(_)
             | Self::Recorder(guitai_recorder::StartError::Sink(_)) => Code::BadProfile,
             Self::Sandbox(_) => Code::SandboxMissing,

@@ -9,7 +9,8 @@ use std::{
 use guitai_api::{
     CoreDeps, CoreDesk, Doors, DoorsDeps, Exchange, PermitDeps, PermitSource, Recorders, Rules,
     core_router, draw_and_wrap, follow_recorders, orders, register_calls, register_door,
-    register_inventory, register_permits, register_sandbox, renew_permits,
+    register_inventory, register_measures, register_passed, register_permits, register_sandbox,
+    renew_permits,
 };
 use guitai_dr::Recovery;
 use guitai_flowlog::FlowLog;
@@ -32,6 +33,7 @@ use tokio::{
 
 use super::{
     Ended, Ready, agreed,
+    certificate::Certificate,
     custody::Custodian,
     doorway,
     error::AssembleError,
@@ -56,8 +58,11 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         gate,
         keys,
         own,
+        certificate,
         selftest,
         sandbox,
+        measure,
+        open_files: _,
     } = ready;
     let held = keys::source(&config, &keys);
     let NodeConfig {
@@ -70,6 +75,8 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         sink,
         films,
         guard: messages,
+        tls,
+        origins,
         ..
     } = config;
     let roots = identity::roots(&files)?;
@@ -101,8 +108,19 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
     }
     let mesh = Mesh::bind(member.mesh, &own, &roots, clock.clone())?;
     mesh.guard(gate.clone());
-    let door = doorway::Sockets::bind(&member, crypto.policy, &own, clock.clone()).await?;
+    let doormen = doorway::Doormen::inside(&clock);
+    let bound = doorway::Sockets::bind(
+        &member,
+        crypto.policy,
+        &own,
+        tls.as_ref(),
+        &doormen,
+        clock.clone(),
+    );
+    let door = bound.await?;
     let mut renewal = Renewal::begin(&files, &keys, &own, &mesh, &door.media);
+    let web = certificate.as_ref().map(Certificate::shown);
+    let tls = renewal.with_certificate(certificate);
 
     // Everything is bound; from here on things are served.
     let calls = Calls::new();
@@ -193,6 +211,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         keys: keys.clone(),
         metadata_sealed: sealing.is_some(),
         door: door.media.clone(),
+        web,
         selftest,
         sink: sink.clone(),
     });
@@ -230,6 +249,13 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         held_to.clone(),
     );
     register_sandbox(&questions, held_to.clone());
+    register_measures(&questions, measure.source());
+    let passed = relay
+        .as_ref()
+        .map(|relay| doorway::passed(&member, relay, clock.wall()));
+    if let Some(passed) = &passed {
+        register_passed(&questions, passed.clone());
+    }
     if let Some(permits) = &permits {
         register_permits(&questions, permits.clone());
     }
@@ -286,7 +312,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         entropy: entropy.clone(),
     };
     let desk = CoreDesk::new(signer.clone(), exchange.clone());
-    let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk));
+    let tunnels = Tunnels::new(mesh.clone(), Arc::new(desk), gate.clone(), clock.clone());
     // Nobody else sets it.
     drop(guarded.set(tunnels.clone()));
     register_calls(&calls, member.name.clone(), meta.clone(), source.clone());
@@ -320,6 +346,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         meta: meta.clone(),
         mesh: mesh.clone(),
         door: source.clone(),
+        origins,
         permit,
         sandbox: held_to.clone(),
         tunnels: tunnels.clone(),
@@ -381,6 +408,8 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         keys: held,
         connections,
         flow_log,
+        passed,
+        measure: measure.source(),
         sandbox: held_to,
         policy: crypto.policy,
         recovery,
@@ -415,7 +444,7 @@ pub(super) async fn run(ready: Ready, stop: watch::Receiver<bool>) -> Result<End
         tokio::time::sleep(FAREWELL).await;
     };
     let served = tokio::select! {
-        served = guitai_api::serve(door.http, router, entered, ending) => served,
+        served = guitai_api::serve(door.http, router, doormen.tcp, entered, tls, ending) => served,
         () = hurry => Ok(()),
     };
 

@@ -6,7 +6,8 @@ use guitai_api::InventorySource;
 use guitai_crypto::{
     keys::KeyStore,
     selftest::Check,
-    sm3, sm4, tls,
+    sm3, sm4,
+    tls::{self, WebDoor},
     x509::{self, Identity},
 };
 use guitai_net::Door;
@@ -32,6 +33,8 @@ pub(crate) struct Subject {
     /// Log, snapshots and view are sealed.
     pub(crate) metadata_sealed: bool,
     pub(crate) door: Door,
+    /// TLS of its TCP port.
+    pub(crate) web: Option<watch::Receiver<WebDoor>>,
     pub(crate) selftest: Vec<Check>,
     /// Where recordings are put besides.
     pub(crate) sink: Option<Sink>,
@@ -52,6 +55,8 @@ mod clause {
 }
 
 const SM4_BITS: u32 = 128;
+/// What the certificate of a door's TCP port is for.
+const DOOR_TLS: &str = "door-tls";
 
 impl Subject {
     fn inventory(&self) -> NodeInventory {
@@ -91,6 +96,16 @@ impl Subject {
                 fingerprint: short(hash),
                 algorithm: "ECDSA P-256, SHA-256".to_owned(),
                 not_after: UnixMillis(not_after.saturating_mul(1000)),
+            });
+        }
+        if let Some(web) = &self.web {
+            let web = web.borrow();
+            rows.push(CertificateRow {
+                purpose: DOOR_TLS.to_owned(),
+                subject: web.subject.clone(),
+                fingerprint: short(&web.sha256),
+                algorithm: web.algorithm.to_owned(),
+                not_after: UnixMillis(web.not_after_unix.saturating_mul(1000)),
             });
         }
         rows
@@ -188,9 +203,28 @@ impl Subject {
         })
     }
 
+    /// The strict policy has but one kind of TLS, everywhere.
+    fn in_tls(&self, plain: Hop, certificate: &str) -> Hop {
+        let national = self.door.is_national();
+        let (provider, grade) = match national {
+            true => (tls::provider(), Grade::National),
+            false => (tls::browser_provider(), Grade::Foreign),
+        };
+        let mut algorithms = tls::offered(&provider);
+        algorithms.push(certificate.to_owned());
+        Hop {
+            protocol: format!("{} · TLS 1.3", plain.protocol),
+            algorithms,
+            key_bits: SM4_BITS,
+            certificate: DOOR_TLS.to_owned(),
+            grade,
+            ..plain
+        }
+    }
+
     fn door_hops(&self) -> Vec<Hop> {
         let Member { zone, door, .. } = self.member;
-        let mut hops = vec![Hop {
+        let plain = Hop {
             what: text("网页与接口", "pages and API"),
             from: self.opener(),
             to: zone,
@@ -201,6 +235,10 @@ impl Subject {
             certificate: String::new(),
             grade: plain_at(door),
             clause: clause::NETWORK.to_owned(),
+        };
+        let mut hops = vec![match &self.web {
+            None => plain,
+            Some(web) => self.in_tls(plain, web.borrow().algorithm),
         }];
         if self.relays() {
             let national = self.door.is_national();

@@ -1,5 +1,5 @@
 //! Certificates that change while the node runs: its own, the seal of a recorder, the time stamp
-//! authority's, and the list of those that were revoked.
+//! authority's, the door's, and the list of those that were revoked.
 //!
 //! The files are looked at every few seconds and on SIGHUP. What is new is checked before it is used;
 //! what does not check leaves the old in use, and is tried again: between two renames the chain and
@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use guitai_api::TlsSource;
 use guitai_crypto::{
     keys::KeyStore,
     x509::{self, Identity},
@@ -21,6 +22,7 @@ use tokio::{
     sync::watch,
 };
 
+use super::certificate::Certificate;
 use crate::{
     config::{Files, SignerFiles},
     exit::chain,
@@ -43,6 +45,8 @@ pub(crate) struct Renewal {
     list: String,
     said: bool,
     signers: Vec<Signer>,
+    /// Of the door's TCP port.
+    certificate: Option<Certificate>,
 }
 
 /// A recorder's seal, or a time stamp authority: documents are signed with what was sent last, and each
@@ -76,6 +80,7 @@ impl Renewal {
             list: String::new(),
             said: false,
             signers: Vec::new(),
+            certificate: None,
         };
         renewal.look();
         renewal
@@ -103,6 +108,15 @@ impl Renewal {
         receiver
     }
 
+    /// Also looks after the certificate of the door's TCP port; what is served arrives at the receiver.
+    pub(crate) fn with_certificate(
+        &mut self,
+        certificate: Option<Certificate>,
+    ) -> Option<TlsSource> {
+        self.certificate = certificate;
+        self.certificate.as_ref().map(Certificate::source)
+    }
+
     /// Looks at the files for ever.
     pub(crate) async fn follow(mut self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
@@ -125,6 +139,9 @@ impl Renewal {
         self.look_at_list();
         for signer in &mut self.signers {
             signer.look(&self.keys);
+        }
+        if let Some(certificate) = &mut self.certificate {
+            certificate.look();
         }
         let chain = read(&self.files.identity);
         if chain == self.chain || chain.is_empty() {

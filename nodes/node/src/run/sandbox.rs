@@ -139,8 +139,13 @@ fn rules(config: &NodeConfig, keys: &KeyStore) -> Rules {
     let foreign = is_foreign(&dir);
     let door = config.member.door.port();
     // Files that are replaced by others of the same name while the node runs: the rule is of their directory.
+    let tls = config
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.certificate, &tls.key]);
     let looked_at = [Some(&files.identity), files.crl.as_ref()];
-    let looked_at = looked_at.into_iter().flatten().map(|path| parent(path));
+    let looked_at = looked_at.into_iter().flatten().chain(tls);
+    let looked_at = looked_at.map(|path| parent(path));
     if config.member.has(Role::Edge) {
         let own = [dir, config.keys.dir.clone()].into_iter().chain(looked_at);
         let own = own.chain([files.root.clone(), files.token_public.clone()]);
