@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use guitai_types::{InstitutionId, NodeName, SessionId, StaffName};
 use url::Url;
 
+use crate::attest::Attest;
 use crate::audit::Audit;
 use crate::composite::Composite;
 use crate::dr::args::Dr;
@@ -50,6 +51,9 @@ pub enum Command {
     /// 审计:谁登录、做了什么、取用了什么 / Audit: who logged in, did what, was given what
     #[command(subcommand)]
     Audit(Audit),
+    /// 核验:各节点所运行者是否为批准者 / Whether what runs on every node is what was approved
+    #[command(subcommand)]
+    Attest(Attest),
     /// 网闸摆渡:以带编号、签名的文件包进出,逐项检查、可续传 / The ferry: what passes a file gap, in numbered, signed bundles
     #[command(subcommand)]
     Ferry(Ferry),
@@ -95,6 +99,7 @@ impl Command {
             Self::Relay(relay) => Some(&relay.asked().output),
             Self::Trace(Trace::Session(session)) => Some(&session.asked.output),
             Self::Audit(audit) => Some(audit.output()),
+            Self::Attest(attest) => Some(attest.output()),
             Self::Ferry(ferry) => Some(ferry.output()),
             Self::Sandbox(sandbox) => Some(sandbox.output()),
             Self::Crypto(Crypto::Inventory(it)) => Some(&it.output),

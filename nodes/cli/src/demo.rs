@@ -11,6 +11,7 @@ mod proof;
 mod report;
 mod sample;
 mod stage;
+mod witness;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +23,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use guitai_host::Clock;
 use guitai_types::record::Duty;
 
-pub use self::report::{CallReport, DemoReport, Side, StageFailure};
+pub use self::{
+    report::{CallReport, DemoReport, Side, StageFailure},
+    witness::{FRAMES_MAX, SealedFrame, Witness, Witnessed},
+};
 use crate::{Account, Cluster, LoginFile, failure::Failure};
 
 /// What to make calls with.
@@ -38,6 +42,8 @@ pub struct Setting {
     pub keep_package: Option<PathBuf>,
     /// How long both sides talk once the recording runs.
     pub talk: Duration,
+    /// Who looks over the shoulder of both sides; nobody unless a test does.
+    pub witness: Option<Witness>,
 }
 
 /// Unless somebody says otherwise: several segments of at most 2 s.
@@ -76,6 +82,7 @@ impl Setting {
             expected_root,
             keep_package,
             talk: TALK,
+            witness: None,
         })
     }
 

@@ -1,9 +1,11 @@
 //! `flow …`: the flow matrix, offline: what may cross between zones, and what follows from it.
 
+mod loaded;
 mod minute;
 mod online;
 mod seen;
 pub(crate) mod told;
+mod verify;
 pub(crate) mod words;
 
 use std::{
@@ -24,6 +26,7 @@ pub use online::{Approve, InForce, Plan, Undo, Withdraw};
 pub use seen::{Denied, Listeners, Seen, Unused};
 use serde_json::{Value, json};
 pub use told::{Ago, Span};
+pub use verify::Verify;
 
 use crate::{
     Done, Language, Output,
@@ -43,6 +46,8 @@ pub enum Flow {
     Diff(Compare),
     /// 由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone
     Firewall(Firewall),
+    /// 从本机实测矩阵:该通者通、不该通者不通;--rules 另比对已加载的规则 / Try the matrix from this host: what is declared answers, nothing else does; --rules compares the rules that are loaded
+    Verify(Verify),
     /// 某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not
     Reach(Reach),
     /// 集群现行的矩阵 / The matrix that the cluster has in force
@@ -120,6 +125,17 @@ pub struct Compare {
 /// Arguments of `flow firewall`.
 #[derive(Debug, Args)]
 pub struct Firewall {
+    /// Which host.
+    #[command(flatten)]
+    pub place: Place,
+    /// On which day, and how to show it.
+    #[command(flatten)]
+    pub asked: Offline,
+}
+
+/// A host, as the matrix sees it.
+#[derive(Debug, Args)]
+pub struct Place {
     /// 矩阵文件 / The matrix
     pub file: PathBuf,
     /// 主机所在区域 / The zone of the host
@@ -131,9 +147,22 @@ pub struct Firewall {
     /// 地址:部署配置或地址文件,可多次 / Addresses: a profile or a file of addresses; may be given again
     #[arg(long, required = true, value_name = "FILE")]
     pub addresses: Vec<PathBuf>,
-    /// On which day, and how to show it.
-    #[command(flatten)]
-    pub asked: Offline,
+}
+
+impl Place {
+    /// What the arguments name, read.
+    fn read(&self) -> Result<(Matrix, BTreeSet<End>, Addresses), Failure> {
+        let matrix = read_matrix(&self.file)?;
+        let roles = self.role.iter();
+        let ends = roles
+            .map(|role| end(&format!("{}/{role}", self.node_zone)))
+            .collect::<Result<_, _>>()?;
+        let mut addresses = Addresses::default();
+        for file in &self.addresses {
+            addresses.add(read_addresses(file)?);
+        }
+        Ok((matrix, ends, addresses))
+    }
 }
 
 /// Arguments of `flow reach`.
@@ -177,6 +206,7 @@ impl Flow {
             Self::Check(it) => &it.asked.output,
             Self::Diff(it) => &it.asked.output,
             Self::Firewall(it) => &it.asked.output,
+            Self::Verify(it) => &it.asked.output,
             Self::Reach(it) => &it.asked.output,
             Self::Matrix(it) => &it.asked.output,
             Self::Plan(it) => &it.asked.output,
@@ -203,6 +233,7 @@ pub(crate) async fn run(command: &Flow, lang: Language) -> Result<Done, Failure>
             _ => seen::differs(&arguments.span, &arguments.asked, lang).await,
         },
         Flow::Firewall(arguments) => rules(arguments),
+        Flow::Verify(arguments) => verify::verify(arguments, lang).await,
         Flow::Reach(arguments) => reach(arguments, lang),
         Flow::Matrix(arguments) => online::matrix(arguments, lang).await,
         Flow::Plan(arguments) => online::plan(arguments, lang).await,
@@ -327,22 +358,8 @@ fn changes(sentences: &[Sentence]) -> Vec<Value> {
 
 fn rules(arguments: &Firewall) -> Result<Done, Failure> {
     let on = arguments.asked.day();
-    let matrix = read_matrix(&arguments.file)?;
-    let roles = arguments.role.iter();
-    let ends: BTreeSet<End> = roles
-        .map(|role| end(&format!("{}/{role}", arguments.node_zone)))
-        .collect::<Result<_, _>>()?;
-    let mut addresses = Addresses::default();
-    for file in &arguments.addresses {
-        addresses.add(read_addresses(file)?);
-    }
-    let rules = firewall::firewall(&matrix, &ends, &addresses, on).map_err(|error| {
-        Failure::usage(
-            error.to_string(),
-            "核对区域、角色与地址文件;参见 docs/reference/flow-matrix.md",
-            "Check zone, roles and addresses; see docs/reference/flow-matrix.md",
-        )
-    })?;
+    let (matrix, ends, addresses) = arguments.place.read()?;
+    let rules = made(&matrix, &ends, &addresses, on)?;
     if arguments.asked.output.json {
         let ends: Vec<String> = ends.iter().map(ToString::to_string).collect();
         let digest = digest(&matrix)?;
@@ -350,6 +367,22 @@ fn rules(arguments: &Firewall) -> Result<Done, Failure> {
             .map(done);
     }
     Ok(done(rules))
+}
+
+/// Rules of a firewall, or why there are none.
+fn made(
+    matrix: &Matrix,
+    ends: &BTreeSet<End>,
+    addresses: &Addresses,
+    on: Date,
+) -> Result<String, Failure> {
+    firewall::firewall(matrix, ends, addresses, on).map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "核对区域、角色与地址文件;参见 docs/reference/flow-matrix.md",
+            "Check zone, roles and addresses; see docs/reference/flow-matrix.md",
+        )
+    })
 }
 
 fn reach(arguments: &Reach, lang: Language) -> Result<Done, Failure> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
+use guitai_crypto::tls::web_client;
 use guitai_types::{Code, Problem, place::Text};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,6 +21,9 @@ const CONNECT_MS_MAX: u64 = 3_000;
 const ANSWER_MS_MAX: u64 = 20_000;
 /// Longest answer in bytes, streams excepted.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Names the file with the certificates (PEM) by which a door with TLS is trusted.
+const CA_FILE: &str = "GUITAI_CA_FILE";
 
 /// One door, with or without a bearer token.
 #[derive(Clone)]
@@ -39,11 +43,15 @@ struct Refusal {
 }
 
 impl Door {
-    /// The door at `base`, `http://host:port`.
+    /// The door at `base`, `http://host:port` or `https://…`.
     pub(crate) fn new(base: Url) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_millis(CONNECT_MS_MAX))
-            .no_proxy()
+            .no_proxy();
+        if base.scheme() == "https" {
+            http = http.use_preconfigured_tls(trust()?);
+        }
+        let http = http
             .build()
             .map_err(|error| Failure::local("preparing HTTP", &error))?;
         Ok(Self {
@@ -166,6 +174,20 @@ impl Door {
         serde_json::from_slice(&body)
             .map_err(|error| Failure::local("understanding the answer", &error))
     }
+}
+
+/// Nobody is trusted by default: whose certificates count on an intranet, its operator says.
+fn trust() -> Result<rustls::ClientConfig, Failure> {
+    let file = std::env::var_os(CA_FILE).ok_or_else(|| {
+        let why = format!(
+            "a door with TLS is trusted by the certificates in the file that {CA_FILE} names, and it names none"
+        );
+        Failure::new(Code::BadRequest, why)
+    })?;
+    let read = std::fs::read(&file);
+    let read = read.map_err(|error| Failure::local("reading GUITAI_CA_FILE", &error))?;
+    web_client(&read, false)
+        .map_err(|error| Failure::local("trusting what GUITAI_CA_FILE names", &error))
 }
 
 async fn refusal(response: Response) -> Failure {

@@ -6,6 +6,7 @@
 //! (`docs/reference/cli.md`).
 
 mod args;
+pub mod attest;
 pub mod audit;
 mod cluster;
 mod composite;
@@ -96,6 +97,7 @@ async fn answer(command: Command, lang: Language) -> Result<Done, Failure> {
         }
         Command::Evidence(Evidence::Composite(command)) => composite::answer(command, lang).await,
         Command::Log(command) => log::run(&command, lang).await.map(done),
+        Command::Attest(command) => attest::run(&command, lang).await,
         Command::Ferry(command) => ferry::run(&command, lang),
         Command::Flow(command) => flow::run(&command, lang).await,
         Command::Relay(command) => relay::run(&command, lang).await,

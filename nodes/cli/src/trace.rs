@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use guitai_flow::{End, Matrix, Role};
 use guitai_types::{
     NodeName, SessionId, UnixMillis,
+    passed::Passed,
     record::{Duty, RecordingState},
     view::{SessionView, StatusView},
 };
@@ -59,8 +60,20 @@ pub(crate) async fn run(command: &Trace, lang: Language) -> Result<Done, Failure
         .get(&format!("/api/v1/sessions/{}", arguments.id))
         .await?;
     let status: StatusView = door.get("/api/v1/status").await?;
+    let passed: Passed = door
+        .get(&format!("/api/v1/sessions/{}/passed", arguments.id))
+        .await?;
     let matrix = matrix(&door).await?;
     let mut answer = trace(&session, &status, &matrix, lang);
+    answer.text.push_str(&counted(&passed, lang));
+    answer.value["passed"] = json!(passed.nodes);
+    answer.value["silent"] = json!(passed.silent);
+    answer
+        .findings
+        .extend(passed.silent.iter().map(|node| match lang {
+            Language::Zh => format!("{node} 无应答:经由该节点的字节不明"),
+            Language::En => format!("{node} does not answer: what passed it is not known"),
+        }));
     answer.as_of(&door).await?;
     answer.done(arguments.asked.output.json, lang)
 }
@@ -75,6 +88,44 @@ fn rows(matrix: &Matrix, one: Role, other: Role) -> (Vec<String>, bool) {
     let names: Vec<String> = between.map(|row| row.id.to_string()).collect();
     let sealed = !names.is_empty();
     (names, sealed)
+}
+
+/// What the relays counted, connection by connection.
+fn counted(passed: &Passed, lang: Language) -> String {
+    let mut table = Table::new(match lang {
+        Language::Zh => [
+            "经由",
+            "连接属于",
+            "载体",
+            "起",
+            "止",
+            "收到字节",
+            "送出字节",
+        ],
+        Language::En => [
+            "by",
+            "connection of",
+            "carried by",
+            "since",
+            "until",
+            "bytes in",
+            "bytes out",
+        ],
+    });
+    for node in &passed.nodes {
+        for connection in &node.connections {
+            table.row([
+                format!("{}/{}", node.zone, node.node),
+                connection.who.clone(),
+                connection.transport.clone(),
+                connection.since.utc(),
+                connection.until.map(UnixMillis::utc).unwrap_or_default(),
+                connection.received.map(bytes).unwrap_or_default(),
+                connection.sent.map(bytes).unwrap_or_default(),
+            ]);
+        }
+    }
+    format!("\n{}", table.render())
 }
 
 fn trace(session: &SessionView, status: &StatusView, matrix: &Matrix, lang: Language) -> Answer {

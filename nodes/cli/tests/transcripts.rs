@@ -38,6 +38,7 @@ fn help_names_every_command_in_both_languages() {
             "  relay       缓冲区:协议断点、消息规格、留存、存储、失陷影响 / The buffer area: where protocols end, what may cross, residue, stores, blast radius",
             "  trace       一次会话的路径 / The path of one session",
             "  audit       审计:谁登录、做了什么、取用了什么 / Audit: who logged in, did what, was given what",
+            "  attest      核验:各节点所运行者是否为批准者 / Whether what runs on every node is what was approved",
             "  ferry       网闸摆渡:以带编号、签名的文件包进出,逐项检查、可续传 / The ferry: what passes a file gap, in numbered, signed bundles",
             "  sandbox     沙箱:各节点进程受何约束,本机内核能给什么 / The sandbox: what holds each node's process, what this kernel can give",
             "  crypto      密码:清单与自检 / Cryptography: the inventory and the self-test",
@@ -263,6 +264,7 @@ fn help_of_flow_names_its_commands_in_both_languages() {
             "  check      检查矩阵:错误、到期,及与部署的出入 / Check a matrix: faults, expiry, and where a deployment differs",
             "  diff       两版矩阵之差,逐条成句;--since:实际流转与矩阵之差 / What one version allows that another did not, in sentences; --since: what flowed beside what may",
             "  firewall   由矩阵生成主机防火墙规则(nftables) / Rules of a host's firewall (nftables), from the matrix alone",
+            "  verify     从本机实测矩阵:该通者通、不该通者不通;--rules 另比对已加载的规则 / Try the matrix from this host: what is declared answers, nothing else does; --rules compares the rules that are loaded",
             "  reach      某角色失陷后能触及什么、不能触及什么 / What a role that was taken over reaches, and what not",
             "  matrix     集群现行的矩阵 / The matrix that the cluster has in force",
             "  plan       新矩阵与现行矩阵之差;--submit 提交 / What a new matrix changes; --submit proposes it",
@@ -367,5 +369,23 @@ async fn what_follows_from_a_flow_matrix_is_printed() -> Outcome {
         demo,
     ];
     assert_eq!(run(&nowhere).await?, ExitCode::from(USAGE));
+    // People have no rules; a role of another zone is none.
+    for (zone, role, more) in [
+        ("inner", "edge", None),
+        ("outer", "customer", Some("--rules")),
+    ] {
+        let place = [
+            "flow",
+            "verify",
+            matrix,
+            "--node-zone",
+            zone,
+            "--role",
+            role,
+        ];
+        let mut words = [&place[..], &["--addresses", demo]].concat();
+        words.extend(more);
+        assert_eq!(run(&words).await?, ExitCode::from(USAGE), "{words:?}");
+    }
     Ok(())
 }

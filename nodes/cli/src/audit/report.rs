@@ -156,6 +156,12 @@ pub(super) const QUESTIONS: &[Question] = &[
         "Is the log whole, are there alarms",
     ),
     ask(
+        18,
+        "attest check",
+        "所运行的是否为批准的程序与配置",
+        "Is this program the approved one, with this configuration",
+    ),
+    ask(
         19,
         "flow plugins",
         "有什么去往 AI 插件及其他外部系统",

@@ -19,6 +19,7 @@ use super::{
     proof::{check_package, wait_until_sealed},
     sample::Samples,
     stage::stage,
+    witness::Witness,
 };
 use crate::{Account, http::Door, staff};
 
@@ -92,7 +93,8 @@ async fn serve(
     report.session = Some(desk_call.session.clone());
     let call = stage("session", customer.wait_for_call(|_| true)).await?;
     let calls = (&call, &desk_call);
-    talk(customer, agent, calls, samples, clock, accepted_ms, report).await?;
+    let shown = (samples, plan.setting.witness.as_ref());
+    talk(customer, agent, calls, shown, clock, accepted_ms, report).await?;
     report.stars = Some(stage("rating", customer.rate()).await?);
     stage("wrap-up", agent.leave()).await?;
     Ok(desk_call.session)
@@ -103,7 +105,7 @@ async fn talk(
     customer: &mut Customer,
     agent: &mut Agent,
     (call, desk_call): (&CallView, &CallView),
-    samples: &Samples,
+    (samples, witness): (&Samples, Option<&Witness>),
     clock: &dyn Clock,
     accepted_ms: u64,
     report: &mut CallReport,
@@ -123,6 +125,7 @@ async fn talk(
         keys: of_customer,
         shows: &samples.customer,
         sees: &samples.agent,
+        witness,
     };
     let agent_part = Part {
         role: Party::Agent,
@@ -131,6 +134,7 @@ async fn talk(
         keys: of_agent,
         shows: &samples.agent,
         sees: &samples.customer,
+        witness,
     };
     let connecting =
         async { tokio::try_join!(media::connect(&customer_part), media::connect(&agent_part)) };

@@ -22,6 +22,7 @@ use url::Url;
 use super::{
     report::Side,
     sample::{Frame, Sample, Track},
+    witness::Witness,
 };
 use crate::failure::Failure;
 
@@ -50,6 +51,7 @@ pub(super) struct Part<'a> {
     pub(super) keys: watch::Receiver<MediaKey>,
     pub(super) shows: &'a Sample,
     pub(super) sees: &'a Sample,
+    pub(super) witness: Option<&'a Witness>,
 }
 
 /// What one side has done so far.
@@ -145,6 +147,9 @@ async fn publish(
 ) -> Result<(), Failure> {
     let mut publisher = announce(part, connection)?;
     let mut seals = part.access.sealed.then(|| Seals::new(part));
+    if let Some(witness) = part.witness {
+        witness.key(part.keys.borrow().key);
+    }
     let began = clock.monotonic();
     for frame in part.shows.endless() {
         let due = began + Duration::from_micros(frame.at_us);
@@ -156,7 +161,7 @@ async fn publish(
         if let Some(seals) = &mut seals {
             seals.follow(part);
         }
-        write(&mut publisher, seals.as_mut(), &frame)?;
+        write(&mut publisher, seals.as_mut(), &frame, part.witness)?;
         tally.sent.fetch_add(1, Ordering::Relaxed);
     }
     publisher
@@ -181,8 +186,16 @@ fn write(
     publisher: &mut Publisher,
     seals: Option<&mut Seals>,
     frame: &Frame,
+    witness: Option<&Witness>,
 ) -> Result<(), Failure> {
     let sealed = seals.map(|seals| seals.seal(frame));
+    if let (Some(witness), Some(sealed)) = (witness, &sealed) {
+        let track = match frame.track {
+            Track::Video => VIDEO_TRACK,
+            Track::Audio => AUDIO_TRACK,
+        };
+        witness.frame(track, frame.data, sealed);
+    }
     let payload = sealed.as_deref().unwrap_or(frame.data);
     let written = match frame.track {
         Track::Video => publisher.video(frame.at_us, frame.key, payload),
@@ -219,6 +232,9 @@ impl Seals {
             self.epoch = epoch;
             self.video.rekey(&key, kid(epoch, part.role, false));
             self.audio.rekey(&key, kid(epoch, part.role, true));
+            if let Some(witness) = part.witness {
+                witness.key(key);
+            }
         }
     }
 

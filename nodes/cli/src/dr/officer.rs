@@ -79,9 +79,7 @@ impl Officer {
             (None, None) => return Err(no_passphrase()),
         };
         let door = enter(access, filed.as_ref()).await?;
-        let sealed = read(&path)?;
-        let secret = sealed.open(&phrase(&passphrase)?);
-        let secret = secret.map_err(|error| Failure::local("opening the officer's key", &error))?;
+        let (sealed, secret) = open(&path, &passphrase)?;
         Ok(Self {
             door,
             staff: staff_ref(&sealed.officer)?,
@@ -94,6 +92,15 @@ impl Officer {
     pub(crate) fn sign(&self, text: &str) -> Hex {
         Hex(self.secret.sign(text.as_bytes()))
     }
+}
+
+/// Opens a key file.
+pub(crate) fn open(path: &Path, passphrase: &str) -> Result<(OfficerKey, SecretKey), Failure> {
+    let sealed = read(path)?;
+    let secret = sealed
+        .open(&phrase(passphrase)?)
+        .map_err(|error| Failure::local("opening the officer's key", &error))?;
+    Ok((sealed, secret))
 }
 
 /// Draws a key.
