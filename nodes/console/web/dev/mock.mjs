@@ -13,7 +13,7 @@ import { sm2 } from "sm-crypto-v2";
 import { AT, kept, listed, plans, reportOf, states } from "./dr.mjs";
 
 const port = Number(process.argv[2] ?? 5180);
-const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
+const dist = process.env.MOCK_DIST ?? fileURLToPath(new URL("../../dist/", import.meta.url));
 const id = () => randomBytes(16).toString("hex");
 const text = (zh, en) => ({ zh, en });
 const now = () => Date.now();
@@ -50,6 +50,17 @@ function changed(change) {
   const event = { number: world.number, at: now(), institution: "bank-a", change };
   world.events.push(event);
   for (const watcher of [...world.watchers]) watcher(event);
+}
+
+/** What the parties of a call said: read after a number, or one more. */
+function talk(session, party, method, url, body) {
+  const said = (session.said ??= []);
+  if (method === "POST") {
+    said.push({ id: id(), number: said.length + 1, from: party, at: now(), body: { is: "text", text: body.text }, found: [] });
+    changed({ type: "session", session: session.id });
+    return said.at(-1);
+  }
+  return said.filter(({ number }) => number > Number(url.searchParams.get("after") ?? 0));
 }
 
 const wrap = (key, point) => (point ? "04" + sm2.doEncrypt(key, point, 1) : "");
@@ -209,6 +220,7 @@ async function serve(request, response) {
     const session = world.sessions.get(ticket.session);
     if (!m[2]) return json(200, ticketView(ticket));
     if (m[2] === "events") return stream("ticket", () => ticketView(ticket));
+    if (m[2] === "messages") return json(200, talk(session, "customer", request.method, url, body));
     if (m[2] === "close") { if (session) end(session, "customer-hung-up"); else { ticket.phase = "ended"; ticket.reason = "customer-left"; changed({ type: "ticket", ticket: ticket.id }); } return json(200, ticketView(ticket)); }
     if (m[2] === "key") { ticket.media_key = body.media_key; rekey(session); return json(200, ticketView(ticket)); }
     if (m[2] === "leave") { if (ticket.media_key === body.media_key) { ticket.media_key = ""; rekey(session); } return json(200, ticketView(ticket)); }
@@ -228,10 +240,12 @@ async function serve(request, response) {
   if ((m = /^\/api\/v1\/sessions\/(\w+)(?:\/(\w+))?$/.exec(path))) {
     const session = world.sessions.get(m[1]);
     if (!m[2]) return json(200, sessionView(session, true));
+    if (m[2] === "messages") return json(200, talk(session, "agent", request.method, url, body));
     if (m[2] === "steps") { if (session.recording.state !== "running") throw new Refused(409, "GT-0451", "录音录像未在进行,业务已暂停", "The recording is not running; the business flow has stopped", "等待录制恢复或结束会话", "Wait for the recording or end the call"); session.done.push(body.step); addEvent(session, "agent", "step", { step: body.step }); changed({ type: "session", session: session.id }); return json(204); }
     if (m[2] === "business") { session.business = body; addEvent(session, "agent", "business", body); changed({ type: "session", session: session.id }); return json(200, sessionView(session, true)); }
     if (m[2] === "hangup") { end(session, "agent-hung-up"); return json(204); }
   }
+  if (path === "/healthz") return json(200, {});
   if (key === "GET /api/v1/status") return json(200, world.dr ? drSeen().status : statusView());
   if (key === "GET /api/v1/dr/live") return json(200, drSeen().live);
   if (key === "POST /api/v1/dr/plan") return json(200, { ...drPlan(body), aim: body });
@@ -245,7 +259,7 @@ async function serve(request, response) {
   if (key === "GET /api/v1/recordings") return json(200, [...world.sessions.values()].filter((s) => s.ended_at || s.recording.state === "lost").map((s) => sessionView(s)).sort((a, b) => b.started_at - a.started_at));
   if (/^\/api\/v1\/recordings\/\w+\/package$/.test(path)) { response.writeHead(200, { "content-type": "application/x-tar" }); return response.end("tar"); }
   if (key === "GET /api/v1/events") return stream("event", (event) => event);
-  const file = { "/": "customer.html", "/desk": "desk.html", "/console": "console.html", "/console/dr": "console.html" }[path] ?? path.slice(1);
+  const file = { "/": "customer.html", "/desk": "desk.html", "/console": "console.html", "/console/dr": "console.html", "/console/flows": "console.html" }[path] ?? path.slice(1);
   const bytes = await readFile(dist + file).catch(() => undefined);
   if (!bytes) { response.writeHead(404); return response.end(); }
   response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream", "content-security-policy": csp, "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "x-content-type-options": "nosniff" });

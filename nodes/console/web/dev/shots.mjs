@@ -10,13 +10,13 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"],
 });
-const sizes = { phone: { width: 390, height: 844 }, wide: { width: 1440, height: 900 } };
+const sizes = { small: { width: 375, height: 667 }, phone: { width: 390, height: 844 }, wide: { width: 1440, height: 900 } };
 const set = (path, body) => fetch(`${base}/dev/${path}`, { method: "POST", body: JSON.stringify(body) });
 const wait = (page, phase) => page.locator(`[data-test=phase][data-phase=${phase}]`).waitFor({ timeout: 15_000 });
 const tap = (page, name) => page.locator(`[data-test=${name}]`).click();
 
 async function open(path, size, lang) {
-  const context = await browser.newContext({ viewport: sizes[size], deviceScaleFactor: size === "phone" ? 2 : 1, permissions: ["camera", "microphone"] });
+  const context = await browser.newContext({ viewport: sizes[size], deviceScaleFactor: size === "wide" ? 1 : 2, permissions: ["camera", "microphone"] });
   const page = await context.newPage();
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && console.log(`${path} ${size} ${lang}: ${message.text().slice(0, 300)}`));
   page.on("pageerror", (error) => console.log(`${path} ERROR ${error.stack?.slice(0, 600)}`));
@@ -140,6 +140,46 @@ async function wholeCall(size, lang) {
   await done(desk);
 }
 
+/** A call in which much was said, on the smallest phone: the controls stay where they are. */
+async function talk(size, lang) {
+  await set("set", { ahead: 0, agents: 1, held: false, recordMs: 500 });
+  const desk = await open("/desk", "wide", lang);
+  await login(desk);
+  await wait(desk, "break");
+  await tap(desk, "presence-ready");
+  const customer = await open("/", size, lang);
+  await customerToQueue(customer, false);
+  await tap(desk, "accept");
+  await wait(customer, "in-session");
+  await customer.locator("[data-test=recording][data-state=running]").waitFor();
+  await customer.shot("customer-30-silent");
+  for (const [page, text] of [[desk, "您好,请问今天办理什么业务?"], [customer, "我想了解稳健型理财产品,期限一年左右。"], [desk, "好的,稍后我把产品说明书发给您,请您先核对身份信息,并在确认无误后点击确认。"], [customer, "Fine, thank you. I have my card here."], [desk, "请把身份证正反面对着镜头。"]]) {
+    await page.locator("[data-test=message-text]").fill(text);
+    await tap(page, "message-send");
+    await page.locator("[data-test=message]", { hasText: text.slice(0, 8) }).first().waitFor();
+  }
+  await customer.locator("[data-test=message]").nth(4).waitFor();
+  await customer.shot("customer-31-said");
+  await customer.locator("[data-test=message-text]").scrollIntoViewIfNeeded();
+  await customer.shot("customer-32-writing");
+  await customer.locator("[data-test=messages] .hint").scrollIntoViewIfNeeded();
+  await customer.shot("customer-33-end");
+  const box = await customer.locator("[data-test=hangup]").boundingBox();
+  console.log(`hang up at ${JSON.stringify(box)} of ${JSON.stringify(sizes[size])}`);
+  await desk.shot("desk-31-said");
+  await tap(customer, "hangup");
+  await customer.shot("customer-34-ask");
+  await tap(customer, "hangup-yes");
+  await wait(customer, "ended");
+  await wait(desk, "wrap-up");
+  await tap(desk, "finish");
+  await wait(desk, "ready");
+  await tap(desk, "presence-break");
+  await wait(desk, "break");
+  await done(customer);
+  await done(desk);
+}
+
 async function problems(lang) {
   await set("set", { noTunnel: true });
   const page = await open("/", "phone", lang);
@@ -222,6 +262,9 @@ const runs = {
   "call-phone-en": () => wholeCall("phone", "en"),
   "call-wide-zh": () => wholeCall("wide", "zh"),
   "call-wide-en": () => wholeCall("wide", "en"),
+  "talk-small-zh": () => talk("small", "zh"),
+  "talk-small-en": () => talk("small", "en"),
+  "talk-wide-zh": () => talk("wide", "zh"),
   "problems-zh": () => problems("zh"),
   "problems-en": () => problems("en"),
   "console-zh": () => operator("zh"),

@@ -2,8 +2,9 @@
 
 import { computed, onScopeDispose, ref, shallowRef } from "vue";
 import { PageKey } from "@/media/keys";
-import { problemOf, request } from "@/shared/api";
+import { request } from "@/shared/api";
 import { follow } from "@/shared/sse";
+import { useAttempt } from "@/shared/useAttempt";
 import { useMessages } from "@/shared/useMessages";
 import type { OpenedTicket, Problem, TicketView } from "@/shared/types";
 
@@ -37,9 +38,8 @@ export function useTicket() {
   const key = shallowRef(new PageKey());
   const view = ref<TicketView>();
   const online = ref(true);
-  const problem = ref<Problem>();
+  const { working, problem, attempt } = useAttempt();
   const refused = ref<Problem>();
-  const working = ref(false);
   let token = "";
   let stop: (() => void) | undefined;
 
@@ -51,20 +51,6 @@ export function useTicket() {
     () => ({ path: call.value && view.value ? `/api/v1/tickets/${view.value.ticket}` : undefined, token }),
     () => view.value?.number,
   );
-
-  /** Runs one request; what it throws becomes the problem shown. */
-  async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
-    working.value = true;
-    problem.value = undefined;
-    try {
-      return await work();
-    } catch (error) {
-      problem.value = problemOf(error);
-      return undefined;
-    } finally {
-      working.value = false;
-    }
-  }
 
   async function open({ institution, queue, customer, agreedAt }: Request): Promise<void> {
     const consent = { recording: true, wording: CONSENT_WORDING, at: agreedAt };

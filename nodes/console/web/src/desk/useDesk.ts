@@ -7,6 +7,7 @@ import { problemOf } from "@/shared/api";
 import { chime } from "@/shared/chime";
 import { follow } from "@/shared/sse";
 import type { Business, DeskView, Presence, Problem, SessionView, StaffView } from "@/shared/types";
+import { useAttempt } from "@/shared/useAttempt";
 import type { Ask } from "@/shared/useLogin";
 import { useMessages } from "@/shared/useMessages";
 
@@ -16,9 +17,8 @@ const CHIME_MS = 2_200;
 export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => void) {
   const key = new PageKey();
   const view = ref<DeskView>();
+  const { acting: working, problem, done } = useAttempt();
   const online = ref(true);
-  const problem = ref<Problem>();
-  const working = ref("");
   const devices = shallowRef<Devices>();
   const fault = ref<DeviceFault>();
   const sessions = ref<SessionView[]>();
@@ -28,20 +28,6 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
   const presence = computed<Presence>(() => view.value?.presence ?? "offline");
   const call = computed(() => view.value?.call ?? undefined);
   const ring = computed(() => view.value?.ring ?? undefined);
-
-  async function attempt(name: string, work: () => Promise<unknown>): Promise<boolean> {
-    working.value = name;
-    problem.value = undefined;
-    try {
-      await work();
-      return true;
-    } catch (error) {
-      problem.value = problemOf(error);
-      return false;
-    } finally {
-      working.value = "";
-    }
-  }
 
   const exchange = useMessages(
     () => ({ path: call.value && `/api/v1/sessions/${call.value.session}`, token }),
@@ -66,38 +52,38 @@ export function useDesk(token: string, ask: Ask, expired: (problem: Problem) => 
   async function setPresence(wanted: Presence): Promise<void> {
     if (wanted === "ready" && !(await openDevices())) return;
     const body = { presence: wanted, media_key: key.publicKey };
-    const told = await attempt(`presence-${wanted}`, () => ask("PUT", "/api/v1/me/presence", { body }));
+    const told = await done(() => ask("PUT", "/api/v1/me/presence", { body }), `presence-${wanted}`);
     keyKnown ||= told;
   }
 
   async function answer(accept: boolean): Promise<void> {
     if (!ring.value || (accept && !(await openDevices()))) return;
     const path = `/api/v1/reservations/${ring.value.reservation}/${accept ? "accept" : "reject"}`;
-    await attempt(accept ? "accept" : "reject", () => ask("POST", path));
+    await done(() => ask("POST", path), accept ? "accept" : "reject");
   }
 
   const finishStep = (step: string, note: string) =>
-    attempt("step", () => {
+    done(() => {
       const details: Record<string, string> = note.trim() === "" ? {} : { note: note.trim() };
       return ask("POST", `/api/v1/sessions/${call.value?.session}/steps`, { body: { step, details } });
-    });
+    }, "step");
   /** Says what the running call, or the one that is written up, is about in the bank's own systems. */
   const label = (business: Business) =>
-    attempt("business", async () => {
+    done(async () => {
       const id = call.value?.session ?? last.value?.id;
       const session = await ask<SessionView>("PUT", `/api/v1/sessions/${id}/business`, { body: business });
       if (last.value?.id === session.id) last.value = session;
-    });
-  const hangUp = () => attempt("hangup", () => ask("POST", `/api/v1/sessions/${call.value?.session}/hangup`));
+    }, "business");
+  const hangUp = () => done(() => ask("POST", `/api/v1/sessions/${call.value?.session}/hangup`), "hangup");
   /** Colleagues who are ready and serve the queue of the running call. */
   const colleagues = () => ask<StaffView[]>("GET", `/api/v1/sessions/${call.value?.session}/colleagues`);
   /** Hands the call to one of them; the problem if it stays here. */
   async function transfer(to: string): Promise<Problem | undefined> {
     const path = `/api/v1/sessions/${call.value?.session}/transfer`;
-    const done = await attempt("transfer", () => ask("POST", path, { body: { to } }));
-    return done ? undefined : problem.value;
+    const handed = await done(() => ask("POST", path, { body: { to } }), "transfer");
+    return handed ? undefined : problem.value;
   }
-  const finishWrapUp = () => attempt("finish", () => ask("POST", "/api/v1/me/finish"));
+  const finishWrapUp = () => done(() => ask("POST", "/api/v1/me/finish"), "finish");
 
   async function loadSessions(): Promise<void> {
     const all = await ask<SessionView[]>("GET", "/api/v1/sessions").catch(() => undefined);

@@ -142,6 +142,7 @@ export class Call {
         this.#report({ link, version, node, transport: connection ? String(connection.transport) : "" });
       },
       onLost: ({ node }, lived) => doors.lost(node, lived),
+      onSlow: ({ node }) => doors.probe(node),
       onUp: (connection) => {
         doors.serve(this.#link?.node ?? "");
         publisher.attach(connection, access().publish);

@@ -1,7 +1,8 @@
-// The media connection of a call, kept up: WebTransport first, WebSocket 500 ms behind it, and a new attempt
-// whenever it drops, through another door where there is one, until the call ends.
+// The media connection of a call, kept up: WebTransport first, WebSocket 500 ms behind it or beside it where that won
+// lately, and a new attempt whenever it drops, through another door where there is one, until the call ends.
 
 import { Connection } from "@moq/net";
+import { type Memory, Race } from "./race";
 
 // @moq/net takes Chromium's own WebSocketStream where there is one, and that ends the whole page now and then when
 // its socket closes: the `closed` promise is resolved with an empty handle (Chromium 156, a null read in V8's
@@ -35,9 +36,12 @@ export interface LinkEvents {
    * to try at once.
    */
   onLost: (target: LinkTarget, lived: boolean) => Promise<boolean>;
+  /** The door takes long to answer; answers whether it lives. */
+  onSlow: (target: LinkTarget) => Promise<boolean>;
 }
 
-const FALLBACK_DELAY_MS = 500;
+/** A door that has not answered after this is asked whether it lives. */
+const SLOW_MS = 1_000;
 /** A door that does not take the connection within this is left for another… */
 const CONNECT_FIRST_MS = 2_000;
 /** … until all were tried: then it is the network that is slow. */
@@ -46,6 +50,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SWITCH_MS = 100;
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 2_000;
+
+const race = new Race(memory());
 
 export class Link {
   readonly #target: () => Promise<LinkTarget>;
@@ -105,20 +111,27 @@ export class Link {
     const target = await this.#target();
     this.#tried = target;
     const url = (base: string) => new URL(`${base}${target.room}?jwt=${encodeURIComponent(target.token)}`);
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
+    const leaving = new AbortController();
+    const signal = AbortSignal.any([this.#closing.signal, leaving.signal, AbortSignal.timeout(patience)]);
+    const slow = setTimeout(() => {
+      void this.#events.onSlow(target).then((lives) => lives || leaving.abort());
+    }, SLOW_MS);
     // The library decides by the presence of the class; a forced WebSocket hides it.
     if (this.#choice === "ws") Object.assign(globalThis, { WebTransport: undefined });
-    return await Connection.connect(url(target.webtransport), {
+    const connecting = Connection.connect(url(target.webtransport), {
       webtransport: {
         serverCertificateHashes: target.certificateHashes.map((value) => ({ algorithm: "sha-256", value })),
       },
       websocket: {
         enabled: this.#choice !== "wt",
         url: url(target.websocket),
-        delay: this.#choice === "ws" ? 0 : FALLBACK_DELAY_MS,
+        delay: this.#choice === "ws" ? 0 : race.headStart(target.websocket, Date.now()),
       },
       signal,
     });
+    const connection = await connecting.finally(() => clearTimeout(slow));
+    if (this.#choice === "auto") race.won(target.websocket, String(connection.transport) === "websocket", Date.now());
+    return connection;
   }
 
   async #serve(connection: Connection.Established): Promise<void> {
@@ -128,6 +141,15 @@ export class Link {
     await connection.closed.catch(() => undefined);
     this.#connection = undefined;
     undo();
+  }
+}
+
+/** A browser that is told to keep nothing refuses even to be asked. */
+function memory(): Memory | undefined {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    return undefined;
   }
 }
 

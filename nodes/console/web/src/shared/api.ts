@@ -1,5 +1,5 @@
 // HTTP as the doors speak it: JSON both ways, a bearer token, problem+json for what is refused. When a door does
-// not answer, what may be asked twice is asked at the next.
+// not answer, what may be asked twice is asked at the next; what may not is asked of a door that has just answered.
 
 import type { Problem } from "./types";
 import { type Door, way } from "./way";
@@ -23,10 +23,14 @@ const UNREACHABLE: Problem = {
 const REQUEST_TIMEOUT_MS = 15_000;
 /** … and of a door that can be replaced, less. A leader that is being elected takes less long. */
 const ATTEMPT_TIMEOUT_MS = 5_000;
+/** A door that has not answered after this is asked whether it lives, if there is another. */
+const SLOW_MS = 1_000;
 /** Doors tried for one request. */
 const ATTEMPTS_MAX = 3;
 /** The edge has no way inward: as good as gone. */
 const NO_TUNNEL = "GT-0504";
+
+const GONE = new DOMException("the door is gone", "TimeoutError");
 
 export interface RequestOptions {
   token?: string | undefined;
@@ -42,6 +46,8 @@ export interface RequestOptions {
   signal?: AbortSignal;
   /** Id of the last server-sent event seen. */
   lastEventId?: string;
+  /** An event stream should end after so many seconds, whatever happens: proxies hold it back until it is whole. */
+  wait?: number;
 }
 
 export async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
@@ -56,13 +62,23 @@ export async function send(method: string, path: string, options: RequestOptions
   const repeatable = options.repeatable ?? method !== "POST";
   for (let attempt = 1; ; attempt++) {
     const door = way.pages();
+    const other = way.hasOther(door);
+    const last = attempt >= ATTEMPTS_MAX;
+    // Nothing was asked yet, so the next may be.
+    if (!repeatable && other && !last && !(await way.isThere(door))) continue;
+    const leaving = new AbortController();
+    const slow = setTimeout(() => {
+      if (repeatable && other && !last) void way.probe(door).then((lives) => lives || leaving.abort(GONE));
+    }, SLOW_MS);
     try {
-      const hurries = repeatable && attempt < ATTEMPTS_MAX && way.hasOther(door);
-      const timeout = hurries ? ATTEMPT_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
-      return await sendTo(door, method, path, { signal: AbortSignal.timeout(timeout), ...options });
+      const timeout = AbortSignal.timeout(repeatable && other && !last ? ATTEMPT_TIMEOUT_MS : REQUEST_TIMEOUT_MS);
+      const signal = AbortSignal.any([leaving.signal, options.signal ?? timeout]);
+      return await sendTo(door, method, path, { ...options, signal });
     } catch (error) {
       const another = isGone(error) && way.fail(door, "pages");
-      if (!another || !repeatable || attempt >= ATTEMPTS_MAX) throw error;
+      if (!another || !repeatable || last) throw error;
+    } finally {
+      clearTimeout(slow);
     }
   }
 }
@@ -73,7 +89,7 @@ export function isGone(error: unknown): boolean {
 }
 
 async function sendTo(door: Door, method: string, path: string, options: RequestOptions): Promise<Response> {
-  const { token, body, file, lastEventId, keepalive = false } = options;
+  const { token, body, file, lastEventId, wait, keepalive = false } = options;
   const signal = options.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   let response: Response;
   try {
@@ -84,6 +100,7 @@ async function sendTo(door: Door, method: string, path: string, options: Request
         ...(body !== undefined && { "content-type": "application/json" }),
         ...(file && { "content-type": file.type || "application/octet-stream" }),
         ...(lastEventId && { "last-event-id": lastEventId }),
+        ...(wait !== undefined && { prefer: `wait=${wait}` }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(file && { body: file }),
@@ -94,6 +111,7 @@ async function sendTo(door: Door, method: string, path: string, options: Request
   } catch (error) {
     throw signal.aborted && signal.reason?.name === "AbortError" ? error : new ApiError(UNREACHABLE);
   }
+  way.hear(door);
   if (!response.ok) throw new ApiError(await readProblem(response));
   return response;
 }

@@ -59,6 +59,15 @@ test("a door that has been left is not gone back to when it is there again", () 
   expect(names(made, "media", 10 * FAILED_MS)[0]).toBe("e2");
 });
 
+test("media goes where the page went, before any media has", () => {
+  const made = book();
+  made.fail("e1", "pages", 0);
+  made.fail("e1", "media", 0);
+  made.serve("e4", "pages");
+  // Long after, the first one may be tried again; it is not the one the page is with.
+  expect(names(made, "media", 10 * FAILED_MS)[0]).toBe("e4");
+});
+
 test("media goes only where it is relayed, and home stays where the page was loaded", () => {
   const inner = [door("n1", "a1", true, false), door("n2", "a2"), door("n3", "a1")];
   const made = book(inner, "http://n1:4443");

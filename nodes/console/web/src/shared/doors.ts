@@ -31,9 +31,10 @@ export class DoorBook {
     if (doors.length > 0) this.#doors = doors;
   }
 
-  /** Notes that a door did not do its service. */
+  /** Notes that a door did not do its service: the page is not with it any more. */
   fail(node: string, use: Use, now: number): void {
     this.#failed[use].set(node, now + FAILED_MS);
+    if (this.#present[use] === node) this.#present[use] = "";
   }
 
   /** Notes that a door does its service: the page stays with it. */
@@ -43,7 +44,7 @@ export class DoorBook {
   }
 
   /**
-   * The doors for a use, best first: the one that serves now; then those alive, of the page's own centre before
+   * The doors for a use, best first: the one that serves now, for media else the one that serves pages; then those alive, of the page's own centre before
    * others, in an order of chance so that not all pages of a lost door run to the same one. Those that failed
    * come after the others, and what is said to be dead comes last: even that may be wrong.
    */
@@ -68,7 +69,7 @@ export class DoorBook {
 
   #rank(door: DoorEntry, use: Use, now: number): number {
     const good = this.isGood(door.node, use, now);
-    if (good && this.#present[use] === door.node) return -1;
+    if (good && (this.#present[use] || this.#present.pages) === door.node) return -1;
     return (door.alive ? 0 : 4) + (good ? 0 : 2) + (door.centre === this.#home ? 0 : 1);
   }
 

@@ -1,8 +1,9 @@
 // What the parties of a call send each other: read whenever the page is told of something new, and sent.
 
 import { computed, ref, watch } from "vue";
-import { ApiError, problemOf, type RequestOptions, request, send } from "./api";
+import { ApiError, type RequestOptions, request, send } from "./api";
 import type { Message, Problem } from "./types";
+import { useAttempt } from "./useAttempt";
 
 /** `limits::FILE_BYTES_MAX`; a door that is sent more breaks off, and a browser takes that for a lost network. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
@@ -25,8 +26,7 @@ export interface Line {
 /** `news` changes when there may be something new. */
 export function useMessages(line: () => Line, news: () => unknown) {
   const messages = ref<Message[]>([]);
-  const problem = ref<Problem>();
-  const working = ref(false);
+  const { working, problem, done } = useAttempt();
   const newest = computed(() => messages.value.at(-1)?.number ?? 0);
   let reading = false;
   let again = false;
@@ -64,29 +64,15 @@ export function useMessages(line: () => Line, news: () => unknown) {
     }
   }
 
-  async function attempt(work: () => Promise<unknown>): Promise<boolean> {
-    working.value = true;
-    problem.value = undefined;
-    try {
-      await work();
-      return true;
-    } catch (error) {
-      problem.value = problemOf(error);
-      return false;
-    } finally {
-      working.value = false;
-    }
-  }
-
   const say = (text: string) =>
-    attempt(async () => {
+    done(async () => {
       await ask<Message>("POST", "messages", { body: { text } });
       await read();
     });
 
   /** A file of a browser; what it is, the door finds out. */
   const sendFile = (file: File) =>
-    attempt(async () => {
+    done(async () => {
       if (file.size > FILE_BYTES_MAX) throw new ApiError(TOO_LARGE);
       await ask<Message>("POST", `files?name=${encodeURIComponent(file.name)}`, { file });
       await read();
@@ -94,7 +80,7 @@ export function useMessages(line: () => Line, news: () => unknown) {
 
   /** Saves a file that was sent where the browser saves files. */
   const saveFile = (message: Message) =>
-    attempt(async () => {
+    done(async () => {
       if (message.body.is !== "file") return;
       const { path, token } = line();
       const response = await send("GET", `${path}/files/${message.id}`, { token });

@@ -26,18 +26,25 @@ function world(dead: Set<string>): string[] {
   return asked;
 }
 
-test("what may be asked twice is asked at the next door, what may not is asked there the next time", async () => {
+test("what may be asked twice is asked at the next door, what may not only of a door that is there", async () => {
   way.take({ node: "e1", doors: [{ ...door("e1"), http: "" }, door("e2"), door("e3")] });
   const dead = new Set(["e2"]);
-  world(dead);
+  const asked = world(dead);
   way.serve(door("e2"), "pages");
   const failed: string[] = [];
   const stop = way.onFail((node, use) => failed.push(`${node} ${use}`));
-  // A new ticket is not opened twice: the user is told.
+  // A new ticket is not opened twice: the dead door is never asked for one, and the next is by itself.
+  expect(await (await send("POST", "/api/v1/tickets", {})).json()).toMatch(/e[13]/);
+  expect(failed).toEqual(["e2 pages", "e2 media"]);
+  expect(asked.filter((url) => url.endsWith("/api/v1/tickets"))).toHaveLength(1);
+  // It dies just after it answered: what was asked may have been done, and the user is told.
+  dead.delete("e2");
+  way.serve(door("e2"), "pages");
+  way.hear(door("e2"));
+  dead.add("e2");
+  way.serve(door("e2"), "media");
   await expect(send("POST", "/api/v1/tickets", {})).rejects.toBeInstanceOf(ApiError);
-  expect(failed).toEqual(["e2 pages"]);
   way.serve(door("e3"), "pages");
-  expect(await (await send("POST", "/api/v1/tickets", {})).json()).toBe("e3");
   dead.add("e3");
   dead.delete("e2");
   way.serve(door("e2"), "media");
@@ -45,6 +52,41 @@ test("what may be asked twice is asked at the next door, what may not is asked t
   await expect(answer.then((response) => response.json())).resolves.toMatch(/e[12]/);
   expect(failed).toContain("e3 pages");
   stop();
+});
+
+test("a door that is silent is asked whether it lives, and left when it is not", async () => {
+  vi.useFakeTimers();
+  way.take({ node: "e4", doors: [{ ...door("e4"), http: "" }, door("e5")] });
+  way.serve(door("e5"), "pages");
+  // Packets to it are dropped: nothing ever says no.
+  vi.stubGlobal("fetch", (url: string, { signal }: RequestInit) =>
+    new URL(url, "http://e4").host === "e5"
+      ? new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason as Error)))
+      : Promise.resolve(new Response('"e4"')),
+  );
+  vi.stubGlobal("AbortSignal", Object.assign(AbortSignal, { timeout: (ms: number) => after(ms) }));
+  const begun = Date.now();
+  const answer = send("GET", "/api/v1/catalogue", {}).then((response) => response.json());
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await answer).toBe("e4");
+  expect(Date.now() - begun).toBeLessThanOrEqual(2_000);
+  vi.useRealTimers();
+});
+
+/** `AbortSignal.timeout` on the test's own clock. */
+function after(milliseconds: number): AbortSignal {
+  const ending = new AbortController();
+  setTimeout(() => ending.abort(new DOMException("too slow", "TimeoutError")), milliseconds);
+  return ending.signal;
+}
+
+test("the list that a page brings is taken before any door is asked", async () => {
+  const asked = world(new Set());
+  const list = JSON.stringify({ node: "e6", doors: [door("e6"), door("e7")] });
+  vi.stubGlobal("document", { getElementById: (id: string) => (id === "doors" ? { textContent: list } : null) });
+  await way.learn();
+  expect(asked).toEqual([]);
+  expect(["e6", "e7"]).toContain(way.media()?.node);
 });
 
 test("a door that does not answer a probe is left for everything", async () => {

@@ -7,6 +7,10 @@ import type { DoorEntry, DoorsView } from "./types";
 const PROBE_MS = 700;
 /** The list is asked for again when it did not come, in milliseconds. */
 const LIST_RETRY_MS = 2_000;
+/** A door that answered within this is there, in milliseconds. */
+const FRESH_MS = 2_000;
+/** The list as the page brought it (`nodes/api/src/pages.rs`). */
+const BROUGHT = "doors";
 
 /** Where pages are asked; without a list, or behind a gateway, where this page came from. */
 export interface Door {
@@ -21,16 +25,25 @@ type Listener = (node: string, use: Use) => void;
 export class Way {
   readonly #book: DoorBook;
   readonly #listeners = new Set<Listener>();
+  /** When a door answered last. */
+  readonly #heard = new Map<string, number>();
 
   constructor(origin: string) {
     this.#book = new DoorBook(origin);
   }
 
-  /** Learns the doors once; afterwards the event streams tell. A node that was just started knows none yet. */
+  /**
+   * Learns the doors once; afterwards the event streams tell. The page brings them, so that it can do without the
+   * door it came from at once; only a node that was just started knew none yet.
+   */
   async learn(): Promise<void> {
+    const view = brought();
+    if (view) this.take(view);
+    if (view && view.doors.length > 0) return;
     for (;;) {
       try {
-        const response = await fetch("/api/v1/doors", { cache: "no-store" });
+        const signal = AbortSignal.timeout(LIST_RETRY_MS);
+        const response = await fetch("/api/v1/doors", { cache: "no-store", signal });
         const view = (response.ok ? await response.json() : undefined) as DoorsView | undefined;
         if (view) this.take(view);
         if (view && view.doors.length > 0) return;
@@ -81,6 +94,17 @@ export class Way {
     return next !== undefined && next.node !== node && this.#book.isGood(next.node, use, now);
   }
 
+  /** A door answered, whatever it said. */
+  hear({ node }: Door): void {
+    this.#heard.set(node, performance.now());
+  }
+
+  /** Whether a door is there: it has just answered, or does so now. */
+  async isThere(door: Door): Promise<boolean> {
+    const at = this.#heard.get(door.node) ?? -Infinity;
+    return performance.now() - at < FRESH_MS || (await this.probe(door));
+  }
+
   /** Asks a door whether it lives; if not, it is left for everything. */
   async probe(door: Door): Promise<boolean> {
     // Behind a gateway the doors cannot be asked one by one; the connection has to notice for itself.
@@ -88,7 +112,10 @@ export class Way {
     try {
       const signal = AbortSignal.timeout(PROBE_MS);
       const { ok } = await fetch(`${door.http}/healthz`, { cache: "no-store", signal });
-      if (ok) return true;
+      if (ok) {
+        this.hear(door);
+        return true;
+      }
     } catch {
       // No answer: below.
     }
@@ -101,6 +128,15 @@ export class Way {
   onFail(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+}
+
+function brought(): DoorsView | undefined {
+  try {
+    return JSON.parse(globalThis.document.getElementById(BROUGHT)?.textContent ?? "null") as DoorsView | undefined;
+  } catch {
+    // A page of another make: it asks.
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 // From what nodes saw to arrows: who opened, how much goes each way, how the matrix has it. Pure.
 
-import type { MapLayout, PlacedNode } from "../layout";
+import type { MapLayout } from "../layout";
 import { NODE_HEIGHT, NODE_WIDTH, ROWS } from "../layout";
 import type { FlowsSeen, NodeFlows, SeenFlow, Standing } from "./types";
 
@@ -19,7 +19,8 @@ export interface Arrow {
   bytes: number;
   /** Bytes a second both ways; 0 until there was a look before. */
   rate: number;
-  flows: SeenFlow[];
+  /** How many flows it stands for. */
+  flows: number;
 }
 
 /** Each pair of parties once: by the account of who opened, or of the other where that one gave none. Of a stretch of
@@ -35,7 +36,7 @@ export function arrowsOf(seen: FlowsSeen, before?: FlowsSeen, stretch = 0): Arro
       // Refusals are known to whoever refused alone.
       if (flow.way === "accepted" && answered.has(flow.peer) && flow.standing !== "refused") continue;
       const id = `${from} → ${to}`;
-      const arrow = arrows.get(id) ?? { id, from, to, standing: "declared", open: 0, bytes: 0, rate: 0, flows: [] };
+      const arrow = arrows.get(id) ?? { id, from, to, standing: "declared", open: 0, bytes: 0, rate: 0, flows: 0 };
       const earlier = known.get(keyOf(node, flow));
       const moved = earlier ? flow.sent + flow.received - earlier.sent - earlier.received : 0;
       arrow.standing = worse(arrow.standing, flow.standing);
@@ -43,7 +44,7 @@ export function arrowsOf(seen: FlowsSeen, before?: FlowsSeen, stretch = 0): Arro
       arrow.bytes += flow.sent + flow.received;
       if (seconds > 0) arrow.rate += Math.max(0, moved) / seconds;
       if (stretch > 0) arrow.rate += (flow.sent + flow.received) / (stretch / 1_000);
-      arrow.flows.push(flow);
+      arrow.flows += 1;
       arrows.set(id, arrow);
     }
   }
@@ -69,28 +70,53 @@ export function bytesText(count: number): string {
 
 /** Where parties that are no nodes stand: customers above, staff below; whoever showed no name, above too. */
 export const PARTY = { width: 120, height: 30 };
-export function placeOf(map: MapLayout, party: string): { x: number; y: number; node?: PlacedNode } {
-  const node = map.nodes.find(({ view }) => view.member.name === party);
-  if (node) return { x: node.x + NODE_WIDTH / 2, y: node.y + NODE_HEIGHT / 2, node };
-  if (party === "staff") return { x: map.width / 2, y: map.height - 26 };
-  return { x: party === "customer" ? map.width / 2 : map.width - PARTY.width, y: ROWS.outer - 14 };
+
+export interface Place {
+  x: number;
+  y: number;
+  /** Half of how high it is drawn. */
+  half: number;
 }
 
-/** A bow from one party to the edge of the other's box; both ways between two are told apart by their sides. */
-export function pathOf(map: MapLayout, from: string, to: string): string {
-  const a = placeOf(map, from);
-  const b = placeOf(map, to);
-  const half = (place: { node?: PlacedNode }) => (place.node ? NODE_HEIGHT : PARTY.height) / 2;
+/** Places of nodes, zones of centres (`a1/dmz`) and parties on a map; looked up, for there may be many. */
+export function placesOf(map: MapLayout, parties: string[]): (party: string) => Place {
+  const places = new Map<string, Place>();
+  for (const { view, x, y } of map.nodes) {
+    places.set(view.member.name, { x: x + NODE_WIDTH / 2, y: y + NODE_HEIGHT / 2, half: NODE_HEIGHT / 2 });
+  }
+  for (const { id, x, width } of map.centres) {
+    const half = (ROWS.dmzEnd - ROWS.dmz + 20) / 2;
+    places.set(`${id}/dmz`, { x: x + width / 2, y: ROWS.dmzEnd - half, half });
+    // Only its upper end is met: below it are the nodes.
+    places.set(`${id}/inner`, { x: x + width / 2, y: ROWS.inner + 34 + NODE_HEIGHT / 2, half: NODE_HEIGHT / 2 + 12 });
+  }
+  const others = parties.filter((party) => !places.has(party) && party !== "customer" && party !== "staff");
+  places.set("staff", { x: map.width / 2, y: map.height - 26, half: PARTY.height / 2 });
+  places.set("customer", { x: map.width / 2, y: ROWS.outer - 14, half: PARTY.height / 2 });
+  others.forEach((party, at) => {
+    const x = map.width - PARTY.width - at * (PARTY.width + 14);
+    places.set(party, { x, y: ROWS.outer - 14, half: PARTY.height / 2 });
+  });
+  const nowhere = { x: map.width - PARTY.width, y: ROWS.outer - 14, half: PARTY.height / 2 };
+  return (party) => places.get(party) ?? nowhere;
+}
+
+/** A bow from one place to the edge of the other; both ways between two are told apart by their sides. */
+export function pathOf(a: Place, b: Place): string {
+  if (a === b) {
+    const low = a.y + a.half;
+    return `M${a.x - 26} ${low}C${a.x - 30} ${low + 34} ${a.x + 30} ${low + 34} ${a.x + 26} ${low + 3}`;
+  }
   if (Math.abs(a.y - b.y) < NODE_HEIGHT / 2) {
     // Side by side: below the boxes, deeper the further apart, and the other way deeper still.
     const shift = a.x < b.x ? 12 : -12;
-    const low = a.y + half(a) + 16 + Math.abs(b.x - a.x) / 13 + (a.x < b.x ? 0 : 10);
-    const [x1, x2, y] = [a.x + shift, b.x + shift, a.y + half(a)];
+    const low = a.y + a.half + 16 + Math.abs(b.x - a.x) / 13 + (a.x < b.x ? 0 : 10);
+    const [x1, x2, y] = [a.x + shift, b.x + shift, a.y + a.half];
     return `M${x1} ${y}C${x1} ${low} ${x2} ${low} ${x2} ${y + 3}`;
   }
   const down = Math.sign(b.y - a.y);
   const shift = down * 8;
-  const [y1, y2] = [a.y + down * half(a), b.y - down * (half(b) + 4)];
+  const [y1, y2] = [a.y + down * a.half, b.y - down * (b.half + 4)];
   const bend = (y2 - y1) * 0.5;
   return `M${a.x + shift} ${y1}C${a.x + shift} ${y1 + bend} ${b.x + shift} ${y2 - bend} ${b.x + shift} ${y2}`;
 }
