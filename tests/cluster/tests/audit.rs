@@ -1,9 +1,18 @@
 //! What auditors ask, each answer compared with a fact made on purpose: a call, logins, wrong passwords, a killed
 //! node, an old checkpoint.
 
-use std::{fs, process::Output, time::Duration};
+use std::{
+    fs,
+    process::{Command, Output},
+    time::Duration,
+};
 
-use guitai_cluster::{Deployment, NODES, deployment::wait_for, http, officers::answer};
+use guitai_cluster::{
+    Deployment, NODES,
+    deployment::{binary, wait_for},
+    http,
+    officers::answer,
+};
 use serde_json::{Value, json};
 
 /// A minute of the flow log is kept some seconds after it is over.
@@ -13,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FINDINGS: i32 = 5;
 /// Exit code of evidence that is not verified.
 const NOT_VERIFIED: i32 = 3;
+
+/// Of the officers' keys that the test draws.
+const PASSPHRASE: &str = "correct horse battery staple";
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
@@ -72,6 +84,14 @@ fn what_the_buffer_area_does_is_told_as_it_happened() {
         .collect();
     assert!(!own.is_empty() && kept == own, "{trace:#}");
     assert!(list(&trace["events"]).len() > 3);
+    // And with what the edge itself carried of it: both ways, no less than is kept of the customer.
+    let carried = list(&trace["passed"]).iter().find(|it| it["node"] == edge);
+    let carried = list(&carried.expect("the edge")["connections"]);
+    let sum = |of: &str| -> u64 { carried.iter().filter_map(|it| it[of].as_u64()).sum() };
+    assert!(
+        sum("received") > 0 && sum("sent") > 0 && carried.iter().all(|it| it["until"].is_u64()),
+        "{trace:#}"
+    );
 
     // 7: what customers speak ends at the edge, and one of them came in by it.
     let breaks = quiet(&deployment, "relay breaks");
@@ -180,7 +200,7 @@ fn what_the_buffer_area_does_is_told_as_it_happened() {
         .to_string();
     let verify = || {
         let dir = out.display().to_string();
-        let mut command = std::process::Command::new(guitai_cluster::deployment::binary());
+        let mut command = Command::new(binary());
         command
             .args(["audit", "verify", &dir, "--root", &root, "--json"])
             .output()
@@ -224,6 +244,133 @@ fn what_the_buffer_area_does_is_told_as_it_happened() {
     assert_eq!(refused.status.code(), Some(NOT_VERIFIED), "{refused:?}");
 }
 
+/// `guitai …` without a cluster.
+fn offline(words: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    let command = command.args(words).arg("--json");
+    command.output().expect("guitai runs")
+}
+
+#[test]
+fn what_runs_is_held_against_what_officers_approved() {
+    let deployment = Deployment::start();
+    let dir = deployment.dir.path();
+    let path = |name: &str| dir.join(name).display().to_string();
+    // 18, without an approval: all run the same program, and it is the one that lies here.
+    let release = path("release.json");
+    let program = binary().display().to_string();
+    let made = [
+        "attest", "release", &program, "--title", "here", "--out", &release,
+    ];
+    assert!(offline(&made).status.success());
+    let read = |file: &str| -> Value {
+        serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON")
+    };
+    let checked = quiet(&deployment, "attest check");
+    let nodes = list(&checked["measures"]["nodes"]);
+    assert_eq!(nodes.len(), NODES.len());
+
+    // Two officers sign what the site runs.
+    let site = path("site.json");
+    let taken = deployment.ask(&format!("attest take --title site --out {site}"));
+    assert!(taken.status.success(), "{taken:?}");
+    let sign = |who: &str, file: &str| -> String {
+        let key = path(&format!("{who}.key"));
+        if !dir.join(format!("{who}.key")).exists() {
+            let officer = format!("bank/{who}");
+            let new = [
+                "dr",
+                "key",
+                "new",
+                &officer,
+                "--out",
+                &key,
+                "--passphrase",
+                PASSPHRASE,
+            ];
+            let new = offline(&new);
+            assert!(new.status.success(), "{new:?}");
+        }
+        let signed = offline(&[
+            "attest",
+            "sign",
+            file,
+            "--key",
+            &key,
+            "--passphrase",
+            PASSPHRASE,
+        ]);
+        answer(&signed)["key"].as_str().expect("a key").to_owned()
+    };
+    let check = |file: &str, trust: &[&String]| {
+        let trust: String = trust.iter().map(|key| format!(" --trust {key}")).collect();
+        deployment.ask(&format!("attest check --approved {file}{trust}"))
+    };
+    let li = sign("li", &site);
+    let zhao = sign("zhao", &release);
+    let one = check(&site, &[&li, &zhao]);
+    assert_eq!(one.status.code(), Some(NOT_VERIFIED), "zhao has not signed");
+    assert_eq!(sign("zhao", &site), zhao);
+    let both = check(&site, &[&li, &zhao]);
+    assert!(both.status.success(), "{}", answer(&both));
+    let of_release = check(&release, &[&zhao]);
+    assert!(of_release.status.success(), "{}", answer(&of_release));
+    assert_eq!(
+        list(&answer(&of_release)["approved"]["signed_by"]),
+        [json!("bank/zhao")]
+    );
+
+    // An approval that was changed is not believed, whoever signed it.
+    let mut forged = read(&site);
+    let text = forged["approved"].as_str().expect("hex").to_owned();
+    let name = "\"site\""
+        .bytes()
+        .map(|b| format!("{b:02x}"))
+        .collect::<String>();
+    let other = "\"sitf\""
+        .bytes()
+        .map(|b| format!("{b:02x}"))
+        .collect::<String>();
+    assert!(text.contains(&name));
+    forged["approved"] = json!(text.replace(&name, &other));
+    let changed = path("forged.json");
+    fs::write(&changed, forged.to_string()).expect("written");
+    let refused = check(&changed, &[&li, &zhao]);
+    assert_eq!(refused.status.code(), Some(NOT_VERIFIED), "{refused:?}");
+
+    // A configuration that somebody edited is found once the node was started from it, and a program that nobody
+    // approved at every node.
+    let config = deployment.data().join("edge-b").join("node.toml");
+    let edited = fs::read_to_string(&config).expect("a file") + "# edited\n";
+    fs::write(&config, edited).expect("written");
+    assert!(
+        check(&site, &[&li, &zhao]).status.success(),
+        "what runs is what was approved"
+    );
+    deployment.kill("edge-b");
+    let found = wait_for("the edited configuration", PATIENCE, || {
+        let found = answer(&check(&site, &[&li, &zhao]));
+        let faults = list(&found["faults"]).to_vec();
+        (faults.iter().all(|it| it["what"] != "silent") && !faults.is_empty()).then_some(faults)
+    });
+    let config = config.canonicalize().expect("a path");
+    let expected = json!({"node": "edge-b", "path": config, "what": "differs"});
+    assert_eq!(found, [expected]);
+    let stranger = path("stranger.json");
+    let node = path("site.json");
+    let made = [
+        "attest", "release", &node, "--title", "another", "--out", &stranger,
+    ];
+    assert!(offline(&made).status.success());
+    let key = sign("zhao", &stranger);
+    let found = check(&stranger, &[&key]);
+    assert_eq!(found.status.code(), Some(FINDINGS), "{found:?}");
+    let faults = answer(&found);
+    let unapproved = list(&faults["faults"]).iter();
+    let unapproved = unapproved.filter(|it| it["what"] == "unapproved").count();
+    assert_eq!(unapproved, NODES.len(), "{faults:#}");
+}
+
 #[test]
 fn what_flowed_is_kept_by_the_minute_and_a_killed_node_leaves_a_hole_that_is_told() {
     let deployment = Deployment::start();
@@ -255,7 +402,7 @@ fn what_flowed_is_kept_by_the_minute_and_a_killed_node_leaves_a_hole_that_is_tol
     let at = |minute: u64| {
         let (day, of_day) = (minute / 1_440, minute % 1_440);
         // The day by the calendar of the command itself.
-        let date = std::process::Command::new("date")
+        let date = Command::new("date")
             .args(["-u", "-d", &format!("@{}", day * 86_400), "+%Y-%m-%d"])
             .output()
             .expect("date runs");

@@ -219,6 +219,31 @@ fn two_officers_change_the_matrix_while_nodes_run_and_one_step_takes_it_back() {
     wait_for("every node to obey the one before", PATIENCE, || {
         NODES.iter().all(|node| obeys(node, 1)).then_some(())
     });
+
+    // What the row of the guard lacks crosses no more: neither does the edge ask, nor does it get an answer.
+    let catalogue = || {
+        let door = SocketAddr::from(([127, 1, 1, 1], deployment.door_port));
+        ask(door, "GET", "/api/v1/catalogue", "", "")
+    };
+    assert_eq!(catalogue().0, 200);
+    let narrower = without(&[])
+        .replacen("version = 1", "version = 4", 1)
+        .replacen("\"ask.catalogue\", ", "", 1);
+    fs::write(&file, narrower).expect("written");
+    let planned = answer(&deployment.ask(&submit));
+    assert_eq!(planned["proposed"], 4, "{planned:#}");
+    answer(&approve("chenjing", 4));
+    answer(&approve("liuyang", 4));
+    let said = wait_for("the edge to pass no such question", PATIENCE, || {
+        let (status, said) = catalogue();
+        (status == 422).then_some(said)
+    });
+    assert!(said.contains("GT-0422"), "{said}");
+    let denied = wait_for("the refusal to be told", PATIENCE, || {
+        let denied = answer(&deployment.ask("flow denied"));
+        denied.to_string().contains("undeclared").then_some(denied)
+    });
+    assert!(denied.to_string().contains("ask.catalogue"), "{denied:#}");
     let records = answer(&deployment.ask("log records --kind flow-matrix"));
     let steps: Vec<&str> = records
         .as_array()
@@ -230,7 +255,7 @@ fn two_officers_change_the_matrix_while_nodes_run_and_one_step_takes_it_back() {
     let change = ["proposed", "approved", "approved", "in-force"];
     assert_eq!(
         steps,
-        [&["begun"][..], &change, &change].concat(),
+        [&["begun"][..], &change, &change, &change].concat(),
         "{records:#}"
     );
     // And who holds what, edges included.

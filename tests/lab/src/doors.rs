@@ -1,20 +1,26 @@
 //! Forwards the nodes' doors to this machine: `127.1.2.1:4443` of a namespace's loopback appears at the
 //! same address of the host's, TCP and UDP, so that a browser has a secure context and the addresses a
-//! node hands out are right. A gateway of the bank's stands there in a real deployment.
+//! node hands out are right. A gateway of the bank's stands there in a real deployment; where guests are on the WAN, so
+//! it does here: TCP crosses the WAN in TLS, and UDP as it is, since QUIC is sealed.
 
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpStream as StdTcp, UdpSocket as StdUdp},
+    net::{
+        Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdTcp, UdpSocket as StdUdp,
+    },
     sync::Arc,
     time::Duration,
 };
 
+use rustls::pki_types::ServerName;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UdpSocket},
     runtime::Runtime,
     sync::mpsc,
 };
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
     error::{LabError, io_error},
@@ -29,8 +35,34 @@ const FLOWS_MAX: usize = 1_024;
 const FLOW_QUEUE_MAX: usize = 512;
 /// Longest datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
-/// A loopback connection is made or refused at once.
+/// A connection is made or refused at once; one whose packets a filter drops ends here.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// One forwarder: from an address somewhere to an address somewhere else.
+#[derive(Clone)]
+pub(crate) struct Way {
+    /// Where it listens.
+    pub(crate) at: SocketAddr,
+    /// In which namespace; this machine's unless given.
+    pub(crate) entry: Option<Inside>,
+    /// In which namespace it dials.
+    pub(crate) inside: Inside,
+    /// Whom.
+    pub(crate) to: SocketAddr,
+    /// What it does to TCP.
+    pub(crate) tls: Tls,
+}
+
+/// What a forwarder does to TCP.
+#[derive(Clone)]
+pub(crate) enum Tls {
+    /// Nothing.
+    Plain,
+    /// It ends the dialler's TLS, as a gateway before a node.
+    Ends(TlsAcceptor),
+    /// It begins TLS, as a browser.
+    Begins(TlsConnector),
+}
 
 /// The forwarders of all doors; they end when this is dropped.
 #[derive(Debug)]
@@ -39,21 +71,37 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Opens every door on this machine.
-    pub(crate) fn open(doors: Vec<(SocketAddr, Inside)>) -> Result<Self, LabError> {
+    /// Opens every way.
+    pub(crate) fn open(ways: Vec<Way>) -> Result<Self, LabError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(io_error("start", "the forwarders of the doors"))?;
-        for (door, inside) in doors {
-            let open = async { Ok((TcpListener::bind(door).await?, UdpSocket::bind(door).await?)) };
-            let at = door.to_string();
+        for way in ways {
+            let at = way.at.to_string();
+            let bind = {
+                let at = way.at;
+                move || {
+                    let (tcp, udp) = (StdListener::bind(at)?, StdUdp::bind(at)?);
+                    tcp.set_nonblocking(true)?;
+                    udp.set_nonblocking(true)?;
+                    Ok::<_, io::Error>((tcp, udp))
+                }
+            };
+            let bound = match &way.entry {
+                Some(entry) => entry.run(bind)?,
+                None => bind(),
+            };
+            let open = async {
+                let (tcp, udp) = bound?;
+                Ok((TcpListener::from_std(tcp)?, UdpSocket::from_std(udp)?))
+            };
             let (tcp, udp) = runtime
                 .block_on(open)
                 .map_err(io_error("open the door", &at))?;
-            runtime.spawn(connections(tcp, door, inside.clone()));
-            runtime.spawn(datagrams(Arc::new(udp), door, inside));
+            runtime.spawn(connections(tcp, way.clone()));
+            runtime.spawn(datagrams(Arc::new(udp), way));
         }
         Ok(Self {
             runtime: Some(runtime),
@@ -69,26 +117,48 @@ impl Drop for Doors {
     }
 }
 
-async fn connections(listener: TcpListener, door: SocketAddr, inside: Inside) {
+async fn connections(listener: TcpListener, way: Way) {
     loop {
-        let Ok((mut outer, _)) = listener.accept().await else {
+        let Ok((outer, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let inside = inside.clone();
+        let way = way.clone();
         tokio::spawn(async move {
             // A node that is off refuses; the caller sees its connection closed.
-            if let Ok(mut inner) = connect(door, inside).await {
-                drop(outer.set_nodelay(true));
-                drop(tokio::io::copy_bidirectional(&mut outer, &mut inner).await);
-            }
+            drop(carry(outer, way).await);
         });
     }
 }
 
-async fn connect(door: SocketAddr, inside: Inside) -> io::Result<TcpStream> {
+async fn carry(outer: TcpStream, way: Way) -> io::Result<()> {
+    outer.set_nodelay(true)?;
+    match way.tls.clone() {
+        Tls::Plain => join(outer, connect(&way).await?).await,
+        Tls::Ends(tls) => {
+            let outer = tls.accept(outer).await?;
+            join(outer, connect(&way).await?).await
+        }
+        Tls::Begins(tls) => {
+            let inner = connect(&way).await?;
+            let inner = tls.connect(ServerName::from(way.to.ip()), inner).await?;
+            join(outer, inner).await
+        }
+    }
+}
+
+async fn join(
+    mut outer: impl AsyncRead + AsyncWrite + Unpin,
+    mut inner: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<()> {
+    tokio::io::copy_bidirectional(&mut outer, &mut inner).await?;
+    Ok(())
+}
+
+async fn connect(way: &Way) -> io::Result<TcpStream> {
+    let (to, inside) = (way.to, way.inside.clone());
     let made = tokio::task::spawn_blocking(move || {
-        inside.run(move || StdTcp::connect_timeout(&door, CONNECT_MAX))
+        inside.run(move || StdTcp::connect_timeout(&to, CONNECT_MAX))
     });
     let stream = made.await?.map_err(io::Error::other)??;
     stream.set_nonblocking(true)?;
@@ -96,7 +166,7 @@ async fn connect(door: SocketAddr, inside: Inside) -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-async fn datagrams(outer: Arc<UdpSocket>, door: SocketAddr, inside: Inside) {
+async fn datagrams(outer: Arc<UdpSocket>, way: Way) {
     let mut flows: BTreeMap<SocketAddr, mpsc::Sender<Vec<u8>>> = BTreeMap::new();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
@@ -109,7 +179,7 @@ async fn datagrams(outer: Arc<UdpSocket>, door: SocketAddr, inside: Inside) {
             if flows.len() >= FLOWS_MAX {
                 continue;
             }
-            let Ok(inner) = flow_socket(door, inside.clone()).await else {
+            let Ok(inner) = flow_socket(&way).await else {
                 continue;
             };
             let (sender, receiver) = mpsc::channel(FLOW_QUEUE_MAX);
@@ -123,11 +193,12 @@ async fn datagrams(outer: Arc<UdpSocket>, door: SocketAddr, inside: Inside) {
     }
 }
 
-async fn flow_socket(door: SocketAddr, inside: Inside) -> io::Result<UdpSocket> {
+async fn flow_socket(way: &Way) -> io::Result<UdpSocket> {
+    let (to, inside) = (way.to, way.inside.clone());
     let made = tokio::task::spawn_blocking(move || {
         inside.run(move || {
-            let socket = StdUdp::bind(("127.0.0.1", 0))?;
-            socket.connect(door)?;
+            let socket = StdUdp::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.connect(to)?;
             socket.set_nonblocking(true)?;
             Ok::<_, io::Error>(socket)
         })

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -16,13 +16,14 @@ use guitai_cluster::http::ask;
 use serde::Serialize;
 
 use crate::{
-    doors::Doors,
+    doors::{Doors, Tls, Way},
     emulator::Emulator,
     error::{LabError, io_error},
+    gateway,
     namespace::{self, Inside, Namespace},
     nodes::{Node, Program, State},
     shim::{self, Faults},
-    topology::{Host, Topology},
+    topology::{AGENT, CUSTOMER, Host, OPERATOR, Topology},
     wan::{DELAY_MAX, Link, Passed, Wan},
 };
 
@@ -114,6 +115,16 @@ impl Lab {
     /// # Errors
     /// What could not be made; what was made is taken down again.
     pub fn up(topology: Topology, options: Options) -> Result<Self, LabError> {
+        let lab = Self::wired(topology, options)?;
+        lab.power_on()?;
+        Ok(lab)
+    }
+
+    /// Makes hosts and WAN and founds the deployment; every node is off until [`Lab::power_on`].
+    ///
+    /// # Errors
+    /// What could not be made; what was made is taken down again.
+    pub fn wired(topology: Topology, options: Options) -> Result<Self, LabError> {
         if !rustix::process::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
@@ -143,12 +154,42 @@ impl Lab {
             namespaces: Vec::new(),
         };
         lab.connect(&program)?;
-        for node in lab.nodes().iter_mut() {
+        lab.keeper.keep(Arc::clone(&lab.nodes))?;
+        Ok(lab)
+    }
+
+    /// Starts every node; returns when every door serves.
+    ///
+    /// # Errors
+    /// A process that does not start, a door that does not serve in time.
+    pub fn power_on(&self) -> Result<(), LabError> {
+        for node in self.nodes().iter_mut() {
             node.start()?;
         }
-        lab.keeper.keep(Arc::clone(&lab.nodes))?;
-        lab.wait_ready()?;
-        Ok(lab)
+        self.wait_ready()
+    }
+
+    /// A program on a host, or on a guest's.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn command_at(&self, host: &str, program: &Path) -> Result<Command, LabError> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", self.namespace(host)?.name()]);
+        command.arg(program);
+        Ok(command)
+    }
+
+    /// Runs `work` on a thread in a host's network: sockets that it opens are that host's.
+    ///
+    /// # Errors
+    /// A name that is none; a thread that panicked.
+    pub fn visit<T: Send>(
+        &self,
+        host: &str,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<T, LabError> {
+        self.namespace(host)?.visit(work)
     }
 
     /// The hosts.
@@ -353,34 +394,82 @@ impl Lab {
 
     /// The way into a host's network.
     pub(crate) fn inside(&self, node: &str) -> Result<Inside, LabError> {
+        let inside = self.namespace(node)?.inside();
+        inside.cloned().ok_or(LabError::NotRoot)
+    }
+
+    fn namespace(&self, node: &str) -> Result<&Namespace, LabError> {
         let index = self.topology.select(node)?.first().copied();
         let namespace = index.and_then(|index| self.namespaces.get(index));
-        let inside = namespace.and_then(Namespace::inside);
-        inside.cloned().ok_or(LabError::NotRoot)
+        namespace.ok_or_else(|| LabError::Refused(format!("{node} is not up")))
     }
 
     fn connect(&mut self, program: &Program) -> Result<(), LabError> {
         let mut tuns = Vec::new();
-        let mut doors = Vec::new();
         let hosts = self.topology.hosts.clone();
-        for host in &hosts {
-            let (namespace, tun) = Namespace::create(&host.node, host.wan)?;
+        let guests = self.topology.guests.clone();
+        let nodes = hosts.iter().map(|host| (host.node.as_str(), host.wan));
+        let all = nodes.chain(guests.iter().map(|guest| (guest.name, guest.wan)));
+        let all: Vec<_> = all.collect();
+        for (name, wan) in &all {
+            let (namespace, tun) = Namespace::create(name, *wan)?;
             self.namespaces.push(namespace);
             tuns.push(tun);
         }
         for (host, namespace) in hosts.iter().zip(&self.namespaces) {
             if let Some(inside) = namespace.inside() {
-                doors.push((host.door, inside.clone()));
                 let node = Node::new(&host.node, program.clone(), inside.clone())?;
                 self.nodes().push(node);
             }
         }
-        let addresses: Vec<_> = hosts.iter().map(|host| host.wan).collect();
+        let addresses: Vec<_> = all.iter().map(|(_, wan)| *wan).collect();
         let healthy = |from, to| self.topology.healthy(from, to);
         let wan = Wan::new(&addresses, self.options.seed, healthy);
         self.emulator = Some(Emulator::start(tuns, wan)?);
-        self.doors = Some(Doors::open(doors)?);
+        self.doors = Some(Doors::open(self.ways()?)?);
         Ok(())
+    }
+
+    /// How doors are reached.
+    fn ways(&self) -> Result<Vec<Way>, LabError> {
+        let mut ways = Vec::new();
+        if self.topology.guests.is_empty() {
+            for host in self.hosts() {
+                ways.push(Way {
+                    at: host.door,
+                    entry: None,
+                    inside: self.inside(&host.node)?,
+                    to: host.door,
+                    tls: Tls::Plain,
+                });
+            }
+            return Ok(ways);
+        }
+        let gateways = self.hosts().iter().map(|host| host.wan.to_string());
+        let (ends, begins) = gateway::pair(&gateways.collect::<Vec<_>>())?;
+        for host in self.hosts() {
+            let gateway = SocketAddr::from((host.wan, host.door.port()));
+            let (here, operator) = (self.inside(&host.node)?, self.inside(OPERATOR)?);
+            let person = self.inside(if host.is_edge { CUSTOMER } else { AGENT })?;
+            ways.push(Way {
+                at: gateway,
+                entry: Some(here.clone()),
+                inside: here,
+                to: host.door,
+                tls: Tls::Ends(ends.clone()),
+            });
+            for (entry, inside) in [(None, person), (Some(operator.clone()), operator)] {
+                let tls = Tls::Begins(begins.clone());
+                ways.push(Way {
+                    at: host.door,
+                    entry,
+                    inside,
+                    to: gateway,
+                    tls,
+                });
+            }
+        }
+        Ok(ways)
     }
 
     /// Every door serves: inner ones answer, and through every edge the catalogue comes from a core.

@@ -78,13 +78,39 @@ impl Namespace {
         Ok((namespace, tun))
     }
 
+    /// Its name, for `ip netns exec`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The way in; `None` never, until it is dropped.
     pub(crate) const fn inside(&self) -> Option<&Inside> {
         self.inside.as_ref()
     }
 
+    /// Runs `work` on a thread of its own in the namespace: it may take long, and what else is done there goes on.
+    pub(crate) fn visit<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        let at = self.path();
+        let file = File::open(&at).map_err(io_error("open", &at))?;
+        let gone = || LabError::NamespaceGone {
+            name: self.name.clone(),
+        };
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(file.as_fd(), kind).map(|()| work())
+            });
+            let done = thread.join().map_err(|_| gone())?;
+            done.map_err(|error| io_error("move into", &at)(error.into()))
+        })
+    }
+
+    fn path(&self) -> String {
+        format!("/run/netns/{}", self.name)
+    }
+
     fn enter(&mut self) -> Result<Inside, LabError> {
-        let at = format!("/run/netns/{}", self.name);
+        let at = self.path();
         let file = File::open(&at).map_err(io_error("open", &at))?;
         let (tasks, todo) = mpsc::channel::<Task>();
         let (entered, answer) = mpsc::sync_channel(1);

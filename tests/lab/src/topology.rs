@@ -40,11 +40,45 @@ pub struct Host {
     pub is_edge: bool,
 }
 
+/// A host without a node: people, or somebody who has no business here.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// Its name.
+    pub name: &'static str,
+    /// Address on the emulated WAN.
+    pub wan: Ipv4Addr,
+}
+
+/// Customers, in front of the edges.
+pub const CUSTOMER: &str = "customer";
+/// Agents' desks.
+pub const AGENT: &str = "agent";
+/// Operators, officers, auditors.
+pub const OPERATOR: &str = "operator";
+/// Somebody whose address is nobody's.
+pub const STRANGER: &str = "stranger";
+
+/// Guests by their addresses.
+const GUESTS: [Guest; 4] = [
+    guest(CUSTOMER, 200),
+    guest(AGENT, 201),
+    guest(OPERATOR, 202),
+    guest(STRANGER, 203),
+];
+
+const fn guest(name: &'static str, network: u8) -> Guest {
+    let wan = Ipv4Addr::new(10, network, 0, 1);
+    Guest { name, wan }
+}
+
 /// The hosts and the profile their nodes are founded with.
 #[derive(Debug, Clone)]
 pub struct Topology {
     /// In the profile's order.
     pub hosts: Vec<Host>,
+    /// After them on the WAN, as far from everybody as two centres of a city. Where there are any, doors are reached
+    /// over the WAN: each node has a gateway for TLS, as in a bank.
+    pub guests: Vec<Guest>,
     /// The profile's text, on addresses of the laboratory.
     pub profile: String,
 }
@@ -77,14 +111,22 @@ impl Topology {
         let hosts = hosts(&profile).map_err(bad)?;
         Ok(Self {
             hosts,
+            guests: Vec::new(),
             profile: text,
         })
+    }
+
+    /// With hosts of people, and of somebody who has no business here.
+    #[must_use]
+    pub fn with_guests(mut self) -> Self {
+        self.guests = GUESTS.to_vec();
+        self
     }
 
     /// The link between two hosts of a healthy WAN.
     pub fn healthy(&self, from: usize, to: usize) -> Link {
         let (Some(from), Some(to)) = (self.hosts.get(from), self.hosts.get(to)) else {
-            return Link::healthy(0);
+            return Link::healthy(SAME_CITY_US);
         };
         Link::healthy(if from.centre == to.centre {
             SAME_CENTRE_US
@@ -134,8 +176,14 @@ impl Topology {
     fn find(&self, name: &str) -> Vec<usize> {
         let name = name.to_lowercase();
         let all = self.hosts.iter().enumerate();
-        all.filter(|(_, host)| host.node == name || host.centre == name || host.city == name)
-            .map(|(index, _)| index)
+        let hosts = all
+            .filter(|(_, host)| host.node == name || host.centre == name || host.city == name)
+            .map(|(index, _)| index);
+        let guests = self.guests.iter().enumerate();
+        let guests = guests.filter(|(_, guest)| guest.name == name);
+        let after = self.hosts.len();
+        hosts
+            .chain(guests.map(|(index, _)| after + index))
             .collect()
     }
 
@@ -145,6 +193,7 @@ impl Topology {
             .iter()
             .flat_map(|host| [&host.city, &host.centre, &host.node])
             .map(String::as_str)
+            .chain(self.guests.iter().map(|guest| guest.name))
             .collect();
         known.sort_unstable();
         known.dedup();
