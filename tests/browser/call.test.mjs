@@ -18,7 +18,7 @@ let bank;
 const SUITES = { wt: "sm4-gcm-sm3-128", ws: "sm4-ctr-hmac-sm3-80" };
 const bankWith = async (suite) => {
   await bank?.stop();
-  bank = await start(suite);
+  bank = await start({ suite });
 };
 before(() => bankWith(SUITES.wt));
 after(() => bank?.stop());

@@ -23,17 +23,32 @@ function pidOf(file) {
   return found === undefined ? undefined : Number(found);
 }
 
-/** `suite` is what the policy says sound is sealed with. */
-export async function start(suite = "sm4-gcm-sm3-128") {
+/** One certificate for all doors of a profile, and the profile with it: each door is called by its address. */
+function withTls(directory, text) {
+  const doors = [...text.matchAll(/^door = "([\d.]+):(\d+)"$/gm)];
+  const names = doors.map(([, address]) => `IP:${address}`).join(",");
+  const [key, certificate] = ["door.key.pem", "door.pem"];
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+    "-subj", "/CN=doors of a test", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", `subjectAltName=${names}`, "-keyout", path.join(directory, key), "-out", path.join(directory, certificate)], { stdio: "pipe" });
+  fs.chmodSync(path.join(directory, key), 0o600);
+  return text.replace(/^door = "(.*)"$/gm, (line, address) => `${line}\ntls = { origin = "https://${address}", certificate = "${certificate}", key = "${key}" }`);
+}
+
+/**
+ * `suite` is what the policy says sound is sealed with; with `tls` the doors have a certificate; `within` is a network
+ * namespace.
+ */
+export async function start({ suite = "sm4-gcm-sm3-128", tls = false, within } = {}) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "guitai-browser-"));
   const doorPort = 31000 + (process.pid % 500) * 2;
   const profile = path.join(directory, "profile.toml");
   const demo = fs.readFileSync(path.join(repository, "profiles/demo.toml"), "utf8");
-  fs.writeFileSync(profile, demo.replace(/^media_suite = .*$/m, `media_suite = "${suite}"`).replaceAll(':4443"', `:${doorPort}"`).replaceAll(':7443"', `:${doorPort + 1}"`));
+  const text = demo.replace(/^media_suite = .*$/m, `media_suite = "${suite}"`).replaceAll(':4443"', `:${doorPort}"`).replaceAll(':7443"', `:${doorPort + 1}"`);
+  fs.writeFileSync(profile, tls ? withTls(directory, text) : text);
   const data = path.join(directory, "data");
-  const up = spawn(binary, ["up", "--json", "--data", data, "--profile", profile], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const words = ["up", "--json", "--data", data, "--profile", profile];
+  const [program, ...rest] = within ? ["ip", "netns", "exec", within, binary, ...words] : [binary, ...words];
+  const up = spawn(program, rest, { stdio: ["ignore", "pipe", "inherit"] });
   const first = readline.createInterface({ input: up.stdout })[Symbol.asyncIterator]().next();
   const line = await Promise.race([first, once(up, "exit").then(([code]) => Promise.reject(new Error(`up ended with ${code}`)))]);
   const ready = JSON.parse(line.value);

@@ -78,7 +78,8 @@ fn connections_are_opened_where_the_matrix_knows_them() {
     let known = places([
         ("nodes/net/src/mesh.rs", 1),
         ("nodes/net/src/pool.rs", 1),
-        // `guitai up` waits until its doors answer: an operator's questions.
+        // `guitai up` waits until its doors answer, trusting their certificates: an operator's questions.
+        ("nodes/node/src/deployment.rs", 2),
         ("nodes/node/src/ready.rs", 3),
         ("nodes/relay/src/client/mod.rs", 1),
         // The object store: a node that has one asks the matrix before it starts.
