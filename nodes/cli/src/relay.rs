@@ -65,7 +65,7 @@ pub(crate) async fn run(command: &Relay, lang: Language) -> Result<Done, Failure
         Relay::Store(_) => buffer::store(&door, lang).await?,
         Relay::BlastRadius(_) => taken::blast_radius(&door, lang).await?,
     };
-    answer.as_of(&door).await?;
+    answer.as_of(&door).await;
     answer.done(asked.output.json, lang)
 }
 
@@ -82,9 +82,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Notes the newest checkpoint of the log.
-    pub(crate) async fn as_of(&mut self, door: &Door) -> Result<(), Failure> {
+    pub(crate) async fn as_of(&mut self, door: &Door) {
         self.checkpoint = checkpoint(door).await;
-        Ok(())
     }
 
     /// As it is printed, and its exit code.

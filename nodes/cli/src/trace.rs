@@ -74,7 +74,7 @@ pub(crate) async fn run(command: &Trace, lang: Language) -> Result<Done, Failure
             Language::Zh => format!("{node} 无应答:经由该节点的字节不明"),
             Language::En => format!("{node} does not answer: what passed it is not known"),
         }));
-    answer.as_of(&door).await?;
+    answer.as_of(&door).await;
     answer.done(arguments.asked.output.json, lang)
 }
 
