@@ -403,10 +403,10 @@ fn a_frozen_recorder_is_replaced_and_what_it_has_is_kept() {
     };
     assert_eq!(causes("a2-2"), BTreeSet::new(), "the call has no gap");
     assert_eq!(causes(heir), BTreeSet::from(["recorder-joined".to_owned()]));
-    assert_eq!(
-        causes(frozen),
-        BTreeSet::from(["recorder-replaced".to_owned()])
-    );
+    // One that was away for long misses frames before it hears that it was replaced, and says so.
+    let known = BTreeSet::from(["recorder-replaced".to_owned(), "frames-missing".to_owned()]);
+    assert!(causes(frozen).contains("recorder-replaced"));
+    assert!(causes(frozen).is_subset(&known), "{:?}", causes(frozen));
     let spans = |node: &str| packages[node]["tracks"].as_array().expect("tracks").len();
     assert_eq!((spans(heir), spans(frozen)), (4, 4));
 }
